@@ -1,0 +1,94 @@
+/* The closed list of what can go wrong, as clients see it: HTTP status, stable code, title (RFC 9457).
+ * `/problems/{code}` shows the text; openapi.yaml and the contract test name the same codes. */
+#ifndef KAMD_CORE_PROBLEM_H
+#define KAMD_CORE_PROBLEM_H
+
+/* X(enum, status, code, title, meaning) */
+#define PROBLEMS(X)                                                                                \
+    X(MALFORMED_JSON, 400, "malformed_json", "The body is not valid JSON",                         \
+      "The body must be one JSON document in UTF-8, without duplicate keys, NUL, or nesting deeper than 32 levels.") \
+    X(INVALID_REQUEST, 400, "invalid_request", "The request is malformed or names something unknown", \
+      "errors[] names every unknown or malformed parameter, header and field of the request.")     \
+    X(INVALID_CURSOR, 400, "invalid_cursor", "The cursor does not belong to this list",            \
+      "A cursor works only with the filters and the ordering it was made for. Start again without one.") \
+    X(UNAUTHENTICATED, 401, "unauthenticated", "A valid API key is needed",                        \
+      "Send `Authorization: Bearer kamd_live_...` with a key that exists and has not expired.")    \
+    X(FORBIDDEN, 403, "forbidden", "You may not do this",                                          \
+      "The caller's role or scopes do not include this action.")                                   \
+    X(REGION_CRITERIA, 403, "criteria_are_company_wide", "Criteria are one for the whole company", \
+      "Regions cannot set criteria of their own; they may nominate accounts.")                     \
+    X(NOT_FOUND, 404, "not_found", "There is nothing here that you can see",                       \
+      "The resource does not exist, was deleted, or is not visible to the caller.")                \
+    X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "This path has no such method",               \
+      "The Allow header lists the methods of this path.")                                          \
+    X(NOT_ACCEPTABLE, 406, "not_acceptable", "No representation fits the Accept header",           \
+      "kamd answers with application/json.")                                                       \
+    X(CONFLICT, 409, "conflict", "The current state does not allow this",                          \
+      "The detail says which state is in the way.")                                                \
+    X(ALREADY_EXISTS, 409, "already_exists", "A value that must be unique is taken",               \
+      "errors[] names the field whose value another record already has.")                          \
+    X(IN_FLIGHT, 409, "request_in_flight", "The same Idempotency-Key is being worked on",          \
+      "Wait for retry_after_seconds and send the same request again.")                             \
+    X(ACCOUNT_CYCLE, 409, "account_cycle", "An account cannot be below itself",                    \
+      "The parent named is the account itself or one of its descendants.")                         \
+    X(KEY_CAP_REACHED, 409, "key_account_cap_reached", "The list of key accounts is full",         \
+      "max_key_accounts is reached. weakest[] names the members with the lowest score; swap one out, or raise the cap.") \
+    X(GROWTH_REACHED, 409, "key_account_growth_reached", "The list may not grow further this year", \
+      "max_net_growth of this program year is used up.")                                           \
+    X(MANAGER_OVERLOADED, 409, "manager_capacity_reached", "The manager has no room for another key account", \
+      "The accountable manager already has as many key accounts as the capacity allows.")          \
+    X(CURSOR_EXPIRED, 410, "cursor_expired", "That far back is no longer kept",                    \
+      "Events are kept for 30 days. Read the resources again, then go on from the newest event.")  \
+    X(PRECONDITION_FAILED, 412, "precondition_failed", "The resource has changed",                 \
+      "current_etag is the resource's ETag now. Read it again and repeat the change on it.")       \
+    X(PAYLOAD_TOO_LARGE, 413, "payload_too_large", "The body is too large",                        \
+      "At most 1 MiB; 8 MiB on bulk routes.")                                                      \
+    X(URI_TOO_LONG, 414, "uri_too_long", "The URL is too long",                                    \
+      "Path and query together may have at most 8 KiB.")                                           \
+    X(UNSUPPORTED_MEDIA, 415, "unsupported_media_type", "This media type is not read here",        \
+      "Send application/json (PATCH also takes application/merge-patch+json).")                    \
+    X(VALIDATION, 422, "validation_failed", "Well-formed, but against a rule",                     \
+      "errors[] names every violation with a JSON pointer.")                                       \
+    X(IDEMPOTENCY_REUSED, 422, "idempotency_key_reused", "This Idempotency-Key belongs to another request", \
+      "The key was used with another method, path or body within the last 24 hours.")              \
+    X(NOT_EXISTING_CUSTOMER, 422, "not_existing_customer", "Only an existing customer can become a key account", \
+      "The account's lifecycle must be `customer` (requirement 002-11).")                          \
+    X(LEVEL_ORDER, 422, "level_order", "Levels must descend along the tree",                       \
+      "global, regional, national, sub_regional: a child's level must be below its parent's (requirement 004-05).") \
+    X(PRECONDITION_REQUIRED, 428, "precondition_required", "If-Match is required",                 \
+      "Send the etag that you read in If-Match, so that nobody's change is lost.")                 \
+    X(TOO_MANY_REQUESTS, 429, "too_many_requests", "Too many requests",                            \
+      "Wait for retry_after_seconds.")                                                             \
+    X(HEADERS_TOO_LARGE, 431, "headers_too_large", "The header fields are too large",              \
+      "All header fields together may have at most 8 KiB.")                                        \
+    X(INTERNAL, 500, "internal_error", "Something went wrong on our side",                         \
+      "The error is logged under the request_id.")                                                 \
+    X(OVERLOADED, 503, "overloaded", "Too busy to take this request",                              \
+      "Nothing was done. Wait for retry_after_seconds and send the request again.")                \
+    X(DATABASE_UNAVAILABLE, 503, "database_unavailable", "The database is not reachable",          \
+      "Nothing was done. Wait for retry_after_seconds and send the request again.")                \
+    X(OUTCOME_UNKNOWN, 503, "outcome_unknown", "It is not known whether the change was made",      \
+      "The database was lost during commit. Send the same request with the same Idempotency-Key: it takes effect once.") \
+    X(NOT_READY, 503, "not_ready", "This instance is starting or stopping",                        \
+      "Send the request again; another instance will answer.")
+
+enum problem {
+    PROBLEM_NONE,
+#define X(name, status, code, title, meaning) PROBLEM_##name,
+    PROBLEMS(X)
+#undef X
+        PROBLEM_COUNT
+};
+
+struct problem_info {
+    int status;
+    const char *code;
+    const char *title;
+    const char *meaning;
+};
+
+const struct problem_info *problem_info(enum problem problem);
+/* PROBLEM_NONE when the list has no such code. */
+enum problem problem_by_code(const char *code);
+
+#endif
