@@ -1,0 +1,62 @@
+/* A request and an answer as the rest of the API sees them: no ulfius, no microhttpd. */
+#ifndef KAMD_API_HTTP_H
+#define KAMD_API_HTTP_H
+
+#include "core/arena.h"
+#include "core/buf.h"
+#include "core/clock.h"
+#include "core/err.h"
+
+struct header {
+    struct str name; /* as sent */
+    struct str value;
+};
+
+struct query {
+    struct str name; /* percent-decoded, well-formed UTF-8 */
+    struct str value;
+};
+
+struct request {
+    struct str method;
+    struct str path;      /* raw, as sent, without the query */
+    struct str raw_query; /* raw, without '?' */
+    struct query *query;  /* decoded, in order, repeats kept */
+    size_t n_query;
+    struct header *headers; /* each field line by itself, in order; repeats kept */
+    size_t n_headers;
+    struct str body;
+    bool body_too_large; /* longer than the server's largest limit; body is then empty */
+    struct str client;   /* numeric address of the peer, IPv6 whole */
+    deadline when;       /* admission + request_ms */
+    int64_t started_us;  /* monotonic */
+    char id[72];         /* X-Request-Id, ours or the client's */
+    char traceparent[56];
+    struct arena *arena; /* freed after the answer */
+};
+
+struct answer_header {
+    const char *name;
+    struct str value;
+};
+
+#define ANSWER_HEADERS 24
+
+struct answer {
+    int status;
+    const char *content_type; /* NULL: no body */
+    struct answer_header headers[ANSWER_HEADERS];
+    size_t n_headers;
+    struct buf body;
+    bool close; /* Connection: close */
+    size_t metrics_cell; /* of LABELS_ROUTE */
+};
+
+/* First value of a header, ASCII case folded; absent if there is none. *ret_count (may be NULL) = how often it was sent. */
+struct str request_header(const struct request *request, const char *name, size_t *ret_count);
+void answer_header(struct answer *answer, const char *name, struct str value);
+
+/* What the server calls for every request that is well framed; it must set status. Runs on a pool thread, must not block past request->when. */
+typedef void (*http_serve)(void *context, struct request *request, struct answer *answer);
+
+#endif
