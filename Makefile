@@ -1,0 +1,209 @@
+# kamd: how it is built, run and tested. `make help` lists the targets.
+#
+#   make build CC=clang              another compiler
+#   make build VARIANT=asan          asan | tsan | release, each in a folder of its own
+#   make build BUILD=/tmp/elsewhere  another build folder
+
+SHELL := bash
+MAKEFLAGS += --no-builtin-rules -j$(shell nproc)
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+
+BUILD ?= .build
+VARIANT ?=
+OUT := $(BUILD)$(VARIANT:%=/%)
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+# ---- layers -----------------------------------------------------------------------------------
+# The compiler enforces the one direction: each layer is compiled with an include path that holds
+# only what is listed here. `make lint` proves that it does.
+
+LAYERS := core domain store cache remote app worker api
+
+see_core   := core
+see_domain := core domain
+see_store  := core domain store
+see_cache  := core domain cache
+see_remote := core domain remote
+see_app    := core domain store cache remote app
+see_worker := core domain store cache remote app worker
+see_api    := core domain app api
+see_main   := $(LAYERS)
+
+# What a program needs that calls a layer, upper layers first.
+needs_core   := core
+needs_domain := domain core
+needs_store  := store domain core
+needs_cache  := cache domain core
+needs_remote := remote domain core
+needs_app    := app store cache remote domain core
+needs_worker := worker $(needs_app)
+needs_api    := api $(needs_app)
+needs_main   := api worker $(needs_app)
+
+# service/<layer>/..., api/..., tests/unit/<layer>/...; main and everything else may see all.
+layer_of = $(firstword $(filter $(LAYERS),$(subst /, ,$(patsubst tests/unit/%,%,$(patsubst \
+           service/%,%,$(filter-out tests/integration/%,$(1)))))) main)
+folder_of = $(if $(filter api,$(1)),api,service/$(1))
+
+# ---- flags ------------------------------------------------------------------------------------
+# Hardening after the OpenSSF compiler guide, as far as gcc 12 and clang 14 know it.
+
+IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
+IS_X86 := $(filter x86_64 i686,$(shell uname -m))
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+        -Wformat=2 -Wformat-security -Wswitch-enum -Wpointer-arith -Wundef -Wimplicit-fallthrough \
+        -Werror $(if $(IS_CLANG),,-Wbidi-chars=any -Wtrampolines)
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fno-delete-null-pointer-checks \
+          -fno-strict-overflow -fno-strict-aliasing -fexceptions -fPIE \
+          $(if $(IS_X86),-fcf-protection=full) $(if $(IS_CLANG),,-ftrivial-auto-var-init=zero)
+FORTIFY := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+LINK := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,nodlopen,--as-needed
+
+mode_         := -O2 $(FORTIFY)
+mode_release  := -O2 -DNDEBUG -ffile-prefix-map=$(CURDIR)=. $(FORTIFY)
+mode_asan     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+mode_tsan     := -O1 -fno-omit-frame-pointer -fsanitize=thread
+link_asan     := -fsanitize=address,undefined
+link_tsan     := -fsanitize=thread
+MODE := $(mode_$(VARIANT))
+ifeq ($(strip $(MODE)),)
+$(error VARIANT is asan, tsan, release or empty, not "$(VARIANT)")
+endif
+
+PACKAGES := libulfius libmicrohttpd jansson libpq hiredis libcurl gnutls libsodium
+ALL_CFLAGS := -std=gnu17 -g -D_GNU_SOURCE -pthread $(WARN) $(HARDEN) $(MODE) $(CFLAGS) \
+              $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+ALL_LDFLAGS := -pthread $(LINK) $(link_$(VARIANT)) $(LDFLAGS)
+LDLIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
+
+# ---- sources ----------------------------------------------------------------------------------
+
+sources = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
+layer_sources = $(filter-out service/main.c,$(call sources,$(call folder_of,$(1))))
+objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+
+# Files that go into the program as they are: the migrations, and what the API serves.
+MIGRATIONS := $(sort $(wildcard service/store/migrations/*.sql))
+ASSETS := $(sort $(shell find api/assets -type f 2>/dev/null)) \
+          $(if $(wildcard openapi.yaml),$(OUT)/gen/openapi.json)
+embedded_store := $(if $(wildcard include/store/migrate.h),$(OUT)/obj/gen/migrations.o)
+embedded_api := $(if $(wildcard api/assets.h),$(OUT)/obj/gen/assets.o)
+
+$(foreach l,$(LAYERS),$(eval objects_$(l) := $(call objects,$(call layer_sources,$(l))) $(embedded_$(l))))
+MAIN := $(call objects,$(wildcard service/main.c))
+libs = $(foreach l,$(needs_$(1)),$(if $(objects_$(l)),$(OUT)/lib$(l).a))
+
+# A file beside the tests that is not named test_* is shared by all tests of its folder.
+UNIT_TESTS := $(sort $(shell find tests/unit -name 'test_*.c' 2>/dev/null))
+INTEGRATION_TESTS := $(sort $(wildcard tests/integration/test_*.c))
+test_bins = $(patsubst tests/%.c,$(OUT)/tests/%,$(1))
+shared_with = $(call objects,$(filter-out $(dir $(1))test_%,$(wildcard $(dir $(1))*.c)))
+
+# ---- rules ------------------------------------------------------------------------------------
+
+.PHONY: build unit-tests integration-tests tests-built FORCE
+build: $(if $(MAIN),$(OUT)/kamd,$(foreach l,$(LAYERS),$(if $(objects_$(l)),$(OUT)/lib$(l).a)))
+unit-tests: $(call test_bins,$(UNIT_TESTS))
+integration-tests: $(call test_bins,$(INTEGRATION_TESTS))
+
+# Written anew only when they change, so that what depends on them is built anew only then.
+write_if_changed = @mkdir -p $(@D); cmp -s $@ - <<<'$(1)' || cat >$@ <<<'$(1)'
+$(OUT)/flags: FORCE
+	$(call write_if_changed,$(CURDIR) $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LDLIBS))
+$(OUT)/objects: FORCE
+	$(call write_if_changed,$(MAIN) $(foreach l,$(LAYERS),$(objects_$(l))))
+$(OUT)/gen/embedded: FORCE
+	$(call write_if_changed,$(MIGRATIONS) $(ASSETS))
+
+$(BUILD)/view/made: Makefile
+	@rm -rf $(@D); $(foreach l,main $(LAYERS),mkdir -p $(@D)/$(l); \
+	  $(foreach s,$(see_$(l)),ln -s $(CURDIR)/include/$(s) $(@D)/$(l)/$(s);)) touch $@
+
+compile = $(CC) $(ALL_CFLAGS) -I$(BUILD)/view/$(1) $(if $(filter main,$(1)),,-iquote $(call \
+          folder_of,$(1))) -MMD -MP -c $< -o $@
+$(OUT)/obj/%.o: %.c $(OUT)/flags | $(BUILD)/view/made
+	@mkdir -p $(@D); echo "  $(CC) $<"
+	@$(call compile,$(call layer_of,$*))
+$(OUT)/obj/gen/migrations.o: $(OUT)/gen/migrations.c $(OUT)/flags | $(BUILD)/view/made
+	@mkdir -p $(@D)
+	@$(call compile,store)
+$(OUT)/obj/gen/assets.o: $(OUT)/gen/assets.c $(OUT)/flags | $(BUILD)/view/made
+	@mkdir -p $(@D)
+	@$(call compile,api)
+
+$(OUT)/gen/migrations.c: $(MIGRATIONS) deploy/dev/embed $(OUT)/gen/embedded
+	@deploy/dev/embed migrations $(MIGRATIONS) >$@
+$(OUT)/gen/assets.c: $(ASSETS) deploy/dev/embed $(OUT)/gen/embedded
+	@deploy/dev/embed assets $(ASSETS) >$@
+$(OUT)/gen/openapi.json: openapi.yaml deploy/dev/yaml-to-json
+	@mkdir -p $(@D)
+	@deploy/dev/yaml-to-json $< >$@
+
+define archive
+$(OUT)/lib$(1).a: $(objects_$(1)) $(OUT)/objects
+	@rm -f $$@; ar rcs $$@ $(objects_$(1))
+endef
+$(foreach l,$(LAYERS),$(eval $(call archive,$(l))))
+
+link = @mkdir -p $(@D); echo "  link $@"; \
+       $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS) $(1)
+$(OUT)/kamd: $(MAIN) $(call libs,main) $(OUT)/flags $(OUT)/objects
+	$(call link)
+
+define test_rule
+$(call test_bins,$(1)): $(call objects,$(1)) $(call shared_with,$(1)) $(call libs,$(call layer_of,$(1))) \
+    $(OUT)/flags $(OUT)/objects
+	$$(call link,-lcmocka)
+endef
+$(foreach t,$(UNIT_TESTS) $(INTEGRATION_TESTS),$(eval $(call test_rule,$(t))))
+
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
+
+# ---- run --------------------------------------------------------------------------------------
+
+.PHONY: help run start stop
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+start: ## install what is missing, build, start PostgreSQL, Redis and kamd with demo data
+	@deploy/dev/install run
+	@+$(MAKE) --no-print-directory build
+	@deploy/dev/run start $(abspath $(OUT)/kamd)
+run: ## the same in the foreground; Ctrl-C stops everything
+	@deploy/dev/install run
+	@+$(MAKE) --no-print-directory build
+	@deploy/dev/run run $(abspath $(OUT)/kamd)
+stop: ## stop what `make start` started
+	@deploy/dev/run stop
+
+# ---- check ------------------------------------------------------------------------------------
+
+.PHONY: test test-unit test-integration test-e2e test-contract lint format fresh clean
+.PHONY: bench openapi soak attack mutation rehearsal fuzz
+test: ## all tests; the last line is "N passed, N failed"
+	@tests/run all
+test-unit: ## only the unit tests
+	@tests/run unit
+test-integration: ## only those against PostgreSQL and Redis
+	@tests/run integration
+test-e2e: ## only those against the running program
+	@tests/run e2e
+test-contract: ## only openapi.yaml against the running program
+	@tests/run contract
+lint: ## format, static analysis, and the rules of the house
+	@tests/lint/run $(BUILD)
+format: ## format all C files
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
+fresh: ## README's commands on a Debian 12 with nothing installed
+	@tests/fresh/run
+bench: ## measure
+	@tests/bench/run
+openapi: ## write the descriptors' schemas into openapi.yaml
+	@tests/contract/openapi-write
+soak attack mutation rehearsal fuzz:
+	@if [ -x tests/$@/run ]; then tests/$@/run; else echo "make $@: comes with a later issue"; fi
+clean: ## remove what was built (not .run, which holds the data)
+	rm -rf $(BUILD)
