@@ -1,0 +1,54 @@
+/* From method and path to a row of the routes table. Compiled once at start; a match allocates
+ * nothing but decoded path parameters, and those in the request's arena only when they hold an
+ * escape. */
+#ifndef API_ROUTER_H
+#define API_ROUTER_H
+
+#include "http.h"
+
+struct call;
+
+#define PATH_ARGS 4
+
+struct route {
+    const char *method; /* upper case, compared exactly (RFC 9110 section 9.1) */
+    const char *path;   /* "/v1/accounts/{id}/restore"; {name} is one whole segment */
+    void (*handler)(struct call *call);
+    unsigned flags;
+    int resource;
+    int verb;
+    const char *operation_id;
+    const void *extra;
+};
+
+struct path_arg {
+    struct str name;
+    struct str value; /* percent-decoded */
+};
+
+struct path_args {
+    struct path_arg items[PATH_ARGS];
+    size_t n;
+};
+
+enum match { MATCH_FOUND, MATCH_NO_PATH, MATCH_NO_METHOD };
+
+struct router;
+
+/* `routes` must outlive the router. False with PROBLEM_INTERNAL and a cause when a row is malformed
+ * or two rows have the same method and shape. */
+bool router_init(const struct route *routes, size_t n_routes, struct router **ret, struct err *err);
+void router_release(struct router *router); /* NULL is allowed */
+
+/* MATCH_FOUND: *ret_route and *ret_args are set. HEAD finds the path's GET row when there is no
+ * HEAD row. MATCH_NO_METHOD: the path exists; OPTIONS is among these unless it has a row. With
+ * both, ret_allow (may be NULL) gets the value for Allow, which includes HEAD where there is GET,
+ * and OPTIONS. At each segment a literal wins over {name}; where that leads nowhere, {name} is
+ * tried. A path with an undecodable or empty parameter matches nothing. */
+enum match router_match(const struct router *router, struct str method, struct str path,
+                        struct arena *arena, const struct route **ret_route,
+                        struct path_args *ret_args, struct buf *ret_allow);
+/* The value of a path parameter; absent when the route has none of that name. */
+struct str path_arg(const struct path_args *args, const char *name);
+
+#endif
