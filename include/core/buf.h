@@ -18,11 +18,13 @@ void buf_init(struct buf *buf, size_t max);
 void buf_release(struct buf *buf);
 void buf_reset(struct buf *buf); /* empty again, memory kept, failure forgotten */
 bool buf_ok(const struct buf *buf);
-struct str buf_str(const struct buf *buf); /* borrowed until the next change */
+struct str buf_str(const struct buf *buf); /* borrowed until the next change; absent after a failure */
 /* Hands the memory (malloc'd, NUL-terminated) to the caller; the buffer becomes empty. NULL after a failure. */
 char *buf_take(struct buf *buf, size_t *ret_len);
 
 void buf_add(struct buf *buf, const void *bytes, size_t len);
+/* Room for `len` bytes at the end, counted as written; the caller fills it at once. NULL after a failure. */
+char *buf_extend(struct buf *buf, size_t len);
 void buf_text(struct buf *buf, const char *text);
 void buf_put(struct buf *buf, struct str text);
 void buf_char(struct buf *buf, char c);

@@ -18,6 +18,8 @@ enum jv_kind { JV_NULL, JV_BOOL, JV_INT, JV_REAL, JV_TEXT, JV_ARRAY, JV_OBJECT }
 #define JSON_DEPTH 32
 #define JSON_TOKENS 20000
 
+/* Seeds jansson's hash tables; core_start() calls it, before threads. */
+void json_start(void);
 /* False with PROBLEM_MALFORMED_JSON that says what and where (line, column or byte). `max_tokens` is JSON_TOKENS, or that per record on
  * bulk routes. */
 bool json_read(struct str text, size_t max_tokens, jv **ret, struct err *err);

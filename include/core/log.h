@@ -19,6 +19,9 @@ struct log_field {
 #define LOG_MS(field, us) ((struct log_field){.name = (field), .kind = LOG_FIELD_MS, .number = (us)})
 
 void log_set_level(enum log_level level);
+/* By name as in KAMD_LOG_LEVEL; false for any other text. */
+bool log_level_parse(struct str text, enum log_level *ret);
+void log_set_fd(int fd); /* where lines go; 2 (standard error) until set; a seam for tests */
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n_fields);
 #define LOG(level, event, ...)                                                                     \
