@@ -184,15 +184,15 @@ stop: ## stop what `make start` started
 .PHONY: test test-unit test-integration test-e2e test-contract lint format fresh clean
 .PHONY: bench openapi soak attack mutation rehearsal fuzz
 test: ## all tests; the last line is "N passed, N failed"
-	@tests/run all
+	@BUILD=$(BUILD) tests/run all
 test-unit: ## only the unit tests
-	@tests/run unit
+	@BUILD=$(BUILD) tests/run unit
 test-integration: ## only those against PostgreSQL and Redis
-	@tests/run integration
+	@BUILD=$(BUILD) tests/run integration
 test-e2e: ## only those against the running program
-	@tests/run e2e
+	@BUILD=$(BUILD) tests/run e2e
 test-contract: ## only openapi.yaml against the running program
-	@tests/run contract
+	@BUILD=$(BUILD) tests/run contract
 lint: ## format, static analysis, and the rules of the house
 	@tests/lint/run $(BUILD)
 format: ## format all C files

@@ -1,0 +1,297 @@
+// The test runner; see tests/run. Test programs run one after the other: they share one database
+// server, and on a small machine the order of the output then means something.
+import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { failuresOfNode, readCmocka, readNode } from './run-tap.mjs';
+
+const BUILD = resolve(process.env.BUILD || '.build');
+const RUN = resolve(process.env.KAMD_RUN || '.run', 'test');
+const REPORTS = join(RUN, 'reports');
+const MAX_OUTPUT = 4 << 20; // of one program; what follows is dropped
+const SHOWN_LINES = 300;
+const SECONDS = { build: 900, unit: 60, integration: 180, node: 300, npm: 300, stack: 120 };
+
+const [suite = 'all', ...rest] = process.argv.slice(2);
+const only = rest.filter((word) => word !== '--');
+const SUITES = ['house', 'unit', 'integration', 'e2e', 'contract'];
+if (suite !== 'all' && !SUITES.includes(suite)) {
+  console.error(`usage: tests/run all|${SUITES.join('|')} [part of a path...]`);
+  process.exit(2);
+}
+const wants = (name) => suite === 'all' || suite === name;
+const chosen = (paths) => paths.filter((path) => !only.length || only.some((word) => path.includes(word)));
+
+// ---- running one program ------------------------------------------------------------------------
+
+let running = null;
+
+// Runs a program in a process group of its own, and ends the group when the time is up.
+function run(command, args, { seconds, env = {} }) {
+  return new Promise((done) => {
+    const started = Date.now();
+    const child = spawn(command, args, {
+      detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env },
+    });
+    running = child;
+    const text = { out: '', err: '', all: '' };
+    const keep = (stream) => (chunk) => {
+      for (const part of [stream, 'all']) if (text[part].length < MAX_OUTPUT) text[part] += chunk;
+    };
+    child.stdout.setEncoding('utf8').on('data', keep('out'));
+    child.stderr.setEncoding('utf8').on('data', keep('err'));
+    let timeout = 0;
+    const timer = setTimeout(() => {
+      timeout = seconds;
+      try { process.kill(-child.pid, 'SIGKILL'); } catch { /* already gone */ }
+    }, seconds * 1000);
+    const finish = (code, signal) => {
+      clearTimeout(timer);
+      running = null;
+      done({ ...text, took: (Date.now() - started) / 1000, end: { code, signal, timeout } });
+    };
+    child.on('error', (error) => { text.all += error.message; finish(127, null); });
+    // What a program leaves running keeps its pipes open: do not wait for those for ever.
+    child.on('exit', (code, signal) => {
+      const late = setTimeout(() => { child.stdout.destroy(); child.stderr.destroy(); }, 2000);
+      child.on('close', () => { clearTimeout(late); finish(code, signal); });
+    });
+  });
+}
+
+// ---- counting -------------------------------------------------------------------------------------
+
+const sum = { passed: 0, failed: 0, skipped: 0 };
+const failures = [];
+
+function show(text) {
+  const lines = text.trimEnd().split('\n');
+  if (lines.length > SHOWN_LINES) {
+    lines.splice(SHOWN_LINES / 2, lines.length - SHOWN_LINES, `... ${lines.length - SHOWN_LINES} lines left out ...`);
+  }
+  for (const line of lines) console.log(`    ${line}`);
+}
+
+function record(name, result, took, output) {
+  for (const key of Object.keys(sum)) sum[key] += result[key];
+  const skipped = result.skipped ? `, ${result.skipped} skipped` : '';
+  const word = result.failed ? 'FAILED' : 'ok';
+  console.log(`${word.padEnd(7)}${name}: ${result.passed} passed, ${result.failed} failed${skipped} (${took.toFixed(1)} s)`);
+  if (!result.failed) return;
+  failures.push(`${name}: ${result.why.join('; ') || 'failed'}`);
+  show(output);
+}
+
+const FAILED_ONCE = { passed: 0, failed: 1, skipped: 0 };
+
+// One step that is no test: says nothing when it works, and counts as a failed test when not.
+async function step(name, command, args, options) {
+  const ran = await run(command, args, options);
+  if (ran.end.code === 0) return true;
+  record(name, { ...FAILED_ONCE, why: [`ended with ${ran.end.signal ?? ran.end.code}`] }, ran.took, ran.all);
+  return false;
+}
+
+// Sanitizers write their reports here, whichever process they happen in: a server that leaks or
+// races fails the test that started it, also when the test itself saw nothing wrong.
+function sanitizerEnv() {
+  const log = `log_path=${join(REPORTS, 'report')}`;
+  const supp = (name) => (existsSync(`tests/run-${name}.supp`) ? `:suppressions=${resolve(`tests/run-${name}.supp`)}` : '');
+  return {
+    ASAN_OPTIONS: `${log}:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1`,
+    LSAN_OPTIONS: `print_suppressions=0${supp('lsan')}`,
+    UBSAN_OPTIONS: `${log}:print_stacktrace=1`,
+    TSAN_OPTIONS: `${log}:second_deadlock_stack=1${supp('tsan')}`,
+  };
+}
+
+function takeReports() {
+  const found = readdirSync(REPORTS).map((name) => join(REPORTS, name));
+  const text = found.map((path) => readFileSync(path, 'utf8')).join('\n');
+  for (const path of found) rmSync(path);
+  return text;
+}
+
+function judge(name, ran, result, output) {
+  const reports = takeReports();
+  if (reports) {
+    result.failed += 1;
+    const titles = reports.match(/^.*(ERROR|WARNING): \w+Sanitizer.*$|^.*runtime error:.*$/gm);
+    result.why.push(...new Set(titles ?? ['a sanitizer report']));
+    output += `\n${reports}`;
+  }
+  record(name, result, ran.took, output);
+}
+
+// ---- files, builds, the stack -----------------------------------------------------------------------
+
+function find(folder, pattern) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.name !== 'node_modules')
+    .flatMap((entry) => (entry.isDirectory() ? find(join(folder, entry.name), pattern)
+      : pattern.test(entry.name) ? [join(folder, entry.name)] : []))
+    .sort();
+}
+
+const unitTests = chosen(find('tests/unit', /^test_.*\.c$/));
+const integrationTests = chosen(find('tests/integration', /^test_.*\.c$/));
+const binaryOf = (variant, source) => join(BUILD, variant, source.replace(/\.c$/, ''));
+
+function build(variant, ...targets) {
+  const args = ['-k', '-s', `BUILD=${BUILD}`, `VARIANT=${variant}`, ...targets];
+  return step(`build ${variant}`, 'make', args, { seconds: SECONDS.build });
+}
+
+const built = new Set();
+async function buildOnce(key, build_) {
+  if (built.has(key)) return;
+  built.add(key);
+  await build_();
+}
+
+const readEnv = (path) => Object.fromEntries(readFileSync(path, 'utf8').split('\n')
+  .filter((line) => line.includes('='))
+  .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+
+const stackEnv = { KAMD_RUN: RUN, KAMD_STACK_FAST: '1', KAMD_PORT_BASE: process.env.KAMD_PORT_BASE || '17000' };
+let stack = null;
+
+const sql = (statement) => execFileSync('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-c', 'set client_min_messages = warning', '-c', statement,
+  stack.DATABASE_SUPERUSER_URL.replace(/\/kamd$/, '/postgres')], { stdio: ['ignore', 'pipe', 'inherit'] });
+
+// The stack once, with the schema in the database kamd; each test program gets a copy of that.
+async function startStack() {
+  if (stack) return;
+  stack = {};
+  if (!await step('start PostgreSQL and Redis', 'deploy/dev/stack', ['start'], { seconds: SECONDS.stack, env: stackEnv })) return;
+  stack = readEnv(join(RUN, 'stack.env'));
+  sql('drop database if exists kamd with (force)');
+  await step('make the database', 'deploy/dev/stack', ['start'], { seconds: SECONDS.stack, env: stackEnv });
+  const key = join(RUN, 'master.key');
+  writeFileSync(key, Buffer.alloc(32, 7).toString('base64'), { mode: 0o600 });
+  stack.KAMD_MASTER_KEY_FILE = key;
+  const kamd = join(BUILD, 'asan', 'kamd');
+  if (existsSync(kamd)) {
+    await step('kamd migrate', kamd, ['migrate'], { seconds: SECONDS.stack, env: { ...stack, ...sanitizerEnv() } });
+  }
+}
+
+function freshDatabase() {
+  if (!stack.DATABASE_URL) return {};
+  sql('drop database if exists kamd_test with (force)');
+  sql("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'kamd'");
+  sql('create database kamd_test template kamd owner kamd_owner');
+  execFileSync('redis-cli', ['-u', stack.REDIS_URL, 'flushall'], { stdio: 'ignore' });
+  return Object.fromEntries(Object.entries(stack).map(([name, value]) =>
+    [name, name.startsWith('DATABASE_') ? value.replace(/\/kamd$/, '/kamd_test') : value]));
+}
+
+// ---- the suites -------------------------------------------------------------------------------------
+
+async function cmocka(variant, source, seconds, env) {
+  const binary = binaryOf(variant, source);
+  const name = `${source.replace(/^tests\//, '')} (${variant})`;
+  if (!existsSync(binary)) {
+    record(name, { ...FAILED_ONCE, why: ['was not built'] }, 0, '');
+    return;
+  }
+  const ran = await run(binary, [], { seconds, env: { ...sanitizerEnv(), CMOCKA_MESSAGE_OUTPUT: 'TAP', ...env } });
+  judge(name, ran, readCmocka(ran.out, ran.end), ran.all);
+}
+
+async function nodeTest(file, env) {
+  const args = ['--test', '--test-reporter=tap', file];
+  const ran = await run(process.execPath, args, { seconds: SECONDS.node, env: { ...sanitizerEnv(), ...env } });
+  const shown = ran.end.timeout ? ran.all : `${failuresOfNode(ran.out)}\n${ran.err}`;
+  judge(file.replace(/^tests\//, ''), ran, readNode(ran.out, ran.end, basename(file)), shown);
+}
+
+const VARIANTS = ['asan', 'tsan'];
+
+async function house() {
+  for (const file of chosen([...find('tests/lint', /\.test\.mjs$/), 'tests/run-tap.test.mjs'])) await nodeTest(file, { BUILD });
+}
+
+async function unit() {
+  for (const variant of VARIANTS) {
+    await buildOnce(`${variant} unit`, () => build(variant, 'unit-tests'));
+    for (const source of unitTests) await cmocka(variant, source, SECONDS.unit);
+  }
+}
+
+async function integration() {
+  if (!integrationTests.length) return;
+  await buildOnce('asan', () => build('asan', 'build'));
+  await startStack();
+  for (const variant of VARIANTS) {
+    await buildOnce(`${variant} integration`, () => build(variant, 'integration-tests'));
+    for (const source of integrationTests) await cmocka(variant, source, SECONDS.integration, freshDatabase());
+  }
+}
+
+// From the lockfile, and only when that changed.
+async function npmInstall() {
+  if (!existsSync('tests/package-lock.json')) return;
+  const lock = createHash('sha256').update(readFileSync('tests/package-lock.json')).digest('hex');
+  const mark = 'tests/node_modules/.installed-from';
+  if (existsSync(mark) && readFileSync(mark, 'utf8') === lock) return;
+  if (await step('npm ci', 'npm', ['ci', '--no-audit', '--no-fund', '--prefix', 'tests'], { seconds: SECONDS.npm })) writeFileSync(mark, lock);
+}
+
+async function nodeSuite(folder) {
+  const files = chosen(find(folder, /\.test\.mjs$/));
+  if (!files.length) return;
+  await buildOnce('asan', () => build('asan', 'build'));
+  await npmInstall();
+  await startStack();
+  const kamd = join(BUILD, 'asan', 'kamd');
+  for (const file of files) {
+    if (existsSync(kamd)) await nodeTest(file, { ...freshDatabase(), KAMD_BIN: kamd, KAMD_TEST_RUN: RUN });
+    else record(file, { ...FAILED_ONCE, why: ['kamd was not built'] }, 0, '');
+  }
+}
+
+async function compileWithClang() {
+  const args = ['-k', '-s', `BUILD=${join(BUILD, 'clang')}`, 'CC=clang', 'build', 'unit-tests', 'integration-tests'];
+  if (await step('build with clang', 'make', args, { seconds: SECONDS.build })) {
+    record('build with clang', { passed: 1, failed: 0, skipped: 0 }, 0, '');
+  }
+}
+
+async function stopStack() {
+  if (stack) await run('deploy/dev/stack', ['stop'], { seconds: SECONDS.stack, env: stackEnv });
+}
+
+async function main() {
+  mkdirSync(REPORTS, { recursive: true });
+  takeReports();
+  if (suite === 'all' && !only.length) await compileWithClang();
+  if (wants('house')) await house();
+  if (wants('unit')) await unit();
+  if (wants('integration')) await integration();
+  if (wants('e2e')) await nodeSuite('tests/e2e');
+  if (wants('contract')) await nodeSuite('tests/contract');
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, async () => {
+    if (running) try { process.kill(-running.pid, 'SIGKILL'); } catch { /* already gone */ }
+    await stopStack();
+    process.exit(130);
+  });
+}
+
+const started = Date.now();
+try {
+  await main();
+} catch (error) {
+  record('the test runner', { ...FAILED_ONCE, why: [error.message] }, 0, error.stack);
+}
+await stopStack();
+if (failures.length) console.log(`\nfailed:\n${failures.map((line) => `  ${line}`).join('\n')}`);
+if (sum.passed + sum.failed === 0) console.log('no test ran');
+console.log(`\n${sum.skipped} skipped, ${((Date.now() - started) / 1000).toFixed(0)} s`);
+console.log(`${sum.passed} passed, ${sum.failed} failed`);
+process.exitCode = sum.failed || !sum.passed ? 1 : 0;
