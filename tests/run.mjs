@@ -116,7 +116,7 @@ function takeReports() {
 function judge(name, ran, result, output) {
   const reports = takeReports();
   if (reports) {
-    result.failed += 1;
+    result.failed ||= 1;
     const titles = reports.match(/^.*(ERROR|WARNING): \w+Sanitizer.*$|^.*runtime error:.*$/gm);
     result.why.push(...new Set(titles ?? ['a sanitizer report']));
     output += `\n${reports}`;
