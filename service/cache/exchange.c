@@ -1,0 +1,147 @@
+#include "exchange.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* Keys of one call of the script: Redis answers nobody else meanwhile. */
+#define KEYS_MAX 128
+#define KEY_TEXT sizeof((struct cache_lease){.key = ""}.key)
+#define NUMBER_TEXT 24
+_Static_assert(2 * KEYS_MAX + 4 <= LINK_ARGS, "a full call fits");
+
+static void key_text(const struct link *link, const char *name, char ret[static KEY_TEXT]) {
+    snprintf(ret, KEY_TEXT, "c:%s:%d:%.80s", link->epoch, EXCHANGE_FORMAT, name);
+}
+
+static enum link_result unexpected(struct link *link) {
+    link_close(link);
+    return LINK_BROKEN;
+}
+
+/* One call with one key. After SCRIPT FLUSH the text goes along, which cannot miss. */
+static enum link_result run_script(struct link *link, const struct exchange *exchange,
+                                   enum script script, const struct str *args, size_t n_args,
+                                   redisReply **ret) {
+    bool unknown = false;
+    enum link_result result = LINK_REFUSED;
+    for (int attempt = 0; attempt < 2 && result == LINK_REFUSED; attempt++) {
+        struct link_command command;
+        if (attempt > 0 && !unknown)
+            break;
+        command_script(&command, link, script, exchange->lease, attempt > 0, "1");
+        for (size_t i = 0; i < n_args; i++)
+            command_add(&command, args[i]);
+        result = link_queue(link, &command) ? link_reply(link, exchange->when, ret, &unknown)
+                                            : LINK_BROKEN;
+    }
+    return result;
+}
+
+enum link_result exchange_get(struct link *link, const struct exchange *exchange,
+                              struct exchange_get *get) {
+    CLEANUP(reply_release) redisReply *reply = NULL;
+    char value_ms[NUMBER_TEXT];
+    snprintf(value_ms, sizeof(value_ms), "%d", exchange->value_ms);
+    key_text(link, get->name, get->lease->key);
+    const struct str args[] = {str_of(get->lease->key), str_of(get->lease->token),
+                               str_of(value_ms)};
+    enum link_result result = run_script(link, exchange, SCRIPT_GET, args, COUNT_OF(args), &reply);
+    if (result != LINK_OK)
+        return result;
+    bool number = reply->type == REDIS_REPLY_INTEGER;
+    if (!number && reply->type != REDIS_REPLY_STRING)
+        return unexpected(link);
+    get->ret_granted = number && reply->integer == 0;
+    get->ret_entry = number ? NULL : TAKE(reply);
+    return LINK_OK;
+}
+
+enum link_result exchange_fill(struct link *link, const struct exchange *exchange,
+                               const struct exchange_fill *fill) {
+    CLEANUP(reply_release) redisReply *reply = NULL;
+    char value_ms[NUMBER_TEXT];
+    char version[NUMBER_TEXT];
+    snprintf(value_ms, sizeof(value_ms), "%d", exchange->value_ms);
+    snprintf(version, sizeof(version), "%" PRId64, fill->version);
+    const struct str args[] = {str_of(fill->lease->key), str_of(fill->lease->token),
+                               str_of(value_ms), str_of(version), fill->sealed};
+    enum link_result result = run_script(link, exchange, SCRIPT_FILL, args, COUNT_OF(args), &reply);
+    if (result == LINK_OK && reply->type != REDIS_REPLY_INTEGER)
+        return unexpected(link);
+    return result;
+}
+
+/* ---- invalidation: many calls, one round trip ---- */
+
+static bool queue_touches(struct link *link, const struct exchange *exchange, bool by_text,
+                          const struct cache_touch *touches, size_t n) {
+    struct link_command command;
+    char keys[KEYS_MAX][KEY_TEXT];
+    char versions[KEYS_MAX][NUMBER_TEXT];
+    char n_keys[NUMBER_TEXT];
+    char value_ms[NUMBER_TEXT];
+    snprintf(n_keys, sizeof(n_keys), "%zu", n);
+    snprintf(value_ms, sizeof(value_ms), "%d", exchange->value_ms);
+    command_script(&command, link, SCRIPT_INVALIDATE, exchange->lease, by_text, n_keys);
+    for (size_t i = 0; i < n; i++) {
+        key_text(link, touches[i].name, keys[i]);
+        command_text(&command, keys[i]);
+    }
+    command_text(&command, value_ms);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(versions[i], NUMBER_TEXT, "%" PRId64, touches[i].version);
+        command_text(&command, versions[i]);
+    }
+    return link_queue(link, &command);
+}
+
+static size_t call_size(const struct exchange_touch *touch, size_t from) {
+    return touch->n - from < KEYS_MAX ? touch->n - from : KEYS_MAX;
+}
+
+/* Reads all replies, also behind a refused one: the connection stays in step. */
+static enum link_result confirm_touches(struct link *link, const struct exchange *exchange,
+                                        const struct exchange_touch *touch, bool *ret_unknown) {
+    enum link_result all = LINK_OK;
+    for (size_t from = 0; from < touch->n; from += KEYS_MAX) {
+        CLEANUP(reply_release) redisReply *reply = NULL;
+        enum link_result result = link_reply(link, exchange->when, &reply, ret_unknown);
+        if (result == LINK_BROKEN || result == LINK_TIMEOUT)
+            return result;
+        if (result == LINK_REFUSED)
+            all = result;
+        else if (reply->type != REDIS_REPLY_INTEGER ||
+                 reply->integer != (long long)call_size(touch, from))
+            return unexpected(link);
+    }
+    return all;
+}
+
+static enum link_result touch_all(struct link *link, const struct exchange *exchange,
+                                  const struct exchange_touch *touch, bool by_text,
+                                  bool *ret_unknown) {
+    for (size_t from = 0; from < touch->n; from += KEYS_MAX)
+        if (!queue_touches(link, exchange, by_text, touch->touches + from, call_size(touch, from)))
+            return LINK_BROKEN;
+    return confirm_touches(link, exchange, touch, ret_unknown);
+}
+
+enum link_result exchange_touch(struct link *link, const struct exchange *exchange,
+                                const struct exchange_touch *touch) {
+    bool unknown = false;
+    enum link_result result = touch_all(link, exchange, touch, false, &unknown);
+    if (result == LINK_REFUSED && unknown)
+        result = touch_all(link, exchange, touch, true, &unknown);
+    return result;
+}
+
+enum link_result exchange_ping(struct link *link, const struct exchange *exchange) {
+    CLEANUP(reply_release) redisReply *reply = NULL;
+    struct link_command command = {.n = 0};
+    command_text(&command, "PING");
+    enum link_result result =
+        link_queue(link, &command) ? link_reply(link, exchange->when, &reply, NULL) : LINK_BROKEN;
+    if (result == LINK_OK && reply->type != REDIS_REPLY_STATUS)
+        return unexpected(link);
+    return result;
+}
