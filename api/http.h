@@ -48,15 +48,25 @@ struct answer {
     struct answer_header headers[ANSWER_HEADERS];
     size_t n_headers;
     struct buf body;
-    bool close; /* Connection: close */
+    bool close;          /* Connection: close */
     size_t metrics_cell; /* of LABELS_ROUTE */
 };
 
-/* First value of a header, ASCII case folded; absent if there is none. *ret_count (may be NULL) = how often it was sent. */
+/* First value of a header, ASCII case folded; absent if there is none. *ret_count (may be NULL) =
+ * how often it was sent. */
 struct str request_header(const struct request *request, const char *name, size_t *ret_count);
+/* Sets a header; a second value for the same name replaces the first. Beyond ANSWER_HEADERS it is
+ * dropped. The value must live until the answer is sent: static, or in the request's arena. */
 void answer_header(struct answer *answer, const char *name, struct str value);
+bool answer_has_header(const struct answer *answer, const char *name);
 
-/* What the server calls for every request that is well framed; it must set status. Runs on a pool thread, must not block past request->when. */
+/* How much the client wants `type` by `header` ("Accept" with "application/json", "Accept-Encoding"
+ * with "gzip"), in thousandths (RFC 9110 section 12.4.2); the closest range decides; 0: not at all;
+ * -1: the header was not sent. */
+int request_accepts(const struct request *request, const char *header, const char *type);
+
+/* What the server calls for every request that is well framed; it must set status. Runs on a pool
+ * thread, must not block past request->when. */
 typedef void (*http_serve)(void *context, struct request *request, struct answer *answer);
 
 #endif

@@ -41,9 +41,9 @@ bool router_init(const struct route *routes, size_t n_routes, struct router **re
 void router_release(struct router *router); /* NULL is allowed */
 
 /* MATCH_FOUND: *ret_route and *ret_args are set. HEAD finds the path's GET row when there is no
- * HEAD row. MATCH_NO_METHOD: the path exists; OPTIONS is among these unless it has a row. With
- * both, ret_allow (may be NULL) gets the value for Allow, which includes HEAD where there is GET,
- * and OPTIONS. At each segment a literal wins over {name}; where that leads nowhere, {name} is
+ * HEAD row. MATCH_NO_METHOD: the path exists, without that method (OPTIONS too, unless it has a
+ * row); ret_allow (empty; may be NULL) gets the value for Allow, with HEAD where there is GET, and
+ * with OPTIONS. At each segment a literal wins over {name}; where that leads nowhere, {name} is
  * tried. A path with an undecodable or empty parameter matches nothing. */
 enum match router_match(const struct router *router, struct str method, struct str path,
                         struct arena *arena, const struct route **ret_route,

@@ -9,8 +9,8 @@
 #ifndef API_SERVER_H
 #define API_SERVER_H
 
-#include "http.h"
 #include "core/random.h"
+#include "http.h"
 
 #define SERVER_BODY_LIMIT ((size_t)8 << 20)
 
@@ -29,6 +29,9 @@ struct server_options {
     bool metrics;       /* count connections, shedding and cuts */
     const char *name;   /* static, for the log: "public", "admin" */
     http_serve serve;
+    /* May be NULL: told of each answer that `serve` had no part in (guard, shedding), for log and
+     * metrics. */
+    void (*refused)(void *context, const struct request *request, const struct answer *answer);
     void *context;
     const struct randomness *randomness; /* NULL: the system's */
 };

@@ -1,0 +1,119 @@
+#include "conn.h"
+
+#include "core/metrics.h"
+#include "guard.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Exported by libulfius, declared nowhere: without them its requests leak or crash. */
+void *ulfius_uri_logger(void *cls, const char *uri);
+void mhd_request_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+                           enum MHD_RequestTerminationCode toe);
+
+_Static_assert(sizeof(unsigned long) >= sizeof(void *), "a pointer travels in request->timeout");
+
+static void write_client(const struct sockaddr *address, char ret[static INET6_ADDRSTRLEN]) {
+    ret[0] = '\0';
+    if (address == NULL)
+        return;
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &v4->sin_addr, ret, INET6_ADDRSTRLEN);
+    } else if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+        if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+            inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], ret, INET6_ADDRSTRLEN);
+        else
+            inet_ntop(AF_INET6, &v6->sin6_addr, ret, INET6_ADDRSTRLEN);
+    }
+}
+
+static struct conn *conn_new(struct worker *worker, struct MHD_Connection *mhd) {
+    struct server *server = worker->server;
+    struct conn *conn = calloc(1, sizeof *conn);
+    const union MHD_ConnectionInfo *fd =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (conn == NULL || fd == NULL) {
+        free(conn);
+        return NULL;
+    }
+    conn->worker = worker;
+    conn->mhd = mhd;
+    conn->shed = atomic_load(&server->open) > server->options.connections;
+    const union MHD_ConnectionInfo *address =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    write_client(address != NULL ? address->client_addr : NULL, conn->client);
+    reaper_add(server->reaper, &conn->reaped, fd->connect_fd,
+               conn->shed ? &server->shed_limits : &server->limits);
+    if (server->options.metrics) {
+        metrics_add(METRIC_HTTP_CONNECTIONS, 0, 1);
+        if (conn->shed)
+            metrics_count(METRIC_HTTP_SHED, 0, 1);
+    }
+    return conn;
+}
+
+/* Called before libmicrohttpd closes the descriptor. */
+static void conn_free(struct worker *worker, struct conn *conn) {
+    if (conn != NULL) {
+        reaper_remove(worker->server->reaper, &conn->reaped);
+        if (worker->server->options.metrics)
+            metrics_add(METRIC_HTTP_CONNECTIONS, 0, -1);
+        free(conn);
+    }
+    atomic_fetch_sub(&worker->connections, 1);
+    atomic_fetch_sub(&worker->server->open, 1);
+}
+
+void conn_notify(void *context, struct MHD_Connection *mhd, void **socket_context,
+                 enum MHD_ConnectionNotificationCode code) {
+    struct worker *worker = context;
+    switch (code) {
+    case MHD_CONNECTION_NOTIFY_STARTED:
+        *socket_context = conn_new(worker, mhd);
+        break;
+    case MHD_CONNECTION_NOTIFY_CLOSED:
+        conn_free(worker, *socket_context);
+        *socket_context = NULL;
+        break;
+    }
+}
+
+static struct conn *conn_of_mhd(struct MHD_Connection *mhd) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info != NULL ? info->socket_context : NULL;
+}
+
+void *conn_request_line(void *context, const char *uri, struct MHD_Connection *mhd) {
+    struct worker *worker = context;
+    struct conn *conn = conn_of_mhd(mhd);
+    if (conn == NULL || uri == NULL)
+        return NULL; /* ulfius then closes the connection */
+    struct connection_info_struct *info = ulfius_uri_logger(NULL, uri);
+    if (info == NULL)
+        return NULL;
+    /* Of ulfius's request this is the one field that reaches the endpoint untouched. */
+    info->request->timeout = (unsigned long)(uintptr_t)conn;
+    conn->line_is_whole = guard_request_line_is_whole(uri);
+    atomic_fetch_add(&worker->in_flight, 1);
+    reaper_request(worker->server->reaper, &conn->reaped, &info->callback_first_iteration);
+    return info;
+}
+
+struct conn *conn_of(const struct _u_request *request) {
+    return (struct conn *)(uintptr_t)request->timeout;
+}
+
+void conn_completed(void *context, struct MHD_Connection *mhd, void **request_context,
+                    enum MHD_RequestTerminationCode code) {
+    struct worker *worker = context;
+    struct conn *conn = conn_of_mhd(mhd);
+    if (*request_context != NULL && conn != NULL) {
+        reaper_done(worker->server->reaper, &conn->reaped);
+        atomic_fetch_sub(&worker->in_flight, 1);
+    }
+    mhd_request_completed(NULL, mhd, request_context, code);
+}

@@ -1,0 +1,70 @@
+/* What the files of the server share: threads, connections, and the way from ulfius's request back
+ * to them. */
+#ifndef API_CONN_H
+#define API_CONN_H
+
+#include "reaper.h"
+#include "server.h"
+
+#include <netinet/in.h>
+#include <ulfius.h>
+
+#define POOLED_RANDOM 1024
+
+/* One thread, with an ulfius instance of its own. */
+struct worker {
+    struct server *server;
+    struct _u_instance instance;
+    bool started;
+    bool initialised;
+    atomic_size_t connections; /* given to it and not yet closed */
+    atomic_size_t in_flight;   /* requests, from the first line to the end of the answer */
+    atomic_bool working;       /* in a handler */
+    /* Used by its own thread only. One system call for many ids. */
+    unsigned char random[POOLED_RANDOM];
+    size_t random_left;
+};
+
+struct server {
+    struct server_options options;
+    struct listener *listener;
+    struct reaper *reaper;
+    struct worker *workers;
+    size_t next_worker; /* the accepting thread's */
+    size_t hard_limit;
+    atomic_size_t open;
+
+    atomic_bool draining;
+    struct reaper_limits limits;
+    struct reaper_limits shed_limits;
+};
+
+struct conn {
+    struct reaped reaped;
+    struct worker *worker;
+    struct MHD_Connection *mhd;
+    bool shed;          /* over the limit: whatever it asks is answered 503 */
+    bool line_is_whole; /* of the request line, see guard.h */
+    char client[INET6_ADDRSTRLEN];
+};
+
+/* ulfius_uri_logger with the connection noted in the request; conn_of finds it again. */
+void *conn_request_line(void *worker, const char *uri, struct MHD_Connection *mhd);
+struct conn *conn_of(const struct _u_request *request);
+void conn_notify(void *worker, struct MHD_Connection *mhd, void **socket_context,
+                 enum MHD_ConnectionNotificationCode code);
+void conn_completed(void *worker, struct MHD_Connection *mhd, void **request_context,
+                    enum MHD_RequestTerminationCode code);
+
+/* ulfius's one endpoint: from its request to `serve` and back. */
+int exchange_serve(const struct _u_request *from, struct _u_response *to, void *worker);
+
+/* Fills `request` from the connection and ulfius's copy, and refuses what guard.h refuses. Also
+ * after a refusal, id, traceparent, client, method and path are set. */
+bool intake(const struct conn *conn, const struct _u_request *from, struct request *request,
+            struct err *err);
+/* Standard headers, encoding, and the way into ulfius's response. Returns the bytes of the body
+ * that will be sent. */
+size_t outgo(const struct request *request, struct answer *answer, struct _u_response *to);
+
+#endif

@@ -1,0 +1,63 @@
+#include "conn.h"
+
+#include "core/log.h"
+#include "problem.h"
+
+#define ANSWER_MAX ((size_t)64 << 20)
+
+static void refuse(const struct server *server, const struct err *err, struct request *request,
+                   struct answer *answer) {
+    problem_answer(err, request, answer);
+    answer->close = true;
+    if (server->options.refused != NULL)
+        server->options.refused(server->options.context, request, answer);
+}
+
+/* A handler's answer that cannot be sent becomes a problem. */
+static void check_answer(const struct request *request, struct answer *answer) {
+    if (!buf_ok(&answer->body)) {
+        problem_say(PROBLEM_OVERLOADED, request, answer, NULL);
+    } else if (answer->status < 200 || answer->status > 599) {
+        LOG(LOG_ERROR, "answer_without_status", LOG_S("request_id", request->id),
+            LOG_T("path", request->path));
+        problem_say(PROBLEM_INTERNAL, request, answer, NULL);
+    }
+}
+
+static void handle(const struct conn *conn, const struct _u_request *from, struct request *request,
+                   struct answer *answer) {
+    struct server *server = conn->worker->server;
+    struct err err CLEANUP(err_release) = ERR_INIT;
+    bool clean = intake(conn, from, request, &err);
+    if (clean && conn->shed) {
+        clean = err_set(&err, PROBLEM_OVERLOADED, "Too many connections are open.");
+        err.retry_after = 1;
+    }
+    if (!clean) {
+        refuse(server, &err, request, answer);
+        return;
+    }
+    server->options.serve(server->options.context, request, answer);
+    check_answer(request, answer);
+    if (atomic_load_explicit(&server->draining, memory_order_relaxed))
+        answer->close = true;
+}
+
+int exchange_serve(const struct _u_request *from, struct _u_response *to, void *context) {
+    struct worker *worker = context;
+    struct conn *conn = conn_of(from);
+    struct arena arena CLEANUP(arena_release) = {0};
+    struct answer answer = {0};
+    arena_init(&arena, worker->server->options.arena_limit);
+    buf_init(&answer.body, ANSWER_MAX);
+    struct request request = {.arena = &arena};
+
+    reaper_work(&conn->reaped);
+    atomic_store_explicit(&worker->working, true, memory_order_relaxed);
+    handle(conn, from, &request, &answer);
+    size_t bytes = outgo(&request, &answer, to);
+    buf_release(&answer.body);
+    atomic_store_explicit(&worker->working, false, memory_order_relaxed);
+    reaper_answer(&conn->reaped, bytes);
+    return U_CALLBACK_COMPLETE;
+}

@@ -1,0 +1,234 @@
+#include "conn.h"
+
+#include "core/id.h"
+#include "guard.h"
+
+#include <string.h>
+
+#define HEADERS_MAX 200
+#define QUERY_MAX 200
+
+static void pooled_random(void *self, void *bytes, size_t len) {
+    struct worker *worker = self;
+    unsigned char *at = bytes;
+    while (len > 0) {
+        if (worker->random_left == 0) {
+            random_fill(worker->server->options.randomness, worker->random, POOLED_RANDOM);
+            worker->random_left = POOLED_RANDOM;
+        }
+        size_t n = len < worker->random_left ? len : worker->random_left;
+        memcpy(at, worker->random + POOLED_RANDOM - worker->random_left, n);
+        worker->random_left -= n;
+        at += n;
+        len -= n;
+    }
+}
+
+/* ---- ids ---- */
+
+static bool is_request_id(struct str text) {
+    if (text.ptr == NULL || text.len == 0 || text.len > 64)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '.' || c == '_' || c == '-'))
+            return false;
+    }
+    return true;
+}
+
+static void set_id(struct request *request, const struct randomness *randomness) {
+    size_t count;
+    struct str sent = request_header(request, "X-Request-Id", &count);
+    if (count == 1 && is_request_id(sent)) {
+        memcpy(request->id, sent.ptr, sent.len);
+        request->id[sent.len] = '\0';
+        return;
+    }
+    struct uuid id = uuid_v7(&clock_system, randomness);
+    uuid_text(&id, request->id);
+}
+
+static bool is_lower_hex(const char *text, size_t len, bool *ret_all_zero) {
+    *ret_all_zero = true;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+            return false;
+        *ret_all_zero = *ret_all_zero && c == '0';
+    }
+    return true;
+}
+
+/* W3C Trace Context section 3.2: version-trace-parent-flags; a later version may add fields after a
+ * dash. */
+static bool is_traceparent(struct str text) {
+    if (text.ptr == NULL || text.len < 55)
+        return false;
+    const char *p = text.ptr;
+    bool version_zero, zero, unused;
+    if (!is_lower_hex(p, 2, &version_zero) || (p[0] == 'f' && p[1] == 'f') || p[2] != '-')
+        return false;
+    if (!is_lower_hex(p + 3, 32, &zero) || zero || p[35] != '-')
+        return false;
+    if (!is_lower_hex(p + 36, 16, &zero) || zero || p[52] != '-' ||
+        !is_lower_hex(p + 53, 2, &unused))
+        return false;
+    return text.len == 55 || (!version_zero && p[55] == '-');
+}
+
+static void write_hex(char *at, const unsigned char *bytes, size_t len) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < len; i++) {
+        at[2 * i] = digits[bytes[i] >> 4];
+        at[2 * i + 1] = digits[bytes[i] & 15];
+    }
+}
+
+static void set_traceparent(struct request *request, const struct randomness *randomness) {
+    char *out = request->traceparent;
+    size_t count;
+    struct str sent = request_header(request, "traceparent", &count);
+    if (count == 1 && is_traceparent(sent)) {
+        memcpy(out, sent.ptr, 55);
+        memcpy(out, "00", 2);
+    } else {
+        unsigned char bytes[24];
+        random_fill(randomness, bytes, sizeof bytes);
+        bytes[0] |= 1; /* neither id may be all zeros */
+        bytes[16] |= 1;
+        memcpy(out, "00-", 3);
+        write_hex(out + 3, bytes, 16);
+        out[35] = '-';
+        write_hex(out + 36, bytes + 16, 8);
+        memcpy(out + 52, "-00", 3);
+    }
+    out[55] = '\0';
+}
+
+/* ---- header fields ---- */
+
+struct collector {
+    struct request *request;
+    size_t room;
+    bool all_whole;
+};
+
+static enum MHD_Result collect(void *context, enum MHD_ValueKind kind, const char *name,
+                               size_t name_len, const char *value, size_t value_len) {
+    (void)kind;
+    struct collector *into = context;
+    struct request *request = into->request;
+    if (request->n_headers == into->room)
+        return MHD_NO;
+    if (value == NULL || !guard_line_is_whole(name, name_len, value, value_len))
+        into->all_whole = false;
+    request->headers[request->n_headers++] = (struct header){
+        .name = {name, name_len}, .value = str_trim((struct str){value ? value : "", value_len})};
+    return MHD_YES;
+}
+
+static bool collect_headers(struct MHD_Connection *mhd, struct request *request,
+                            bool *ret_all_whole, struct err *err) {
+    struct collector into = {.request = request, .all_whole = true};
+    int n = MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, NULL, NULL);
+    if (n > HEADERS_MAX)
+        return err_set(err, PROBLEM_HEADERS_TOO_LARGE, "A request may have %d header fields.",
+                       HEADERS_MAX);
+    if (n > 0) {
+        request->headers = arena_array(request->arena, (size_t)n, sizeof *request->headers);
+        if (request->headers == NULL)
+            return err_memory(err);
+        into.room = (size_t)n;
+        MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, collect, &into);
+    }
+    *ret_all_whole = into.all_whole;
+    return true;
+}
+
+/* ---- query ---- */
+
+static bool decode(struct request *request, struct str raw, struct str *ret, struct err *err) {
+    char *decoded = arena_alloc(request->arena, raw.len + 1);
+    size_t len;
+    if (decoded == NULL)
+        return err_memory(err);
+    if (!percent_decode(raw, true, decoded, &len) || !str_is_utf8((struct str){decoded, len}))
+        return err_set(err, PROBLEM_INVALID_REQUEST,
+                       "The query has a malformed percent escape, or is not UTF-8.");
+    decoded[len] = '\0';
+    *ret = (struct str){decoded, len};
+    return true;
+}
+
+static size_t count_pairs(struct str raw) {
+    size_t n = 1;
+    for (size_t i = 0; i < raw.len; i++)
+        n += raw.ptr[i] == '&';
+    return n;
+}
+
+static bool read_query(struct request *request, struct err *err) {
+    struct str rest = request->raw_query;
+    if (rest.len == 0)
+        return true;
+    size_t room = count_pairs(rest);
+    if (room > QUERY_MAX)
+        return err_set(err, PROBLEM_INVALID_REQUEST, "A query may have %d parameters.", QUERY_MAX);
+    request->query = arena_array(request->arena, room, sizeof *request->query);
+    if (request->query == NULL)
+        return err_memory(err);
+    struct str pair;
+    while (str_split(&rest, '&', &pair)) {
+        if (pair.len == 0)
+            continue;
+        struct str name;
+        struct query *query = &request->query[request->n_query];
+        str_split(&pair, '=', &name);
+        if (!decode(request, name, &query->name, err) ||
+            !decode(request, pair.ptr != NULL ? pair : STR(""), &query->value, err))
+            return false;
+        request->n_query++;
+    }
+    return true;
+}
+
+/* ---- all of it ---- */
+
+static void set_target(struct request *request, const struct _u_request *from) {
+    request->method = str_of(from->http_verb);
+    request->path = from->url_path != NULL ? str_of(from->url_path) : STR("");
+    request->raw_query = STR("");
+    const char *mark = from->http_url != NULL ? strchr(from->http_url, '?') : NULL;
+    if (mark != NULL)
+        request->raw_query = str_of(mark + 1);
+}
+
+static void set_body(struct request *request, const struct _u_request *from, size_t limit) {
+    request->body_too_large = from->binary_body_length > limit;
+    if (!request->body_too_large && from->binary_body != NULL)
+        request->body = (struct str){from->binary_body, from->binary_body_length};
+}
+
+bool intake(const struct conn *conn, const struct _u_request *from, struct request *request,
+            struct err *err) {
+    struct worker *worker = conn->worker;
+    const struct server_options *options = &worker->server->options;
+    const struct randomness pooled = {.fill = pooled_random, .self = worker};
+    request->client = str_of(conn->client);
+    request->started_us = clock_mono(&clock_system);
+    request->when = deadline_in_ms(options->request_ms);
+    set_target(request, from);
+    set_body(request, from, options->body_limit);
+    bool all_whole = false;
+    bool collected = collect_headers(conn->mhd, request, &all_whole, err);
+    set_id(request, &pooled);
+    set_traceparent(request, &pooled);
+    if (!collected)
+        return false;
+    if (!all_whole || !conn->line_is_whole)
+        return err_set(err, PROBLEM_INVALID_REQUEST,
+                       "Each line of the head must end in CRLF, hold no NUL and not be folded.");
+    return guard_check(request, str_of(from->http_protocol), err) && read_query(request, err);
+}

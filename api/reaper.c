@@ -1,0 +1,203 @@
+#include "reaper.h"
+
+#include "core/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define SHARDS 16
+#define ROUND_MS 500
+#define BYTES_PER_SECOND 65536
+#define NEVER INT64_MAX
+
+struct shard {
+    pthread_mutex_t lock;
+    struct reaped *first;
+} __attribute__((aligned(64)));
+
+struct reaper {
+    struct shard shards[SHARDS];
+    void (*on_cut)(void *context);
+    void *context;
+    pthread_t thread;
+    pthread_mutex_t lock; /* of `stopping` */
+    pthread_cond_t wake;
+    bool stopping;
+    atomic_uint next_shard;
+};
+
+static int64_t now_us(void) { return clock_mono(&clock_system); }
+
+static bool is_late(const struct reaped *reaped, int64_t now) {
+    if (now > atomic_load_explicit(&reaped->due, memory_order_relaxed))
+        return true;
+    return reaped->awaiting_head != NULL &&
+           now > atomic_load_explicit(&reaped->head_due, memory_order_relaxed) &&
+           __atomic_load_n(reaped->awaiting_head, __ATOMIC_RELAXED) != 0;
+}
+
+static void cut(struct reaper *reaper, struct reaped *reaped) {
+    reaped->cut = true;
+    shutdown(reaped->fd, SHUT_RDWR);
+    reaper->on_cut(reaper->context);
+}
+
+static void each(struct reaper *reaper,
+                 void (*look)(struct reaper *, struct reaped *, int64_t now)) {
+    int64_t now = now_us();
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *shard = &reaper->shards[i];
+        pthread_mutex_lock(&shard->lock);
+        for (struct reaped *at = shard->first; at != NULL; at = at->next)
+            look(reaper, at, now);
+        pthread_mutex_unlock(&shard->lock);
+    }
+}
+
+static void cut_if_late(struct reaper *reaper, struct reaped *reaped, int64_t now) {
+    if (!reaped->cut && is_late(reaped, now))
+        cut(reaper, reaped);
+}
+
+static void retire_if_idle(struct reaper *reaper, struct reaped *reaped, int64_t now) {
+    (void)reaper;
+    (void)now;
+    if (!atomic_load_explicit(&reaped->busy, memory_order_relaxed))
+        shutdown(reaped->fd, SHUT_RD);
+}
+
+static void cut_now(struct reaper *reaper, struct reaped *reaped, int64_t now) {
+    (void)reaper;
+    (void)now;
+    shutdown(reaped->fd, SHUT_RDWR);
+}
+
+void reaper_retire_idle(struct reaper *reaper) { each(reaper, retire_if_idle); }
+
+void reaper_cut_all(struct reaper *reaper) { each(reaper, cut_now); }
+
+static void *run(void *argument) {
+    struct reaper *reaper = argument;
+    struct timespec next;
+    clock_gettime(CLOCK_MONOTONIC, &next);
+    pthread_mutex_lock(&reaper->lock);
+    while (!reaper->stopping) {
+        next.tv_nsec += ROUND_MS * 1000000L;
+        if (next.tv_nsec >= 1000000000L) {
+            next.tv_nsec -= 1000000000L;
+            next.tv_sec++;
+        }
+        while (!reaper->stopping &&
+               pthread_cond_timedwait(&reaper->wake, &reaper->lock, &next) != ETIMEDOUT) {
+        }
+        pthread_mutex_unlock(&reaper->lock);
+        each(reaper, cut_if_late);
+        pthread_mutex_lock(&reaper->lock);
+    }
+    pthread_mutex_unlock(&reaper->lock);
+    return NULL;
+}
+
+bool reaper_start(void (*on_cut)(void *context), void *context, struct reaper **ret) {
+    struct reaper *reaper = aligned_alloc(64, (sizeof *reaper + 63) / 64 * 64);
+    if (reaper == NULL)
+        return false;
+    *reaper = (struct reaper){.on_cut = on_cut, .context = context};
+    for (size_t i = 0; i < SHARDS; i++)
+        pthread_mutex_init(&reaper->shards[i].lock, NULL);
+    pthread_mutex_init(&reaper->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&reaper->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (pthread_create(&reaper->thread, NULL, run, reaper) != 0) {
+        free(reaper);
+        return false;
+    }
+    pthread_setname_np(reaper->thread, "reaper");
+    *ret = reaper;
+    return true;
+}
+
+void reaper_stop(struct reaper *reaper) {
+    if (reaper == NULL)
+        return;
+    pthread_mutex_lock(&reaper->lock);
+    reaper->stopping = true;
+    pthread_cond_signal(&reaper->wake);
+    pthread_mutex_unlock(&reaper->lock);
+    pthread_join(reaper->thread, NULL);
+    for (size_t i = 0; i < SHARDS; i++)
+        pthread_mutex_destroy(&reaper->shards[i].lock);
+    pthread_cond_destroy(&reaper->wake);
+    pthread_mutex_destroy(&reaper->lock);
+    free(reaper);
+}
+
+static void set_due(struct reaped *reaped, int64_t due) {
+    atomic_store_explicit(&reaped->due, due, memory_order_relaxed);
+}
+
+void reaper_add(struct reaper *reaper, struct reaped *reaped, int fd,
+                const struct reaper_limits *limits) {
+    int64_t now = now_us();
+    *reaped = (struct reaped){
+        .fd = fd,
+        .shard = atomic_fetch_add_explicit(&reaper->next_shard, 1, memory_order_relaxed) % SHARDS,
+        .limits = limits,
+        .accepted = now,
+        .due = now + limits->header_us,
+        .head_due = NEVER,
+    };
+    struct shard *shard = &reaper->shards[reaped->shard];
+    pthread_mutex_lock(&shard->lock);
+    reaped->next = shard->first;
+    if (shard->first != NULL)
+        shard->first->previous = reaped;
+    shard->first = reaped;
+    pthread_mutex_unlock(&shard->lock);
+}
+
+void reaper_remove(struct reaper *reaper, struct reaped *reaped) {
+    struct shard *shard = &reaper->shards[reaped->shard];
+    pthread_mutex_lock(&shard->lock);
+    if (reaped->previous != NULL)
+        reaped->previous->next = reaped->next;
+    else
+        shard->first = reaped->next;
+    if (reaped->next != NULL)
+        reaped->next->previous = reaped->previous;
+    pthread_mutex_unlock(&shard->lock);
+}
+
+void reaper_request(struct reaper *reaper, struct reaped *reaped, const int *awaiting_head) {
+    int64_t from = reaped->accepted != 0 ? reaped->accepted : now_us();
+    reaped->accepted = 0;
+    struct shard *shard = &reaper->shards[reaped->shard];
+    pthread_mutex_lock(&shard->lock);
+    atomic_store_explicit(&reaped->busy, true, memory_order_relaxed);
+    atomic_store_explicit(&reaped->head_due, from + reaped->limits->header_us,
+                          memory_order_relaxed);
+    set_due(reaped, from + reaped->limits->body_us);
+    reaped->awaiting_head = awaiting_head;
+    pthread_mutex_unlock(&shard->lock);
+}
+
+void reaper_work(struct reaped *reaped) { set_due(reaped, NEVER); }
+
+void reaper_answer(struct reaped *reaped, size_t bytes) {
+    int64_t sending = (int64_t)(bytes / BYTES_PER_SECOND) * 1000000;
+    set_due(reaped, now_us() + reaped->limits->body_us + sending);
+}
+
+void reaper_done(struct reaper *reaper, struct reaped *reaped) {
+    struct shard *shard = &reaper->shards[reaped->shard];
+    pthread_mutex_lock(&shard->lock);
+    reaped->awaiting_head = NULL;
+    atomic_store_explicit(&reaped->busy, false, memory_order_relaxed);
+    set_due(reaped, now_us() + reaped->limits->idle_us);
+    pthread_mutex_unlock(&shard->lock);
+}
