@@ -97,11 +97,12 @@ enum resource_flag {
     R_CUSTOM = 1 << 4          /* has custom fields */
 };
 
-/* What expand= can add: `field` of ours holds the id of `target`, or (many) `target`'s `field` holds ours. */
+/* What expand= can add: our `field` holds the id of `target`; or, reversed, `target`'s `field` holds our id, once or (many) often. */
 struct expansion {
     const char *name;
     enum resource_id target;
     const char *field;
+    bool reverse;
     bool many;
     const char *where; /* further condition on t, or NULL */
 };

@@ -1,0 +1,154 @@
+/* Interactions, problems, orders, team: what happens at an account and who works on it. */
+#include "domain/check.h"
+#include "fields.h"
+
+#include <stdio.h>
+
+/* clang-format off */
+static const struct field question_fields[] = {
+    {.name = "q", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 2000},
+    {.name = "a", .type = FIELD_TEXT, .max = 4000},
+};
+static const struct field interaction_fields[] = {
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_INTERACTIONS),
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .area = AREA_INTERACTIONS,
+     .values = VALUES("visit", "call", "meeting", "email", "complaint", "suggestion", "inquiry", "service_call")},
+    {.name = "channel", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .area = AREA_INTERACTIONS, .values = VALUES("web", "in_person", "phone", "email", "video"), .about = "(000-31)"},
+    {.name = "occurred_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_INTERACTIONS},
+    {.name = "contact_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 50, .check = check_uuid, .preset = "[]", .area = AREA_INTERACTIONS},
+    {.name = "user_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .area = AREA_INTERACTIONS},
+    {.name = "subject", .type = FIELD_TEXT, .flags = F_SEARCH, .max = 300, .area = AREA_INTERACTIONS},
+    {.name = "notes", .type = FIELD_TEXT, .max = 20000, .area = AREA_INTERACTIONS},
+    {.name = "approach", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("conversation", "presentation"), .area = AREA_INTERACTIONS, .about = "(000-33)"},
+    {.name = "questions", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(question_fields), .preset = "[]", .area = AREA_INTERACTIONS, .about = "Asked and answered; nobody asks twice (000-34, 001-12)."},
+    {.name = "sentiment", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("positive", "neutral", "negative"), .area = AREA_INTERACTIONS},
+    {.name = "order_taking", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "false", .area = AREA_INTERACTIONS, .about = "Does not count as attention (003-01)."},
+    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .area = AREA_INTERACTIONS},
+};
+static const struct expansion interaction_expansions[] = {
+    {.name = "user", .target = RES_USER, .field = "user_id"},
+};
+const struct resource interaction_resource = {
+    .id = RES_INTERACTION, .name = "interaction", .path = "interactions", .table = "interaction", FIELDS(interaction_fields), EXPANSIONS(interaction_expansions),
+    .area = AREA_INTERACTIONS, .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .about = "A visit, call, meeting, complaint, ...",
+};
+
+static const struct field problem_fields[] = {
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_PROBLEMS),
+    {.name = "category", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("missed_delivery", "delay", "quality", "billing", "other"), .area = AREA_PROBLEMS},
+    {.name = "severity", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("low", "medium", "high", "revenue_loss"), .preset = "\"medium\"", .area = AREA_PROBLEMS,
+     .about = "revenue_loss: an emergency while it is open (001-04, 001-06)."},
+    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .area = AREA_PROBLEMS},
+    {.name = "description", .type = FIELD_TEXT, .max = 10000, .area = AREA_PROBLEMS},
+    {.name = "loss_per_hour", .type = FIELD_DECIMAL, .flags = F_MIN, .min = 0, .area = AREA_PROBLEMS},
+    {.name = "currency_code", .type = FIELD_TEXT, .max = 3, .check = check_currency, .area = AREA_PROBLEMS},
+    {.name = "opened_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_PROBLEMS},
+    {.name = "handled_at", .type = FIELD_TIME, .area = AREA_PROBLEMS, .about = "When help began (001-05)."},
+    {.name = "resolved_at", .type = FIELD_TIME, .flags = F_FILTER, .area = AREA_PROBLEMS},
+    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .area = AREA_PROBLEMS},
+};
+static void problem_check(const jv *doc, const char *at, struct err *err)
+{
+    rule_ordered(doc, "opened_at", "handled_at", at, err);
+    rule_ordered(doc, "opened_at", "resolved_at", at, err);
+    if (jv_kind(jv_get(doc, "loss_per_hour")) == JV_TEXT && jv_kind(jv_get(doc, "currency_code")) != JV_TEXT) {
+        char where[128];
+        snprintf(where, sizeof where, "%s/currency_code", at);
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "required", "An amount needs its currency_code.");
+    }
+}
+const struct resource problem_resource = {
+    .id = RES_PROBLEM, .name = "problem", .path = "problems", .table = "problem", FIELDS(problem_fields), .area = AREA_PROBLEMS,
+    .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .check = problem_check, .about = "A service problem, also outside sales (001-17).",
+};
+
+static const struct field order_line_fields[] = {
+    {.name = "line_no", .type = FIELD_INT, .flags = F_REQUIRED, .min = 1, .max = 100000},
+    {.name = "product", .type = FIELD_TEXT, .max = 200},
+    {.name = "quantity", .type = FIELD_DECIMAL},
+    {.name = "amount", .type = FIELD_DECIMAL, .flags = F_REQUIRED, .about = "At most four places; never rounded."},
+    {.name = "cost", .type = FIELD_DECIMAL, .about = "Unknown stays unknown; it is not zero (002-17)."},
+};
+static const struct field order_fields[] = {
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_SALES),
+    {.name = "external_id", .type = FIELD_TEXT, .flags = F_FILTER, .min = 1, .max = 255, .area = AREA_SALES, .about = "The order's number; unique within the account."},
+    {.name = "ordered_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_SALES},
+    {.name = "currency_code", .type = FIELD_TEXT, .flags = F_REQUIRED, .max = 3, .check = check_currency, .area = AREA_SALES},
+    {.name = "lines", .type = FIELD_DOCS, .flags = F_REQUIRED, .min = 1, .max = 1000, .shape = SHAPE(order_line_fields), .area = AREA_SALES},
+    {.name = "amount", .type = FIELD_DECIMAL, .flags = F_READ_ONLY | F_FILTER, .area = AREA_SALES, .about = "Sum of the lines."},
+    {.name = "cost", .type = FIELD_DECIMAL, .flags = F_READ_ONLY, .area = AREA_SALES, .about = "Sum of the lines; null when the cost of one is unknown."},
+};
+static void order_check(const jv *doc, const char *at, struct err *err)
+{
+    const jv *lines = jv_get(doc, "lines");
+    for (size_t i = 1; i < jv_len(lines); i++) {
+        /* Lines come in order in nearly all feeds; only a line that does not ascend needs the search. */
+        int64_t no = jv_int(jv_get(jv_at(lines, i), "line_no"));
+        if (no > jv_int(jv_get(jv_at(lines, i - 1), "line_no")))
+            continue;
+        for (size_t j = 0; j < i; j++) {
+            if (jv_int(jv_get(jv_at(lines, j), "line_no")) != no)
+                continue;
+            char where[128];
+            snprintf(where, sizeof where, "%s/lines/%zu/line_no", at, i);
+            err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "duplicate", "The order has this line_no already.");
+            break;
+        }
+    }
+}
+const struct resource order_resource = {
+    .id = RES_ORDER, .name = "order", .path = "orders", .table = "sales_order", FIELDS(order_fields), .area = AREA_SALES,
+    .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .check = order_check, .about = "A sales fact, sent by integrations in bulk (003-01).",
+};
+
+static const struct field team_member_fields[] = {
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_PROFILE),
+    {.name = "user_id", .type = FIELD_ID, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .ref = "user"},
+    {.name = "role", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER, .min = 1, .max = 64, .check = check_slug,
+     .about = "account_manager, category_manager, intelligence, market_research, controlling, customer_support, product_development, or one of your own (004-13)."},
+    {.name = "function", .type = FIELD_TEXT, .flags = F_FILTER, .max = 100},
+    {.name = "allocation_pct", .type = FIELD_INT, .min = 0, .max = 100, .about = "A person's sum over all accounts is at most 100 (004-08)."},
+    {.name = "active_from", .type = FIELD_DATE},
+    {.name = "active_until", .type = FIELD_DATE},
+};
+static const struct expansion team_member_expansions[] = {
+    {.name = "user", .target = RES_USER, .field = "user_id"},
+};
+static void team_member_check(const jv *doc, const char *at, struct err *err)
+{
+    rule_ordered(doc, "active_from", "active_until", at, err);
+}
+const struct resource team_member_resource = {
+    .id = RES_TEAM_MEMBER, .name = "team_member", .path = "team", .table = "team_member", FIELDS(team_member_fields), EXPANSIONS(team_member_expansions),
+    .area = AREA_PROFILE, .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .check = team_member_check, .about = "A member of the account's matrix team (004-12).",
+};
+
+static const struct field webhook_endpoint_fields[] = {
+    FIELDS_COMMON,
+    {.name = "url", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 2000, .about = "https; the address is checked again at every connection."},
+    {.name = "description", .type = FIELD_TEXT, .max = 500},
+    {.name = "event_types", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 100, .check = check_event_type, .preset = "[]", .about = "Empty: all. `account.*` means all that begin so."},
+    {.name = "account_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 1000, .check = check_uuid, .preset = "[]", .about = "Empty: all accounts."},
+    {.name = "ordering", .type = FIELD_ENUM, .flags = F_NOT_NULL, .values = VALUES("parallel", "account"), .preset = "\"parallel\"", .about = "account: one event of an account at a time, in order."},
+    {.name = "payload", .type = FIELD_ENUM, .flags = F_NOT_NULL, .values = VALUES("thin"), .preset = "\"thin\""},
+    {.name = "state", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("enabled", "disabled"), .preset = "\"enabled\""},
+    {.name = "disabled_reason", .type = FIELD_TEXT, .flags = F_READ_ONLY},
+};
+const struct resource webhook_endpoint_resource = {
+    .id = RES_WEBHOOK_ENDPOINT, .name = "webhook_endpoint", .path = "webhook-endpoints", .table = "webhook_endpoint", FIELDS(webhook_endpoint_fields), .area = AREA_PROFILE,
+    .about = "Where events are sent.",
+};
+
+static const struct field custom_field_fields[] = {
+    FIELDS_COMMON,
+    {.name = "resource", .type = FIELD_ENUM, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .values = VALUES("account")},
+    {.name = "name", .type = FIELD_TEXT, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .min = 1, .max = 40, .check = check_slug},
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_CREATE_ONLY, .values = VALUES("text", "number", "date", "boolean", "choice")},
+    {.name = "label", .type = FIELD_TEXT, .max = 200},
+    {.name = "choices", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 200, .preset = "[]"},
+};
+const struct resource custom_field_resource = {
+    .id = RES_CUSTOM_FIELD, .name = "custom_field", .path = "custom-fields", .table = "custom_field", FIELDS(custom_field_fields), .area = AREA_PROFILE,
+    .about = "The definition of a custom field.",
+};
+/* clang-format on */

@@ -1,0 +1,168 @@
+/* Plans with their sections, reviews, follow-ups. */
+#include "domain/check.h"
+#include "fields.h"
+
+#include <stdio.h>
+
+#define CADENCES VALUES("monthly", "quarterly", "semiannual", "annual")
+
+/* clang-format off */
+static const struct field action_fields[] = {
+    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 300},
+    {.name = "owner_id", .type = FIELD_ID, .ref = "user"},
+    {.name = "function", .type = FIELD_TEXT, .max = 100},
+    {.name = "due_on", .type = FIELD_DATE},
+    {.name = "status", .type = FIELD_ENUM, .values = VALUES("open", "in_progress", "done", "cancelled")},
+};
+static const struct field objective_fields[] = {
+    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 300},
+    {.name = "metric", .type = FIELD_TEXT, .max = 100},
+    {.name = "baseline", .type = FIELD_DECIMAL}, {.name = "target", .type = FIELD_DECIMAL}, {.name = "current", .type = FIELD_DECIMAL},
+    {.name = "due_on", .type = FIELD_DATE},
+    {.name = "owner_id", .type = FIELD_ID, .ref = "user"},
+    {.name = "actions", .type = FIELD_DOCS, .max = 100, .shape = SHAPE(action_fields)},
+};
+static const struct field win_win_fields[] = {
+    {.name = "our_gain", .type = FIELD_TEXT, .max = 1000},
+    {.name = "their_gain", .type = FIELD_TEXT, .max = 1000},
+    {.name = "horizon", .type = FIELD_TEXT, .max = 100},
+};
+static const struct field opportunity_fields[] = {
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = VALUES("upsell", "cross_sell", "expand")},
+    {.name = "product", .type = FIELD_TEXT, .max = 200},
+    {.name = "unit_account_id", .type = FIELD_ID, .ref = "account"},
+    {.name = "value", .type = FIELD_DECIMAL},
+    {.name = "currency_code", .type = FIELD_TEXT, .max = 3, .check = check_currency},
+    {.name = "stage", .type = FIELD_TEXT, .max = 100},
+};
+static const struct field plan_fields[] = {
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_PLAN),
+    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 200, .area = AREA_PLAN},
+    {.name = "period_start", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_PLAN},
+    {.name = "period_end", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER, .area = AREA_PLAN},
+    {.name = "status", .type = FIELD_ENUM, .flags = F_READ_ONLY | F_FILTER, .values = VALUES("draft", "active", "closed"), .area = AREA_PLAN},
+    {.name = "version_no", .type = FIELD_INT, .flags = F_READ_ONLY, .area = AREA_PLAN, .about = "Number of the last activated version; 0: never activated."},
+    {.name = "company_strategy", .type = FIELD_TEXT, .max = 20000, .area = AREA_PLAN, .about = "Each company's overall strategy the plan builds on (004-10)."},
+    {.name = "client_strategy", .type = FIELD_TEXT, .max = 20000, .area = AREA_PLAN},
+    {.name = "objectives", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(objective_fields), .preset = "[]", .area = AREA_PLAN, .about = "(004-02)"},
+    {.name = "win_win", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(win_win_fields), .preset = "[]", .area = AREA_PLAN, .about = "(000-08)"},
+    {.name = "opportunities", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 200, .shape = SHAPE(opportunity_fields), .preset = "[]", .area = AREA_PLAN, .about = "(000-03, 000-04, 000-05)"},
+};
+static const struct expansion plan_expansions[] = {
+    {.name = "account", .target = RES_ACCOUNT, .field = "account_id"},
+    {.name = "sections", .target = RES_PLAN_SECTION, .field = "plan_id", .reverse = true, .many = true},
+};
+static void plan_check(const jv *doc, const char *at, struct err *err)
+{
+    rule_ordered(doc, "period_start", "period_end", at, err);
+}
+const struct resource plan_resource = {
+    .id = RES_PLAN, .name = "plan", .path = "plans", .table = "plan", FIELDS(plan_fields), EXPANSIONS(plan_expansions), .area = AREA_PLAN,
+    .flags = R_ACCOUNT_SCOPED | R_CACHED | R_SYNC, .check = plan_check, .about = "The strategic plan of one account for a period (004-10).",
+};
+
+static const struct field contributor_fields[] = {
+    {.name = "function", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 100},
+    {.name = "user_id", .type = FIELD_ID, .ref = "user"},
+    {.name = "due_on", .type = FIELD_DATE},
+};
+static const struct field plan_section_fields[] = {
+    FIELDS_COMMON, FIELD_ACCOUNT(AREA_PLAN),
+    {.name = "plan_id", .type = FIELD_ID, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .ref = "plan", .area = AREA_PLAN},
+    {.name = "section", .type = FIELD_ENUM, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .area = AREA_PLAN,
+     .values = VALUES("competitive_environment", "contacts_and_decisions", "negotiations", "leader_perceptions", "values_beliefs", "capabilities", "strategies", "internal_processes")},
+    {.name = "state", .type = FIELD_ENUM, .flags = F_NOT_NULL, .values = VALUES("empty", "in_progress", "complete"), .preset = "\"empty\"", .area = AREA_PLAN},
+    {.name = "content", .type = FIELD_MAP, .flags = F_NOT_NULL | F_UNCHECKED, .max = 200, .preset = "{}", .area = AREA_PLAN},
+    {.name = "contributors", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(contributor_fields), .preset = "[]", .area = AREA_PLAN, .about = "Who of which function fills it, by when (004-11)."},
+    {.name = "stale", .type = FIELD_BOOL, .flags = F_READ_ONLY, .column = "(t.updated_at < now() - interval '12 months')", .area = AREA_PLAN},
+};
+const struct resource plan_section_resource = {
+    .id = RES_PLAN_SECTION, .name = "plan_section", .path = "sections", .table = "plan_section", FIELDS(plan_section_fields), .area = AREA_PLAN,
+    .flags = R_ACCOUNT_SCOPED, .about = "One of the sections a to h of a plan's single template (004-15 to 004-23).",
+};
+
+static const struct field participant_fields[] = {
+    {.name = "user_id", .type = FIELD_ID, .ref = "user"},
+    {.name = "contact_id", .type = FIELD_ID, .ref = "contact"},
+    {.name = "name", .type = FIELD_TEXT, .max = 200},
+};
+static const struct field finding_fields[] = {
+    {.name = "text", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 4000},
+    {.name = "owner_id", .type = FIELD_ID, .ref = "user"},
+};
+static const struct field decision_fields[] = {
+    {.name = "text", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 4000},
+    {.name = "customer_impact", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = VALUES("positive", "neutral", "negative")},
+    {.name = "note", .type = FIELD_TEXT, .max = 2000},
+};
+static const struct field expectation_fields[] = {
+    {.name = "expectation", .type = FIELD_ENUM, .flags = F_REQUIRED,
+     .values = VALUES("responsible_for_results", "understands_business", "on_our_side", "right_applications", "accessible", "solves_problems", "creative")},
+    {.name = "customer", .type = FIELD_INT, .min = 1, .max = 5},
+    {.name = "internal", .type = FIELD_INT, .min = 1, .max = 5},
+};
+static const struct field review_fields[] = {
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_REVIEWS),
+    {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "plan", .area = AREA_REVIEWS},
+    {.name = "cadence", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = CADENCES, .area = AREA_REVIEWS, .about = "(004-32)"},
+    {.name = "due_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_REVIEWS, .about = "A date of the local calendar of time_zone."},
+    {.name = "time_zone", .type = FIELD_TEXT, .flags = F_NOT_NULL, .min = 1, .max = 64, .check = check_zone, .preset = "\"UTC\"", .area = AREA_REVIEWS, .about = "IANA name."},
+    {.name = "held_at", .type = FIELD_TIME, .area = AREA_REVIEWS},
+    {.name = "status", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("scheduled", "held", "missed", "cancelled"), .preset = "\"scheduled\"", .area = AREA_REVIEWS},
+    {.name = "participants", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(participant_fields), .preset = "[]", .area = AREA_REVIEWS},
+    {.name = "findings", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(finding_fields), .preset = "[]", .area = AREA_REVIEWS, .about = "(002-26)"},
+    {.name = "decisions", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(decision_fields), .preset = "[]", .area = AREA_REVIEWS, .about = "Impact on the customer is mandatory (000-30)."},
+    {.name = "expectations", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 7, .shape = SHAPE(expectation_fields), .preset = "[]", .area = AREA_REVIEWS, .about = "The seven buyer expectations (003-12)."},
+    {.name = "outcome", .type = FIELD_ENUM, .values = VALUES("keep", "adapt", "replace"), .area = AREA_REVIEWS, .about = "(004-33)"},
+    {.name = "notes", .type = FIELD_TEXT, .max = 20000, .area = AREA_REVIEWS},
+};
+static const struct expansion review_expansions[] = {
+    {.name = "account", .target = RES_ACCOUNT, .field = "account_id"},
+    {.name = "plan", .target = RES_PLAN, .field = "plan_id"},
+};
+const struct resource review_resource = {
+    .id = RES_REVIEW, .name = "review", .path = "reviews", .table = "review", FIELDS(review_fields), EXPANSIONS(review_expansions), .area = AREA_REVIEWS,
+    .flags = R_ACCOUNT_SCOPED | R_SYNC, .about = "The regular follow-up of an account.",
+};
+
+static const struct field follow_up_fields[] = {
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_REVIEWS),
+    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .area = AREA_REVIEWS},
+    {.name = "description", .type = FIELD_TEXT, .max = 10000, .area = AREA_REVIEWS},
+    {.name = "assignee_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .area = AREA_REVIEWS},
+    {.name = "due_at", .type = FIELD_TIME, .flags = F_FILTER | F_SORT, .area = AREA_REVIEWS, .about = "When it falls due. Given, or made from due_on and time_zone."},
+    {.name = "due_on", .type = FIELD_DATE, .area = AREA_REVIEWS, .about = "Due when this day begins in time_zone."},
+    {.name = "time_zone", .type = FIELD_TEXT, .min = 1, .max = 64, .check = check_zone, .area = AREA_REVIEWS},
+    {.name = "priority", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("low", "normal", "high"), .preset = "\"normal\"", .area = AREA_REVIEWS},
+    {.name = "status", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("open", "done", "cancelled"), .preset = "\"open\"", .area = AREA_REVIEWS},
+    {.name = "review_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "review", .area = AREA_REVIEWS},
+    {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "plan", .area = AREA_REVIEWS},
+    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .area = AREA_REVIEWS},
+    {.name = "completed_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .area = AREA_REVIEWS},
+    {.name = "completed_by", .type = FIELD_TEXT, .flags = F_READ_ONLY, .area = AREA_REVIEWS},
+    {.name = "revision", .type = FIELD_INT, .flags = F_READ_ONLY, .area = AREA_REVIEWS, .about = "Counts due times; each makes one follow_up.due event."},
+    {.name = "occurrence_no", .type = FIELD_INT, .flags = F_READ_ONLY, .area = AREA_REVIEWS},
+};
+static const struct expansion follow_up_expansions[] = {
+    {.name = "account", .target = RES_ACCOUNT, .field = "account_id"},
+    {.name = "assignee", .target = RES_USER, .field = "assignee_id"},
+    {.name = "contact", .target = RES_CONTACT, .field = "contact_id"},
+};
+static void follow_up_check(const jv *doc, const char *at, struct err *err)
+{
+    const jv *due_at = jv_get(doc, "due_at"), *due_on = jv_get(doc, "due_on"), *zone = jv_get(doc, "time_zone");
+    char where[128];
+    if (jv_kind(due_at) != JV_TEXT && jv_kind(due_on) != JV_TEXT) {
+        snprintf(where, sizeof where, "%s/due_at", at);
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "required", "Give due_at, or due_on with time_zone.");
+    }
+    if (jv_kind(due_on) == JV_TEXT && jv_kind(zone) != JV_TEXT) {
+        snprintf(where, sizeof where, "%s/time_zone", at);
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "required", "due_on needs the time_zone in which the day begins.");
+    }
+}
+const struct resource follow_up_resource = {
+    .id = RES_FOLLOW_UP, .name = "follow_up", .path = "follow-ups", .table = "follow_up", FIELDS(follow_up_fields), EXPANSIONS(follow_up_expansions),
+    .area = AREA_REVIEWS, .flags = R_ACCOUNT_SCOPED | R_SYNC, .check = follow_up_check, .about = "Something to do at a time; its due time makes exactly one event.",
+};
+/* clang-format on */

@@ -1,0 +1,103 @@
+#include "domain/resource.h"
+
+#include "fields.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct resource *const resources[RES_COUNT] = {
+    [RES_USER] = &user_resource,
+    [RES_ACCOUNT] = &account_resource,
+    [RES_CONTACT] = &contact_resource,
+    [RES_PLAN] = &plan_resource,
+    [RES_PLAN_SECTION] = &plan_section_resource,
+    [RES_REVIEW] = &review_resource,
+    [RES_FOLLOW_UP] = &follow_up_resource,
+    [RES_INTERACTION] = &interaction_resource,
+    [RES_PROBLEM] = &problem_resource,
+    [RES_ORDER] = &order_resource,
+    [RES_TEAM_MEMBER] = &team_member_resource,
+    [RES_WEBHOOK_ENDPOINT] = &webhook_endpoint_resource,
+    [RES_CUSTOM_FIELD] = &custom_field_resource,
+};
+
+static const char *const area_names[AREA_COUNT] = {
+#define X(name, text) [AREA_##name] = text,
+    AREAS(X)
+#undef X
+};
+
+const char *area_name(enum area area)
+{
+    return area_names[area];
+}
+
+const struct resource *resource_of(enum resource_id id)
+{
+    return resources[id];
+}
+
+const struct resource *resource_by_path(struct str path)
+{
+    for (size_t i = 0; i < RES_COUNT; i++)
+        if (str_is(path, resources[i]->path))
+            return resources[i];
+    return NULL;
+}
+
+const struct resource *resource_by_name(const char *name)
+{
+    for (size_t i = 0; i < RES_COUNT; i++)
+        if (strcmp(name, resources[i]->name) == 0)
+            return resources[i];
+    return NULL;
+}
+
+const struct field *resource_field(const struct resource *resource, struct str name)
+{
+    for (size_t i = 0; i < resource->n_fields; i++)
+        if (str_is(name, resource->fields[i].name))
+            return &resource->fields[i];
+    return NULL;
+}
+
+size_t resource_field_at(const struct resource *resource, const struct field *field)
+{
+    return (size_t)(field - resource->fields);
+}
+
+const struct custom_field *custom_field_find(const struct custom_fields *fields, enum resource_id resource,
+                                             struct str name)
+{
+    for (size_t i = 0; fields && i < fields->n; i++)
+        if (fields->list[i].resource == resource && str_eq(fields->list[i].name, name))
+            return &fields->list[i];
+    return NULL;
+}
+
+const char *check_external_id(struct str text)
+{
+    return text.len >= 1 && text.len <= 255 ? NULL : "1 to 255 characters";
+}
+
+const char *check_event_type(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        bool last_star = c == '*' && i + 1 == text.len && (i == 0 || text.ptr[i - 1] == '.');
+        if (!((c >= 'a' && c <= 'z') || c == '_' || c == '.' || last_star))
+            return "an event type such as account.updated, a group such as account.*, or *";
+    }
+    return text.len > 0 && text.len <= 64 ? NULL : "1 to 64 characters";
+}
+
+void rule_ordered(const jv *doc, const char *first, const char *second, const char *at, struct err *err)
+{
+    struct str a = jv_text(jv_get(doc, first)), b = jv_text(jv_get(doc, second));
+    /* Dates and normalised times compare as text. */
+    if (!a.ptr || !b.ptr || strcmp(a.ptr, b.ptr) <= 0)
+        return;
+    char where[128];
+    snprintf(where, sizeof where, "%s/%s", at, second);
+    err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "before_start", "%s is before %s.", second, first);
+}
