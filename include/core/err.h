@@ -13,7 +13,7 @@ enum err_at { ERR_AT_POINTER, ERR_AT_PARAMETER, ERR_AT_HEADER };
 struct err_item {
     enum err_at at;
     char where[128];
-    const char *code; /* static: "required", "unknown_field", "wrong_type", "too_long", ... */
+    char code[48]; /* "required", "unknown_field", "wrong_type", "too_long", ... */
     char detail[192];
 };
 

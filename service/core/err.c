@@ -99,7 +99,8 @@ bool err_add(struct err *err, enum problem problem, enum err_at at, const char *
     struct err_item *item = item_add(err);
     if (item == NULL)
         return false;
-    *item = (struct err_item){.at = at, .code = code};
+    *item = (struct err_item){.at = at};
+    snprintf(item->code, sizeof(item->code), "%s", code);
     size_t len = strlen(where);
     len = len < sizeof(item->where) ? len : sizeof(item->where) - 1;
     memcpy(item->where, where, str_utf8_prefix((struct str){where, len}));
