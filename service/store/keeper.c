@@ -1,0 +1,171 @@
+/* The one thread of a pool: opens connections (a name server or a frozen server holds up nobody
+ * else), replaces old ones, answers pings, and probes while the breaker is open. */
+#include "pool_state.h"
+
+#include "core/random.h"
+
+#include <string.h>
+
+#define CONNECT_MS 2000
+#define PING_MS 1000
+#define PROBE_PAUSE_MS                                                                             \
+    250                   /* and as much again at random, so that replicas do not probe in step    \
+                           */
+#define PAUSE_MAX_MS 4000 /* between failed attempts to open while other connections work */
+#define AGE_MS 1800000    /* a connection's life, 20 % more or less */
+#define SWEEP_MS 10000
+
+static int64_t jitter_us(int64_t ms) {
+    return (int64_t)random_below(&randomness_system, (uint64_t)ms * 1000);
+}
+
+static bool open_pooled(struct store *store, struct conn **ret, struct err *err) {
+    CLEANUP(conn_close) struct conn *conn = NULL;
+
+    if (!conn_open(&store->target, deadline_in_ms(CONNECT_MS), &store->stop, &conn, err))
+        return false;
+    if (!PQenterPipelineMode(conn->pg))
+        return unavailable(err, PQerrorMessage(conn->pg));
+    conn->retire_us = mono_now() + (int64_t)AGE_MS * 800 + jitter_us(AGE_MS * 4 / 10);
+    *ret = TAKE(conn);
+    return true;
+}
+
+/* Called with the lock, which is let go meanwhile. */
+static void open_one(struct store *store) {
+    CLEANUP(err_release) struct err err = ERR_INIT;
+    struct conn *conn = NULL, *purged = NULL;
+
+    store->n_open++;
+    pthread_mutex_unlock(&store->lock);
+    bool ok = open_pooled(store, &conn, &err);
+    pthread_mutex_lock(&store->lock);
+    if (ok) {
+        store->failures = 0;
+        pool_give(store, conn);
+        return;
+    }
+    store->n_open--;
+    /* With no connection left there is no point in letting anyone wait. With some, the server is
+     * only short of connections. */
+    if (store->n_open == 0)
+        purged = pool_trip_locked(store, err.cause);
+    int64_t pause = (int64_t)PROBE_PAUSE_MS << (store->failures < 4 ? store->failures : 4);
+    store->failures++;
+    pause = pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS;
+    store->open_at_us = mono_now() + pause * 500 + jitter_us(pause);
+    pthread_mutex_unlock(&store->lock);
+    conn_close_all(purged);
+    pthread_mutex_lock(&store->lock);
+}
+
+/* One round trip: is a transaction that begins now allowed to write? */
+static bool ping(struct conn *conn, struct err *err) {
+    static const char sql[] = "select current_setting('transaction_read_only')";
+    deadline when = deadline_in_ms(PING_MS);
+    bool writable = false;
+
+    if (!PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0) ||
+        !PQpipelineSync(conn->pg))
+        return unavailable(err, PQerrorMessage(conn->pg));
+    for (;;) {
+        PGresult *result = NULL;
+        if (conn_result(conn, when, &result) == WAIT_EXPIRED)
+            return unavailable(err, "no answer to a ping");
+        ExecStatusType status = result == NULL ? PGRES_EMPTY_QUERY : PQresultStatus(result);
+        if (status == PGRES_TUPLES_OK)
+            writable = strcmp(PQgetvalue(result, 0, 0), "off") == 0;
+        PQclear(result);
+        if (conn_lost(conn))
+            return unavailable(err, PQerrorMessage(conn->pg));
+        if (status == PGRES_PIPELINE_SYNC)
+            return writable || unavailable(err, "the server is read-only");
+    }
+}
+
+/* The connection for pings is apart from the others, so that a pool in full use does not look like
+ * a server that is gone. A link that was lost while idle proves nothing: then a new one decides. */
+static bool probe(struct store *store, struct err *err) {
+    if (store->probe != NULL && (!conn_alive(store->probe) || !ping(store->probe, NULL)))
+        conn_close(&store->probe);
+    if (store->probe != NULL)
+        return true;
+    if (!open_pooled(store, &store->probe, err))
+        return false;
+    if (ping(store->probe, err))
+        return true;
+    conn_close(&store->probe);
+    return false;
+}
+
+/* Called with the lock, which is let go meanwhile. */
+static void probe_and_tell(struct store *store) {
+    CLEANUP(err_release) struct err err = ERR_INIT;
+    struct conn *purged = NULL;
+    uint64_t asked = store->pings_asked;
+
+    pthread_mutex_unlock(&store->lock);
+    bool ok = probe(store, &err);
+    pthread_mutex_lock(&store->lock);
+    if (ok)
+        pool_close_breaker(store);
+    else if (!atomic_load(&store->stop))
+        purged = pool_trip_locked(store, err.cause);
+    store->probe_at_us = mono_now() + PROBE_PAUSE_MS * 1000 + jitter_us(PROBE_PAUSE_MS);
+    store->pings_answered = asked;
+    store->ping_ok = ok;
+    pthread_cond_broadcast(&store->pinged);
+    pthread_mutex_unlock(&store->lock);
+    conn_close_all(purged);
+    pthread_mutex_lock(&store->lock);
+}
+
+/* Takes out one idle connection that is old; the pool is filled up again afterwards. */
+static struct conn *take_old(struct store *store) {
+    int64_t now = mono_now();
+
+    for (struct conn **at = &store->idle; *at != NULL; at = &(*at)->next) {
+        struct conn *conn = *at;
+        if (conn->retire_us > now)
+            continue;
+        *at = conn->next;
+        store->n_open--;
+        return conn;
+    }
+    return NULL;
+}
+
+/* What to do next, or until when to wait. */
+static void work_once(struct store *store) {
+    int64_t now = mono_now();
+    int64_t until = now + SWEEP_MS * 1000;
+    bool room = store->n_open < (size_t)store->options.size;
+    struct conn *old = take_old(store);
+
+    if (old != NULL) {
+        pthread_mutex_unlock(&store->lock);
+        conn_close(&old);
+        pthread_mutex_lock(&store->lock);
+    } else if (store->breaker_open ? now >= store->probe_at_us
+                                   : store->pings_answered < store->pings_asked) {
+        probe_and_tell(store);
+    } else if (!store->breaker_open && room && now >= store->open_at_us) {
+        open_one(store);
+    } else {
+        if (store->breaker_open)
+            until = store->probe_at_us;
+        else if (room)
+            until = store->open_at_us;
+        pool_wait(store, &store->work, until);
+    }
+}
+
+void *keeper_run(void *arg) {
+    struct store *store = arg;
+
+    pthread_mutex_lock(&store->lock);
+    while (!atomic_load(&store->stop))
+        work_once(store);
+    pthread_mutex_unlock(&store->lock);
+    return NULL;
+}

@@ -1,0 +1,310 @@
+#include "pool_state.h"
+
+#include "core/metrics.h"
+#include "core/random.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* How long a name server may hold up store_close(). */
+#define JOIN_SECONDS 5
+
+int64_t mono_now(void) { return clock_mono(&clock_system); }
+
+void conn_close_all(struct conn *list) {
+    while (list != NULL) {
+        struct conn *conn = list;
+        list = conn->next;
+        conn_close(&conn);
+    }
+}
+
+const struct store_options *pool_options(const struct store *store) { return &store->options; }
+
+/* ---- with the lock held ---- */
+
+void pool_wait(struct store *store, pthread_cond_t *cond, deadline when) {
+    int left = deadline_left_ms(when);
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += left / 1000;
+    until.tv_nsec += (long)(left % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_cond_timedwait(cond, &store->lock, &until);
+}
+
+static void waiter_add(struct store *store, struct waiter *waiter) {
+    *store->last_waiter = waiter;
+    store->last_waiter = &waiter->next;
+    store->n_waiters++;
+    metrics_set(METRIC_POOL_WAITERS, store->options.metrics_cell, store->n_waiters);
+}
+
+static void waiter_remove(struct store *store, struct waiter *waiter) {
+    struct waiter **at = &store->first_waiter;
+
+    while (*at != waiter)
+        at = &(*at)->next;
+    *at = waiter->next;
+    if (store->last_waiter == &waiter->next)
+        store->last_waiter = at;
+    store->n_waiters--;
+    metrics_set(METRIC_POOL_WAITERS, store->options.metrics_cell, store->n_waiters);
+}
+
+static void waiter_wake(struct store *store, struct conn *conn, enum refusal refusal) {
+    struct waiter *waiter = store->first_waiter;
+
+    waiter_remove(store, waiter);
+    waiter->conn = conn;
+    waiter->refusal = refusal;
+    pthread_cond_signal(&waiter->woken);
+}
+
+void pool_give(struct store *store, struct conn *conn) {
+    if (store->first_waiter != NULL) {
+        waiter_wake(store, conn, REFUSED_NOT);
+        return;
+    }
+    conn->next = store->idle;
+    store->idle = conn;
+}
+
+struct conn *pool_trip_locked(struct store *store, const char *why) {
+    struct conn *purged = store->idle;
+
+    if (store->breaker_open)
+        return NULL;
+    cause_text(why, store->why);
+    store->breaker_open = true;
+    store->probe_at_us = 0;
+    metrics_set(METRIC_DB_BREAKER, store->options.metrics_cell, 1);
+    while (store->first_waiter != NULL)
+        waiter_wake(store, NULL, REFUSED_UNAVAILABLE);
+    /* Connections that idled through the trouble would each cost another request its deadline. */
+    store->idle = NULL;
+    for (struct conn *c = purged; c != NULL; c = c->next)
+        store->n_open--;
+    pthread_cond_broadcast(&store->pinged);
+    pthread_cond_signal(&store->work);
+    return purged;
+}
+
+void pool_close_breaker(struct store *store) {
+    if (!store->breaker_open)
+        return;
+    store->breaker_open = false;
+    store->closed_us = mono_now();
+    store->open_at_us = 0;
+    store->failures = 0;
+    metrics_set(METRIC_DB_BREAKER, store->options.metrics_cell, 0);
+}
+
+/* Waits in the queue until woken or late. */
+static enum refusal queue_up(struct store *store, deadline when, struct conn **ret) {
+    struct waiter waiter = {.refusal = REFUSED_LATE};
+
+    if (pthread_cond_init(&waiter.woken, &store->monotonic) != 0)
+        return REFUSED_FULL;
+    waiter_add(store, &waiter);
+    while (waiter.refusal == REFUSED_LATE && deadline_left_ms(when) > 0)
+        pool_wait(store, &waiter.woken, when);
+    if (waiter.refusal == REFUSED_LATE)
+        waiter_remove(store, &waiter);
+    pthread_cond_destroy(&waiter.woken);
+    *ret = waiter.conn;
+    return waiter.refusal;
+}
+
+static enum refusal take(struct store *store, deadline when, struct conn **ret) {
+    if (store->breaker_open || atomic_load(&store->stop))
+        return REFUSED_UNAVAILABLE;
+    /* Whoever gives one back hands it to a waiter, so idle ones mean that nobody waits. */
+    if (store->idle != NULL) {
+        *ret = store->idle;
+        store->idle = store->idle->next;
+        return REFUSED_NOT;
+    }
+    if (store->n_waiters >= store->options.max_waiters)
+        return REFUSED_FULL;
+    return queue_up(store, when, ret);
+}
+
+/* ---- borrowing ---- */
+
+static bool refuse(struct store *store, enum refusal refusal, struct err *err) {
+    char why[CAUSE_TEXT];
+
+    if (refusal == REFUSED_UNAVAILABLE) {
+        pthread_mutex_lock(&store->lock);
+        memcpy(why, store->why, sizeof(why));
+        pthread_mutex_unlock(&store->lock);
+        return unavailable(err, why[0] == '\0' ? "the pool is closing" : why);
+    }
+    metrics_count(METRIC_POOL_REFUSED, store->options.metrics_cell, 1);
+    if (err == NULL)
+        return false;
+    err_set(err, PROBLEM_OVERLOADED, "Too many requests need the database at the moment.");
+    err->retry_after = 1;
+    return err_cause(err, refusal == REFUSED_FULL ? "too many wait for a connection"
+                                                  : "no connection became free in time");
+}
+
+static void close_borrowed(struct store *store, struct conn *conn) {
+    conn_close(&conn);
+    pthread_mutex_lock(&store->lock);
+    store->n_open--;
+    pthread_cond_signal(&store->work);
+    pthread_mutex_unlock(&store->lock);
+}
+
+bool pool_acquire(struct store *store, deadline when, struct conn **ret, struct err *err) {
+    deadline limit = deadline_in_ms(store->options.acquire_ms);
+
+    limit = limit < when ? limit : when;
+    for (;;) {
+        struct conn *conn = NULL;
+        pthread_mutex_lock(&store->lock);
+        enum refusal refusal = take(store, limit, &conn);
+        pthread_mutex_unlock(&store->lock);
+        if (refusal != REFUSED_NOT)
+            return refuse(store, refusal, err);
+        if (conn_alive(conn)) {
+            metrics_add(METRIC_POOL_IN_USE, store->options.metrics_cell, 1);
+            *ret = conn;
+            return true;
+        }
+        close_borrowed(store, conn);
+    }
+}
+
+void pool_release(struct store *store, struct conn *conn) {
+    metrics_add(METRIC_POOL_IN_USE, store->options.metrics_cell, -1);
+    if (conn->broken || mono_now() > conn->retire_us || atomic_load(&store->stop)) {
+        close_borrowed(store, conn);
+        return;
+    }
+    pthread_mutex_lock(&store->lock);
+    pool_give(store, conn);
+    pthread_mutex_unlock(&store->lock);
+}
+
+void pool_trip(struct store *store, int64_t sent_us) {
+    struct conn *purged = NULL;
+
+    pthread_mutex_lock(&store->lock);
+    if (sent_us >= store->closed_us)
+        purged = pool_trip_locked(store, "the database did not answer within the deadline");
+    pthread_mutex_unlock(&store->lock);
+    conn_close_all(purged);
+}
+
+bool store_breaker_open(struct store *store) {
+    pthread_mutex_lock(&store->lock);
+    bool open = store->breaker_open;
+    pthread_mutex_unlock(&store->lock);
+    return open;
+}
+
+bool store_ping(struct store *store, deadline when, struct err *err) {
+    bool ok = false;
+    char why[CAUSE_TEXT] = "no answer to a ping within its deadline";
+
+    pthread_mutex_lock(&store->lock);
+    uint64_t mine = ++store->pings_asked;
+    pthread_cond_signal(&store->work);
+    while (!store->breaker_open && store->pings_answered < mine && deadline_left_ms(when) > 0 &&
+           !atomic_load(&store->stop))
+        pool_wait(store, &store->pinged, when);
+    if (store->breaker_open)
+        memcpy(why, store->why, sizeof(why));
+    else
+        ok = store->pings_answered >= mine && store->ping_ok;
+    pthread_mutex_unlock(&store->lock);
+    return ok || unavailable(err, why);
+}
+
+/* ---- life ---- */
+
+static void store_free(struct store *store) {
+    conn_close_all(store->idle);
+    conn_close(&store->probe);
+    target_release(&store->target);
+    pthread_cond_destroy(&store->work);
+    pthread_cond_destroy(&store->pinged);
+    pthread_mutex_destroy(&store->lock);
+    pthread_condattr_destroy(&store->monotonic);
+    free((char *)(uintptr_t)store->options.name);
+    free(store);
+}
+
+static bool init_locks(struct store *store) {
+    return pthread_condattr_init(&store->monotonic) == 0 &&
+           pthread_condattr_setclock(&store->monotonic, CLOCK_MONOTONIC) == 0 &&
+           pthread_mutex_init(&store->lock, NULL) == 0 &&
+           pthread_cond_init(&store->pinged, &store->monotonic) == 0 &&
+           pthread_cond_init(&store->work, &store->monotonic) == 0;
+}
+
+/* Signals are for the program's other threads. */
+static bool start_keeper(struct store *store) {
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&store->keeper, NULL, keeper_run, store);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc == 0;
+}
+
+bool store_open(const struct store_options *options, struct store **ret, struct err *err) {
+    struct target target = {0};
+
+    if (!target_init(&target, options->url, options->name, err))
+        return false;
+    struct store *store = calloc(1, sizeof(*store));
+    char *name = strdup(options->name);
+    if (store == NULL || name == NULL) {
+        target_release(&target);
+        free(store);
+        free(name);
+        return err_memory(err);
+    }
+    store->options = *options;
+    store->options.url = NULL;
+    store->options.name = name;
+    store->target = target;
+    store->last_waiter = &store->first_waiter;
+    if (!init_locks(store) || !start_keeper(store)) {
+        store_free(store);
+        return err_memory(err);
+    }
+    *ret = store;
+    return true;
+}
+
+void store_close(struct store *store) {
+    struct timespec until;
+
+    if (store == NULL)
+        return;
+    pthread_mutex_lock(&store->lock);
+    atomic_store(&store->stop, true);
+    while (store->first_waiter != NULL)
+        waiter_wake(store, NULL, REFUSED_UNAVAILABLE);
+    pthread_cond_broadcast(&store->pinged);
+    pthread_cond_signal(&store->work);
+    pthread_mutex_unlock(&store->lock);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += JOIN_SECONDS;
+    /* A thread that hangs in a name server's silence keeps the memory; the program ends anyway. */
+    if (pthread_timedjoin_np(store->keeper, NULL, &until) == 0)
+        store_free(store);
+}

@@ -1,0 +1,60 @@
+/* The inside of a pool, shared by pool.c (borrowing) and keeper.c (the thread that opens
+ * connections and probes the server). */
+#ifndef KAMD_STORE_POOL_STATE_H
+#define KAMD_STORE_POOL_STATE_H
+
+#include "pool.h"
+
+#include <pthread.h>
+
+enum refusal { REFUSED_NOT, REFUSED_FULL, REFUSED_LATE, REFUSED_UNAVAILABLE };
+
+/* Lives on the stack of the thread that waits. */
+struct waiter {
+    pthread_cond_t woken;
+    struct conn *conn;
+    enum refusal refusal;
+    struct waiter *next;
+};
+
+struct store {
+    struct store_options options; /* with texts of its own */
+    struct target target;         /* the keeper's */
+    pthread_condattr_t monotonic;
+    pthread_mutex_t lock; /* guards everything below */
+    struct conn *idle;    /* last given back first: the others age and are replaced */
+    size_t n_open;        /* idle, borrowed, or being opened */
+    struct waiter *first_waiter;
+    struct waiter **last_waiter;
+    int n_waiters;
+    bool breaker_open;
+    int64_t closed_us; /* when the breaker last closed */
+    char why[CAUSE_TEXT];
+    /* Pings are numbered: the keeper answers all up to the one that it has seen when it starts. */
+    uint64_t pings_asked, pings_answered;
+    bool ping_ok;
+    pthread_cond_t pinged;
+
+    pthread_t keeper;
+    pthread_cond_t work; /* wakes the keeper */
+    atomic_bool stop;
+    int64_t open_at_us; /* not before: the pause after a failed attempt */
+    int64_t probe_at_us;
+    int failures; /* of opening, in a row */
+    struct conn *probe;
+};
+
+/* All with the lock held. */
+void pool_give(struct store *store,
+               struct conn *conn); /* to the first waiter, or to the idle ones */
+struct conn *pool_trip_locked(struct store *store,
+                              const char *why); /* to be closed without the lock */
+void pool_close_breaker(struct store *store);
+void pool_wait(struct store *store, pthread_cond_t *cond, deadline when);
+
+void conn_close_all(struct conn *list);
+int64_t mono_now(void);
+/* The keeper's thread; `arg` is the store. */
+void *keeper_run(void *arg);
+
+#endif
