@@ -1,0 +1,109 @@
+// Where PostgreSQL and Redis come from. The test runner gives each file a database of its own by the
+// environment; a file that is run by hand, or that is about to stop the servers, starts some itself.
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { until } from './wait.mjs';
+
+const run = promisify(execFile);
+const top = fileURLToPath(new URL('../../../', import.meta.url));
+const SETTINGS = /^(DATABASE_(URL|WORKER_URL|MIGRATE_URL|SUPERUSER_URL)|REDIS_URL|KAMD_MASTER_KEY_FILE)$/;
+
+export const KAMD = process.env.KAMD_BIN || join(top, '.build/kamd');
+
+// Below 32768, where the system hands out none by itself.
+let nextPort = Number(process.env.KAMD_PORT_BASE || 21600) + 100 + (process.pid % 20) * 8;
+export async function freePort() {
+  for (;;) {
+    const port = nextPort++;
+    const free = await new Promise((done) => {
+      const server = createServer().once('error', () => done(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
+    });
+    if (free) return port;
+  }
+}
+
+// What a started program gets: nothing that happens to be in our environment but these.
+export function environment(settings) {
+  const kept = Object.entries(process.env).filter(([name]) => /^(PATH|HOME|TMPDIR|[A-Z]+SAN_OPTIONS)$/.test(name));
+  return { ...Object.fromEntries(kept), LANG: 'C.UTF-8', ...settings };
+}
+
+const readEnv = (path) => Object.fromEntries(readFileSync(path, 'utf8').split('\n')
+  .map((line) => /^([A-Z_]+)=(.*)$/.exec(line)).filter(Boolean).map(([, name, value]) => [name, value]));
+
+async function startOwn() {
+  const folder = mkdtempSync(join(tmpdir(), 'kamd-e2e-'));
+  const env = { ...process.env, KAMD_RUN: folder, KAMD_STACK_FAST: '1', KAMD_PORT_BASE: String(await freePort()) };
+  const script = (word) => run(join(top, 'deploy/dev/stack'), [word], { env });
+  await script('start');
+  const settings = Object.fromEntries(Object.entries(readEnv(join(folder, 'stack.env'))).filter(([name]) => SETTINGS.test(name)));
+  settings.KAMD_MASTER_KEY_FILE = join(folder, 'master.key');
+  writeFileSync(settings.KAMD_MASTER_KEY_FILE, Buffer.alloc(32, 7).toString('base64'));
+  await run(KAMD, ['migrate'], { env: environment(settings) });
+  return {
+    settings,
+    folder,
+    start: () => script('start'),
+    async stop() {
+      await script('stop');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+// {settings, stop()}; with `own` also {folder, start()}, servers that nobody else uses.
+export async function openStack({ own = false } = {}) {
+  if (own || !process.env.DATABASE_URL || !process.env.KAMD_MASTER_KEY_FILE) return startOwn();
+  const settings = Object.fromEntries(Object.entries(process.env).filter(([name]) => SETTINGS.test(name)));
+  return { settings, async stop() {} };
+}
+
+// One value or row of text by a superuser's connection, for what the API rightly does not show.
+export function sql(settings, statement) {
+  return execFileSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', statement, settings.DATABASE_SUPERUSER_URL],
+    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+}
+
+// A Redis of the test's own: {url, pid, cli(...words), stop()}.
+export async function startRedis(...options) {
+  const port = await freePort();
+  const folder = mkdtempSync(join(tmpdir(), 'kamd-e2e-redis-'));
+  const server = spawn('redis-server', ['--bind', '127.0.0.1', '--port', String(port), '--dir', folder, '--save', '', '--appendonly', 'no', ...options],
+    { stdio: 'ignore' });
+  const cli = (...words) => execFileSync('redis-cli', ['-p', String(port), ...words], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+  await until(() => cli('ping') === 'PONG', { what: 'Redis' });
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    pid: server.pid,
+    cli,
+    stop() {
+      server.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+// A process with all below it: PostgreSQL's parent and its backends.
+export function tree(pid) {
+  const parents = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      return [[Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])]];
+    } catch {
+      return [];
+    }
+  });
+  const found = [pid];
+  for (let i = 0; i < found.length; i++) found.push(...parents.filter(([, parent]) => parent === found[i]).map(([child]) => child));
+  return found;
+}
+
+export const signalAll = (pids, signal) => pids.forEach((pid) => {
+  try { process.kill(pid, signal); } catch (error) { if (error.code !== 'ESRCH') throw error; }
+});

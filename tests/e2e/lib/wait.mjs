@@ -1,0 +1,30 @@
+// Waiting for what becomes true by itself.
+
+export const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
+
+// Calls `look` until it gives something true; that is the result. After `ms` it fails with `what`,
+// and with the error of the last look if that threw.
+export async function until(look, { ms = 10_000, every = 25, what = 'what the test waits for' } = {}) {
+  const end = Date.now() + ms;
+  for (let last; ;) {
+    try {
+      const found = await look();
+      if (found) return found;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms`, { cause: last });
+    await sleep(every);
+  }
+}
+
+// The results of `run` over all items, `width` of them at a time.
+export async function inParallel(width, items, run) {
+  const queue = items.entries();
+  const results = new Array(items.length);
+  await Promise.all(Array.from({ length: width }, async () => {
+    for (const [i, item] of queue) results[i] = await run(item, i);
+  }));
+  return results;
+}

@@ -1,0 +1,52 @@
+// What a test file stands on: the servers, one or more kamd on them, and an administrator's client.
+import { Client } from './client.mjs';
+import { makeKey, startKamd } from './kamd.mjs';
+import { openStack } from './stack.mjs';
+
+let count = 0;
+// A name that no other record of this run has.
+export const unique = (word) => `${word}-${process.pid}-${++count}`;
+
+// `settings` go to kamd beside those of the servers; with `own` the servers are the test's alone.
+export async function openWorld({ processes = 1, settings = {}, own = false } = {}) {
+  const stack = await openStack({ own });
+  const env = { ...stack.settings, ...settings };
+  const world = {
+    stack,
+    settings: env,
+    kamds: [],
+    async add(more = {}, ...args) {
+      const kamd = await startKamd({ ...env, ...more }, ...args);
+      world.kamds.push(kamd);
+      return kamd;
+    },
+    async killAll() {
+      await Promise.all(world.kamds.splice(0).map((kamd) => kamd.kill()));
+    },
+    // A key of its own for a role; `more` may name a user_id, scopes, expires_at.
+    async clientOf(role, more = {}) {
+      const { key } = (await world.api.call(201, 'POST', '/v1/api-keys', { body: { name: unique(role), role, ...more } })).body;
+      return world.api.as(key);
+    },
+    async close() {
+      world.api?.close();
+      const ends = await Promise.allSettled(world.kamds.map((kamd) => kamd.stop()));
+      await stack.stop();
+      const bad = ends.find((end) => end.status === 'rejected');
+      if (bad) throw bad.reason;
+    },
+  };
+  try {
+    await Promise.all(Array.from({ length: processes }, () => world.add()));
+    world.api = new Client(world.kamds[0].url, await makeKey(stack.settings, 'admin'));
+    world.apis = world.kamds.map((kamd) => world.api.at(kamd.url));
+  } catch (error) {
+    await world.killAll();
+    await stack.stop();
+    throw error;
+  }
+  return world;
+}
+
+// An account with a name and number of its own.
+export const makeAccount = (api, fields = {}) => api.create('/v1/accounts', { name: unique('Account'), account_number: unique('N'), ...fields });
