@@ -66,14 +66,12 @@ struct outcome {
     struct buf body;      /* empty: no body */
     bool replayed;
     bool not_modified;
-    struct cache_touch *touches; /* in the arena */
+    struct cache_touch *touches; /* cached entries that the write replaced, as triggers noted them; in the arena */
     size_t n_touches;
 };
 
 void outcome_init(struct outcome *outcome);
 void outcome_release(struct outcome *outcome);
-/* Notes that a cached entry ("account:<id>") has this version after the commit. */
-void outcome_touch(struct action *action, struct outcome *outcome, const char *kind, struct str id, int64_t version);
 
 struct tx_context action_context(const struct action *action);
 
@@ -83,7 +81,7 @@ struct tx_context action_context(const struct action *action);
 typedef bool (*write_work)(struct action *action, struct tx *tx, void *arg, struct outcome *outcome, struct err *err);
 bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome, struct err *err);
 
-/* A read in one round trip: `queue` sends its statements, then `answer` reads their slots. */
+/* A read: queue statements, tx_flush() once, read their slots, tx_end(). */
 bool read_begin(struct action *action, struct tx **ret, struct err *err);
 
 /* A PostgreSQL array literal of texts, for `$n::text[]` and `$n::uuid[]`. */

@@ -76,9 +76,11 @@ bool tx_bool(struct tx *tx, size_t slot, size_t row, size_t column);
 size_t tx_affected(struct tx *tx, size_t slot); /* rows touched by INSERT, UPDATE, DELETE */
 
 /* Runs `work` in one TX_WRITE transaction, commits, and repeats all of it (at most three times, with jitter, within the deadline) on 40001 and 40P01.
- * `work` must be repeatable; it may end early without commit by returning false. */
+ * `work` must be repeatable; it may end early without commit by returning false. What it queued last goes out with the COMMIT in one round trip; `after` (may be NULL) may
+ * read its results once the commit is certain. */
 bool store_run(struct store *store, const struct tx_context *context, deadline when,
-               bool (*work)(struct tx *tx, void *arg, struct err *err), void *arg, struct err *err);
+               bool (*work)(struct tx *tx, void *arg, struct err *err),
+               void (*after)(struct tx *tx, void *arg), void *arg, struct err *err);
 
 /* How an error of a statement looks to clients. `constraint` and `column` come from the server's error fields. Table-driven:
  * 23505 -> ALREADY_EXISTS at /<column>; 23503 -> VALIDATION at /<column>, code "unknown_reference"; 23502, 23514, 22xxx -> VALIDATION;

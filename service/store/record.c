@@ -6,8 +6,7 @@
 
 static struct record_sql texts[RES_COUNT];
 
-static void column(const struct field *field, struct buf *ret)
-{
+static void column(const struct field *field, struct buf *ret) {
     bool as_json = field->type == FIELD_TEXTS;
     if (as_json)
         buf_text(ret, "to_jsonb(");
@@ -19,8 +18,7 @@ static void column(const struct field *field, struct buf *ret)
         buf_char(ret, ')');
 }
 
-static void columns(const struct resource *resource, struct buf *ret)
-{
+static void columns(const struct resource *resource, struct buf *ret) {
     for (size_t i = 0; i < resource->n_fields; i++) {
         column(&resource->fields[i], ret);
         buf_text(ret, ", ");
@@ -29,8 +27,7 @@ static void columns(const struct resource *resource, struct buf *ret)
     buf_text(ret, ", t.deleted_at");
 }
 
-static void writable(const struct resource *resource, const char *prefix, struct buf *ret)
-{
+static void writable(const struct resource *resource, const char *prefix, struct buf *ret) {
     bool first = true;
     for (size_t i = 0; i < resource->n_fields; i++) {
         if (!field_writable(&resource->fields[i]))
@@ -40,28 +37,29 @@ static void writable(const struct resource *resource, const char *prefix, struct
     }
 }
 
-static void insert(const struct resource *resource, struct buf *ret)
-{
+static void insert(const struct resource *resource, struct buf *ret) {
     buf_format(ret, "insert into %s (id, ", resource->table);
     writable(resource, "", ret);
     buf_text(ret, ") select x.id, ");
     writable(resource, "x.", ret);
-    buf_format(ret, " from jsonb_populate_recordset(null::%s, $1::jsonb) x order by x.id", resource->table);
+    buf_format(ret, " from jsonb_populate_recordset(null::%s, $1::jsonb) x order by x.id",
+               resource->table);
 }
 
-/* An order's account and the like are create-only; they are written all the same, with the value that was read under the lock. */
-static void update(const struct resource *resource, struct buf *ret)
-{
+/* An order's account and the like are create-only; they are written all the same, with the value
+ * that was read under the lock. */
+static void update(const struct resource *resource, struct buf *ret) {
     buf_format(ret, "update %s t set (", resource->table);
     writable(resource, "", ret);
     buf_text(ret, ", version, updated_at) = (");
     writable(resource, "x.", ret);
-    buf_format(ret, ", t.version + 1, now()) from jsonb_populate_recordset(null::%s, $1::jsonb) x where t.id = x.id",
+    buf_format(ret,
+               ", t.version + 1, now()) from jsonb_populate_recordset(null::%s, $1::jsonb) x where "
+               "t.id = x.id",
                resource->table);
 }
 
-static const char *finish(struct buf *buf, struct err *err)
-{
+static const char *finish(struct buf *buf, struct err *err) {
     const char *text = buf_take(buf, NULL);
     if (!text)
         err_memory(err);
@@ -77,29 +75,39 @@ static const char *finish(struct buf *buf, struct err *err)
             return false;                                                                          \
     } while (0)
 
-static bool init(const struct resource *r, struct record_sql *t, struct err *err)
-{
+static bool init(const struct resource *r, struct record_sql *t, struct err *err) {
     TEXT(t->columns, columns(r, &buf_));
     TEXT(t->from, buf_format(&buf_, "%s t %s", r->table, r->join ? r->join : ""));
-    TEXT(t->get, buf_format(&buf_, "select %s from %s where t.id = any ($1::uuid[]) and t.deleted_at is null", t->columns, t->from));
-    TEXT(t->get_any, buf_format(&buf_, "select %s from %s where t.id = any ($1::uuid[])", t->columns, t->from));
-    TEXT(t->lock, buf_format(&buf_, "select %s from %s where t.id = any ($1::uuid[]) order by t.id for no key update of t", t->columns, t->from));
+    TEXT(t->get,
+         buf_format(&buf_,
+                    "select %s from %s where t.id = any ($1::uuid[]) and t.deleted_at is null",
+                    t->columns, t->from));
+    TEXT(t->get_any,
+         buf_format(&buf_, "select %s from %s where t.id = any ($1::uuid[])", t->columns, t->from));
+    TEXT(t->lock,
+         buf_format(
+             &buf_,
+             "select %s from %s where t.id = any ($1::uuid[]) order by t.id for no key update of t",
+             t->columns, t->from));
     TEXT(t->insert, insert(r, &buf_));
     TEXT(t->update, update(r, &buf_));
-    TEXT(t->del, buf_format(&buf_, "update %s set deleted_at = now(), version = version + 1, updated_at = now() where id = any ($1::uuid[]) and deleted_at is null", r->table));
-    TEXT(t->restore, buf_format(&buf_, "update %s set deleted_at = null, version = version + 1, updated_at = now() where id = any ($1::uuid[]) and deleted_at is not null", r->table));
+    TEXT(t->del, buf_format(&buf_,
+                            "update %s set deleted_at = now(), version = version + 1, updated_at = "
+                            "now() where id = any ($1::uuid[]) and deleted_at is null",
+                            r->table));
+    TEXT(t->restore,
+         buf_format(&buf_,
+                    "update %s set deleted_at = null, version = version + 1, updated_at = now() "
+                    "where id = any ($1::uuid[]) and deleted_at is not null",
+                    r->table));
     return true;
 }
 
-bool record_sql_init(struct err *err)
-{
+bool record_sql_init(struct err *err) {
     for (enum resource_id id = RES_USER; id < RES_COUNT; id++)
         if (!init(resource_of(id), &texts[id], err))
             return false;
     return true;
 }
 
-const struct record_sql *record_sql(enum resource_id id)
-{
-    return &texts[id];
-}
+const struct record_sql *record_sql(enum resource_id id) { return &texts[id]; }

@@ -287,8 +287,9 @@ static void pause_at_random(int attempt) {
 }
 
 static bool run_once(struct store *store, const struct tx_context *context, deadline when,
-                     bool (*work)(struct tx *tx, void *arg, struct err *err), void *arg,
-                     bool *ret_repeatable, struct err *err) {
+                     bool (*work)(struct tx *tx, void *arg, struct err *err),
+                     void (*after)(struct tx *tx, void *arg), void *arg, bool *ret_repeatable,
+                     struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
 
     *ret_repeatable = false;
@@ -296,15 +297,17 @@ static bool run_once(struct store *store, const struct tx_context *context, dead
         return false;
     bool ok = work(tx, arg, err) && tx_commit(tx, err);
     *ret_repeatable = tx->repeatable;
+    if (ok && after != NULL)
+        after(tx, arg);
     return ok;
 }
 
 bool store_run(struct store *store, const struct tx_context *context, deadline when,
-               bool (*work)(struct tx *tx, void *arg, struct err *err), void *arg,
-               struct err *err) {
+               bool (*work)(struct tx *tx, void *arg, struct err *err),
+               void (*after)(struct tx *tx, void *arg), void *arg, struct err *err) {
     for (int attempt = 0;; attempt++) {
         bool repeatable;
-        if (run_once(store, context, when, work, arg, &repeatable, err))
+        if (run_once(store, context, when, work, after, arg, &repeatable, err))
             return true;
         if (!repeatable || attempt == REPEATS || deadline_left_ms(when) < 100)
             return false;

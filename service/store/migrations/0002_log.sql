@@ -186,7 +186,7 @@ create function changed_fields(before jsonb, after jsonb) returns jsonb immutabl
     select coalesce(jsonb_object_agg(a.key, jsonb_build_array(before -> a.key, a.value)), '{}')
       from jsonb_each(after) a
      where a.value is distinct from before -> a.key
-       and a.key not in ('version', 'updated_at', 'fired_revision')
+       and a.key not in ('version', 'updated_at', 'fired_revision', 'derived_version')
 $$;
 
 create function log_update() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$

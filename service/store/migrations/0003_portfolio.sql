@@ -63,7 +63,7 @@ create table contact (
     given_name text, family_name text not null, title text, department text, email text, phone text, decision_role text, level text,
     influence int, disposition text, reports_to_id uuid, linkedin_url text, contact_preference jsonb, active_from date, active_until date,
     mirror_user_id uuid constraint contact_mirror_user_id_fkey references app_user, influences jsonb not null default '[]',
-    last_interaction_at timestamptz,
+    last_interaction_at timestamptz, derived_version bigint not null default 0, -- counts changes of what is derived
     unique (id, account_id),
     constraint contact_reports_to_id_fkey foreign key (reports_to_id, account_id) references contact (id, account_id)
 );
@@ -184,7 +184,7 @@ begin
         select array_agg(distinct c::uuid) into concerned from
             (select contact_ids from new_rows union all select contact_ids from old_rows) r, jsonb_array_elements_text(r.contact_ids) c;
     end if;
-    update contact t set last_interaction_at = l.at
+    update contact t set last_interaction_at = l.at, derived_version = t.derived_version + 1
       from (select c.id, (select max(i.occurred_at) from interaction i
                            where i.account_id = c.account_id and i.deleted_at is null and i.occurred_at <= now()
                              and i.contact_ids ? c.id::text) as at
@@ -544,6 +544,31 @@ call follow_external_ids('interaction', 'interaction', 'account_id');
 call follow_external_ids('problem', 'problem', 'account_id');
 call follow_external_ids('team_member', 'team_member', 'account_id');
 call follow_external_ids('sales_order', 'order', 'account_id');
+
+-- Cached entries that this transaction replaces, for the API to invalidate before it answers: "kind:id version" lines in a transaction-local setting. The version grows
+-- with every change of the entry, typed or derived. Workers know what they touched.
+create function touched() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    if context('actor') = 'worker' then
+        return null;
+    end if;
+    perform set_config('kamd.touched', coalesce(current_setting('kamd.touched', true), '') || coalesce(
+        case tg_argv[0]
+            when 'standing' then (select string_agg('account:' || a.id || ' ' || (a.version + n.version), E'\n') || E'\n'
+                                    from (select (to_jsonb(r) ->> 'account_id')::uuid as id, (to_jsonb(r) ->> 'version')::bigint as version from new_rows r) n
+                                    join account a on a.id = n.id)
+            when 'account' then (select string_agg('account:' || n.id || ' ' || (n.version + s.version), E'\n') || E'\n'
+                                   from (select (to_jsonb(r) ->> 'id')::uuid as id, (to_jsonb(r) ->> 'version')::bigint as version from new_rows r) n
+                                   join standing s on s.account_id = n.id)
+            else (select string_agg(tg_argv[0] || ':' || (j ->> 'id') || ' ' || ((j ->> 'version')::bigint + coalesce((j ->> 'derived_version')::bigint, 0)), E'\n') || E'\n'
+                    from (select to_jsonb(r) as j from new_rows r) n)
+        end, ''), true);
+    return null;
+end $$;
+create trigger touched after update on account referencing new table as new_rows for each statement execute function touched('account');
+create trigger touched after update on standing referencing new table as new_rows for each statement execute function touched('standing');
+create trigger touched after update on contact referencing new table as new_rows for each statement execute function touched('contact');
+create trigger touched after update on plan referencing new table as new_rows for each statement execute function touched('plan');
 
 -- The principals of machines.
 create table api_key (

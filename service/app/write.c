@@ -1,0 +1,215 @@
+/* One effect, once: the frame around every write. */
+#include "app/app.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void outcome_init(struct outcome *outcome)
+{
+    *outcome = (struct outcome){.status = 200};
+    buf_init(&outcome->body, (size_t)64 << 20);
+}
+
+void outcome_release(struct outcome *outcome)
+{
+    buf_release(&outcome->body);
+}
+
+static void outcome_reset(struct outcome *outcome)
+{
+    struct buf body = outcome->body;
+    buf_reset(&body);
+    *outcome = (struct outcome){.status = 200, .body = body};
+}
+
+static void touch(struct action *action, struct outcome *outcome, struct str kind, struct str id, int64_t version)
+{
+    if (!outcome->touches)
+        outcome->touches = arena_array(action->arena, TOUCHES_MAX, sizeof *outcome->touches);
+    if (!outcome->touches || outcome->n_touches == TOUCHES_MAX)
+        return;
+    struct cache_touch *entry = &outcome->touches[outcome->n_touches++];
+    snprintf(entry->name, sizeof entry->name, "%.*s:%.*s", STR_ARG(kind), STR_ARG(id));
+    entry->version = version;
+}
+
+struct tx_context action_context(const struct action *action)
+{
+    return (struct tx_context){
+        .scope = role_sees_all(action->who->role) ? STR("all") : STR("acl"),
+        .user_id = action->who->user_id[0] ? str_of(action->who->user_id) : STR_ABSENT,
+        .actor = str_of(action->who->actor),
+        .origin = action->origin,
+        .request_id = action->request_id,
+        .traceparent = action->traceparent,
+    };
+}
+
+bool read_begin(struct action *action, struct tx **ret, struct err *err)
+{
+    struct tx_context context = action_context(action);
+    return tx_begin(action->app->store, TX_READ, &context, action->when, ret, err);
+}
+
+struct str sql_array(struct arena *arena, const struct str *items, size_t n)
+{
+    size_t len = 2;
+    for (size_t i = 0; i < n; i++)
+        len += 2 * items[i].len + 3;
+    char *text = arena_alloc(arena, len + 1);
+    if (!text)
+        return STR_ABSENT;
+    size_t at = 0;
+    text[at++] = '{';
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            text[at++] = ',';
+        text[at++] = '"';
+        for (size_t k = 0; k < items[i].len; k++) {
+            if (items[i].ptr[k] == '"' || items[i].ptr[k] == '\\')
+                text[at++] = '\\';
+            text[at++] = items[i].ptr[k];
+        }
+        text[at++] = '"';
+    }
+    text[at++] = '}';
+    text[at] = '\0';
+    return (struct str){text, at};
+}
+
+struct once {
+    struct action *action;
+    write_work work;
+    void *arg;
+    struct outcome *outcome;
+    size_t touched; /* slot */
+};
+
+static struct str hash_text(struct action *action)
+{
+    struct buf hex;
+    char *text = arena_alloc(action->arena, 2 * CRYPTO_SHA256 + 3);
+    if (!text)
+        return STR_ABSENT;
+    buf_init(&hex, 2 * CRYPTO_SHA256 + 3);
+    buf_text(&hex, "\\x");
+    buf_hex(&hex, action->request_hash, CRYPTO_SHA256);
+    struct str whole = buf_str(&hex);
+    if (whole.len > 0)
+        memcpy(text, whole.ptr, whole.len);
+    struct str ret = {text, whole.len};
+    buf_release(&hex);
+    return ret;
+}
+
+/* What triggers noted in this transaction: "kind:id version" lines of cached entries. */
+#define TOUCHED "select current_setting('kamd.touched', true)"
+
+static void touches_read(struct action *action, struct outcome *outcome, struct str text)
+{
+    struct str line, kind, id;
+    int64_t version;
+    while (str_split(&text, '\n', &line)) {
+        if (str_split(&line, ':', &kind) && str_split(&line, ' ', &id) && str_to_i64(line, &version))
+            touch(action, outcome, kind, id, version);
+    }
+}
+
+/* *ret_replayed: the key was used before and the outcome is the first one. */
+static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replayed, struct err *err)
+{
+    struct action *action = once->action;
+    struct str who = str_of(action->who->id), key = action->idempotency_key;
+    struct str lock = str_of(arena_format(action->arena, "%s|%.*s", action->who->id, STR_ARG(key)));
+    size_t locked = tx_query(tx, "select pg_try_advisory_xact_lock(hashtextextended($1, 7))", &lock, 1);
+    struct str params[] = {who, key, hash_text(action)};
+    size_t seen = tx_query(tx,
+                           "select request_hash = $3::bytea, status, etag, location, body, touches from idempotency"
+                           " where principal = $1 and key = $2 and created_at > now() - interval '24 hours'",
+                           params, 3);
+    if (!tx_flush(tx, err))
+        return false;
+    if (!tx_bool(tx, locked, 0, 0)) {
+        err->retry_after = 1;
+        return err_set(err, PROBLEM_IN_FLIGHT, "A request with this Idempotency-Key is under way.");
+    }
+    *ret_replayed = tx_rows(tx, seen) > 0;
+    if (!*ret_replayed)
+        return true;
+    if (!tx_bool(tx, seen, 0, 0))
+        return err_set(err, PROBLEM_IDEMPOTENCY_REUSED, "The first request with this key was another one.");
+    struct outcome *outcome = once->outcome;
+    outcome->status = (int)tx_int(tx, seen, 0, 1);
+    snprintf(outcome->etag, sizeof outcome->etag, "%s", tx_value(tx, seen, 0, 2).ptr);
+    snprintf(outcome->location, sizeof outcome->location, "%s", tx_value(tx, seen, 0, 3).ptr);
+    buf_put(&outcome->body, tx_value(tx, seen, 0, 4));
+    touches_read(action, outcome, tx_value(tx, seen, 0, 5));
+    outcome->replayed = true;
+    return true;
+}
+
+static void idempotency_store(struct once *once, struct tx *tx)
+{
+    struct action *action = once->action;
+    const struct outcome *outcome = once->outcome;
+    char status[16];
+    snprintf(status, sizeof status, "%d", outcome->status);
+    struct str body = buf_str(&outcome->body);
+    struct str params[] = {str_of(action->who->id), action->idempotency_key, hash_text(action), str_of(status),
+                           str_of(outcome->etag), str_of(outcome->location), body.ptr ? body : STR("")};
+    /* A key older than 24 hours is free again, also before the housekeeping has removed it. */
+    tx_query(tx,
+             "insert into idempotency (principal, key, request_hash, status, etag, location, body, touches)"
+             " values ($1, $2, $3::bytea, $4::int, $5, $6, $7, coalesce(current_setting('kamd.touched', true), '')) on conflict (principal, key) do update set"
+             " request_hash = excluded.request_hash, status = excluded.status, etag = excluded.etag,"
+             " location = excluded.location, body = excluded.body, touches = excluded.touches, created_at = now()",
+             params, 7);
+}
+
+static bool once_work(struct tx *tx, void *arg, struct err *err)
+{
+    struct once *once = arg;
+    bool replayed = false, keyed = once->action->idempotency_key.ptr != NULL;
+    outcome_reset(once->outcome);
+    if (keyed && !idempotency_check(once, tx, &replayed, err))
+        return false;
+    if (replayed)
+        return true;
+    if (!once->work(once->action, tx, once->arg, once->outcome, err))
+        return false;
+    if (!buf_ok(&once->outcome->body))
+        return err_memory(err);
+    if (keyed)
+        idempotency_store(once, tx);
+    once->touched = tx_query(tx, TOUCHED, NULL, 0);
+    return true;
+}
+
+static void once_after(struct tx *tx, void *arg)
+{
+    struct once *once = arg;
+    if (!once->outcome->replayed)
+        touches_read(once->action, once->outcome, tx_value(tx, once->touched, 0, 0));
+}
+
+/* For the tests that kill a process between commit and answer. */
+static void fault(const struct action *action, const char *point)
+{
+    struct str setting = str_of(action->app->config->fault), name;
+    if (setting.len > 0 && str_split(&setting, ':', &name) && str_is(name, point) && str_is(setting, "kill"))
+        kill(getpid(), SIGKILL);
+}
+
+bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome, struct err *err)
+{
+    struct once once = {.action = action, .work = work, .arg = arg, .outcome = outcome};
+    struct tx_context context = action_context(action);
+    if (!store_run(action->app->store, &context, action->when, once_work, once_after, &once, err))
+        return false;
+    fault(action, "after_commit");
+    if (outcome->n_touches > 0)
+        cache_invalidate(action->app->cache, outcome->touches, outcome->n_touches);
+    return true;
+}
