@@ -2,7 +2,10 @@
 
 #include "core/log.h"
 
+#include <orcania.h>
 #include <string.h>
+
+#define OWN_HEADERS 4 /* X-Request-Id, Content-Type, Content-Encoding, Connection */
 
 static const struct answer_header standard[] = {
     {"Cache-Control", {"private, no-cache", 17}},
@@ -23,16 +26,51 @@ static bool is_sendable(struct str value) {
     return value.ptr != NULL;
 }
 
+/* Room for all headers at once: u_map_put would grow three arrays and search for each. */
+static bool make_room(struct _u_map *map, size_t n) {
+    char **keys = o_realloc(map->keys, (n + 1) * sizeof *keys);
+    if (keys != NULL)
+        map->keys = keys;
+    char **values = o_realloc(map->values, (n + 1) * sizeof *values);
+    if (values != NULL)
+        map->values = values;
+    size_t *lengths = o_realloc(map->lengths, (n + 1) * sizeof *lengths);
+    if (lengths != NULL)
+        map->lengths = lengths;
+    return keys != NULL && values != NULL && lengths != NULL;
+}
+
+/* `name` is new in the map, and the map has room. Without memory the header is left out. */
 static void put(struct _u_response *to, const char *name, struct str value) {
-    if (is_sendable(value))
-        u_map_put_binary(to->map_header, name, value.ptr, 0, value.len);
-    else
+    struct _u_map *map = to->map_header;
+    if (!is_sendable(value)) {
         LOG(LOG_ERROR, "header_not_sendable", LOG_S("name", name));
+        return;
+    }
+    char *key = o_strdup(name);
+    char *copy = o_malloc(value.len + 1);
+    if (key == NULL || copy == NULL) {
+        o_free(key);
+        o_free(copy);
+        return;
+    }
+    memcpy(copy, value.ptr, value.len);
+    copy[value.len] = '\0';
+    size_t at = (size_t)map->nb_values++;
+    map->keys[at] = key;
+    map->values[at] = copy;
+    map->lengths[at] = value.len;
+    map->keys[at + 1] = NULL;
+    map->values[at + 1] = NULL;
+    map->lengths[at + 1] = 0;
 }
 
 static bool has_no_body(int status) { return status < 200 || status == 204 || status == 304; }
 
-size_t outgo(const struct request *request, struct answer *answer, struct _u_response *to) {
+static void put_headers(const struct request *request, const struct answer *answer,
+                        struct _u_response *to) {
+    if (!make_room(to->map_header, ANSWER_HEADERS + COUNT_OF(standard) + OWN_HEADERS))
+        return;
     for (size_t i = 0; i < answer->n_headers; i++)
         put(to, answer->headers[i].name, answer->headers[i].value);
     for (size_t i = 0; i < COUNT_OF(standard); i++) {
@@ -40,13 +78,17 @@ size_t outgo(const struct request *request, struct answer *answer, struct _u_res
             put(to, standard[i].name, standard[i].value);
     }
     put(to, "X-Request-Id", str_of(request->id));
+    if (answer->content_type != NULL && !has_no_body(answer->status))
+        put(to, "Content-Type", str_of(answer->content_type));
     if (answer->close)
         put(to, "Connection", STR("close"));
+}
+
+size_t outgo(const struct request *request, struct answer *answer, struct _u_response *to) {
+    put_headers(request, answer, to);
     to->status = answer->status;
     if (has_no_body(answer->status))
         return 0;
-    if (answer->content_type != NULL)
-        put(to, "Content-Type", str_of(answer->content_type));
     size_t len = 0;
     to->binary_body = buf_take(&answer->body, &len); /* ulfius frees it */
     to->binary_body_length = len;
