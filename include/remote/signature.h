@@ -3,18 +3,14 @@
 #define KAMD_REMOTE_SIGNATURE_H
 
 #include "core/buf.h"
-#include "core/random.h"
 
-#define WEBHOOK_SECRET 32      /* bytes */
-#define WEBHOOK_SECRET_TEXT 51 /* "whsec_", base64, and a NUL */
+#define WEBHOOK_SECRET 32 /* random bytes */
 
-/* A new secret: its bytes, and the text that receivers are given. */
-void webhook_secret_make(const struct randomness *randomness,
-                         unsigned char ret[static WEBHOOK_SECRET],
-                         char ret_text[static WEBHOOK_SECRET_TEXT]);
+/* Appends the text that a receiver is given: "whsec_" and base64. */
+void webhook_secret_text(struct str secret, struct buf *ret);
 /* Appends "v1," and base64(HMAC-SHA256(secret, id "." timestamp "." body)), after a space if `ret`
- * holds one already. */
-void webhook_sign(struct str secret, struct str id, int64_t timestamp, struct str body,
+ * holds one already. `timestamp` in seconds. */
+void webhook_sign(struct str secret, struct str id, struct str timestamp, struct str body,
                   struct buf *ret);
 
 #endif
