@@ -18,12 +18,15 @@ void buf_init(struct buf *buf, size_t max);
 void buf_release(struct buf *buf);
 void buf_reset(struct buf *buf); /* empty again, memory kept, failure forgotten */
 bool buf_ok(const struct buf *buf);
-struct str buf_str(const struct buf *buf); /* borrowed until the next change; absent after a failure */
-/* Hands the memory (malloc'd, NUL-terminated) to the caller; the buffer becomes empty. NULL after a failure. */
+struct str
+buf_str(const struct buf *buf); /* borrowed until the next change; absent after a failure */
+/* Hands the memory (malloc'd, NUL-terminated) to the caller; the buffer becomes empty. NULL after a
+ * failure. */
 char *buf_take(struct buf *buf, size_t *ret_len);
 
 void buf_add(struct buf *buf, const void *bytes, size_t len);
-/* Room for `len` bytes at the end, counted as written; the caller fills it at once. NULL after a failure. */
+/* Room for `len` bytes at the end, counted as written; the caller fills it at once. NULL after a
+ * failure. */
 char *buf_extend(struct buf *buf, size_t len);
 void buf_text(struct buf *buf, const char *text);
 void buf_put(struct buf *buf, struct str text);
@@ -31,19 +34,20 @@ void buf_char(struct buf *buf, char c);
 void buf_i64(struct buf *buf, int64_t value);
 void buf_u64(struct buf *buf, uint64_t value);
 void buf_format(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
-/* A JSON string with quotes (RFC 8259): escapes '"', '\\', controls, and U+2028/2029. Absent gives null.
- * The text must be well-formed UTF-8. */
+/* A JSON string with quotes (RFC 8259): escapes '"', '\\', controls, and U+2028/2029. Absent gives
+ * null. The text must be well-formed UTF-8. */
 void buf_json(struct buf *buf, struct str text);
 /* Percent-encoding of everything outside RFC 3986 "unreserved". */
 void buf_percent(struct buf *buf, struct str text);
-void buf_base64(struct buf *buf, const void *bytes, size_t len);     /* RFC 4648 section 4, padded */
-void buf_base64url(struct buf *buf, const void *bytes, size_t len);  /* section 5, no padding */
-void buf_hex(struct buf *buf, const void *bytes, size_t len);        /* lower case */
+void buf_base64(struct buf *buf, const void *bytes, size_t len);    /* RFC 4648 section 4, padded */
+void buf_base64url(struct buf *buf, const void *bytes, size_t len); /* section 5, no padding */
+void buf_hex(struct buf *buf, const void *bytes, size_t len);       /* lower case */
 
 /* Decoders; false on any character outside the alphabet or a wrong length. *ret_len <= room. */
 bool base64_decode(struct str text, void *ret, size_t room, size_t *ret_len);
 bool base64url_decode(struct str text, void *ret, size_t room, size_t *ret_len);
-/* RFC 3986 percent-decoding in place of nothing: writes at most text.len bytes to ret. False on a bad escape or %00. */
+/* RFC 3986 percent-decoding in place of nothing: writes at most text.len bytes to ret. False on a
+ * bad escape or %00. */
 bool percent_decode(struct str text, bool plus_is_space, char *ret, size_t *ret_len);
 
 #endif

@@ -1,5 +1,6 @@
-/* Time as a seam: tests give their own. Wall time is for people and ids, monotonic time for deadlines. What must be right
- * across processes (due times, leases, grace, webhook timestamps) uses PostgreSQL's clock instead. */
+/* Time as a seam: tests give their own. Wall time is for people and ids, monotonic time for
+ * deadlines. What must be right across processes (due times, leases, grace, webhook timestamps)
+ * uses PostgreSQL's clock instead. */
 #ifndef KAMD_CORE_CLOCK_H
 #define KAMD_CORE_CLOCK_H
 
@@ -13,16 +14,11 @@ struct clock {
 
 extern const struct clock clock_system;
 
-static inline int64_t clock_wall(const struct clock *clock)
-{
-    return clock->wall_us(clock->self);
-}
-static inline int64_t clock_mono(const struct clock *clock)
-{
-    return clock->mono_us(clock->self);
-}
+static inline int64_t clock_wall(const struct clock *clock) { return clock->wall_us(clock->self); }
+static inline int64_t clock_mono(const struct clock *clock) { return clock->mono_us(clock->self); }
 
-/* An absolute point on the system's monotonic clock, microseconds. Everything that one request does shares one. */
+/* An absolute point on the system's monotonic clock, microseconds. Everything that one request does
+ * shares one. */
 typedef int64_t deadline;
 deadline deadline_in_ms(int64_t ms);
 /* Milliseconds left, rounded up; 0 when it has passed. Fit for poll(). */

@@ -13,7 +13,8 @@ bool crypto_start(void); /* once, before threads */
 #define CRYPTO_SHA256 32
 #define CRYPTO_SEAL_EXTRA 40 /* nonce and tag of XChaCha20-Poly1305 */
 
-/* One master key from the configuration; a key of its own for each use, so that none of them tells about another. */
+/* One master key from the configuration; a key of its own for each use, so that none of them tells
+ * about another. */
 enum crypto_use { CRYPTO_CURSOR = 1, CRYPTO_CACHE, CRYPTO_SECRETS, CRYPTO_USES };
 struct keyring {
     unsigned char keys[CRYPTO_USES][CRYPTO_KEY];
@@ -27,14 +28,16 @@ void hmac_sha256(const void *key, size_t key_len, const struct str *parts, size_
                  unsigned char ret[static CRYPTO_SHA256]);
 /* Constant time; the lengths are public. */
 bool crypto_equal(const void *a, const void *b, size_t len);
-/* Appends nonce, ciphertext and tag to `ret`. `context` is authenticated, not stored: the same is needed to open. */
-void crypto_seal(const unsigned char key[static CRYPTO_KEY], struct str context, struct str plain, struct buf *ret);
+/* Appends nonce, ciphertext and tag to `ret`. `context` is authenticated, not stored: the same is
+ * needed to open. */
+void crypto_seal(const unsigned char key[static CRYPTO_KEY], struct str context, struct str plain,
+                 struct buf *ret);
 /* False when key, context or any byte differs. *ret_plain lies in `arena`. */
-bool crypto_open(const unsigned char key[static CRYPTO_KEY], struct str context, struct str sealed, struct arena *arena,
-                 struct str *ret_plain);
+bool crypto_open(const unsigned char key[static CRYPTO_KEY], struct str context, struct str sealed,
+                 struct arena *arena, struct str *ret_plain);
 
-/* API keys: "kamd_live_" + 43 characters base62 of 32 random bytes + 6 characters CRC-32 in base62 (so that secret scanners
- * can tell a key from noise). */
+/* API keys: "kamd_live_" + 43 characters base62 of 32 random bytes + 6 characters CRC-32 in base62
+ * (so that secret scanners can tell a key from noise). */
 #define API_KEY_TEXT 64
 void api_key_make(char ret[static API_KEY_TEXT]);
 bool api_key_is(struct str text); /* shape and check sum */

@@ -9,7 +9,8 @@
 
 enum err_at { ERR_AT_POINTER, ERR_AT_PARAMETER, ERR_AT_HEADER };
 
-/* One violation: where (RFC 6901 pointer, query parameter or header name), a stable code, a sentence. */
+/* One violation: where (RFC 6901 pointer, query parameter or header name), a stable code, a
+ * sentence. */
 struct err_item {
     enum err_at at;
     char where[128];
@@ -25,7 +26,8 @@ struct err {
     char cause[320];      /* private: for the log */
     int retry_after;      /* seconds, 0 = none */
     char etag[80];        /* current ETag, for PRECONDITION_FAILED */
-    char *extra;          /* further public members as JSON, without braces, e.g. "\"weakest\":[...]"; owned */
+    char *
+        extra; /* further public members as JSON, without braces, e.g. "\"weakest\":[...]"; owned */
     struct err_item *items; /* owned */
     size_t n_items;
 };
@@ -33,19 +35,18 @@ struct err {
 #define ERR_INIT ((struct err){.problem = PROBLEM_NONE})
 
 void err_release(struct err *err);
-/* All return false, so that `return err_set(...)` reads well. `err` may be NULL. A second call replaces detail and
- * problem but keeps items. */
+/* All return false, so that `return err_set(...)` reads well. `err` may be NULL. A second call
+ * replaces detail and problem but keeps items. */
 bool err_set(struct err *err, enum problem problem, const char *detail, ...) PRINTF_LIKE(3, 4);
-bool err_cause(struct err *err, const char *cause, ...) PRINTF_LIKE(2, 3); /* adds the private half */
+bool err_cause(struct err *err, const char *cause, ...)
+    PRINTF_LIKE(2, 3); /* adds the private half */
 /* PROBLEM_OVERLOADED with retry_after 1: what a failed allocation answers. */
 bool err_memory(struct err *err);
-/* Adds a violation; beyond ERR_ITEMS_MAX they are only counted out. Sets `problem` if none is set yet or the present one
- * has a higher status (a malformed request, 400, wins over a broken rule, 422). */
-bool err_add(struct err *err, enum problem problem, enum err_at at, const char *where, const char *code,
-             const char *detail, ...) PRINTF_LIKE(6, 7);
-static inline bool err_is_set(const struct err *err)
-{
-    return err->problem != PROBLEM_NONE;
-}
+/* Adds a violation; beyond ERR_ITEMS_MAX they are only counted out. Sets `problem` if none is set
+ * yet or the present one has a higher status (a malformed request, 400, wins over a broken rule,
+ * 422). */
+bool err_add(struct err *err, enum problem problem, enum err_at at, const char *where,
+             const char *code, const char *detail, ...) PRINTF_LIKE(6, 7);
+static inline bool err_is_set(const struct err *err) { return err->problem != PROBLEM_NONE; }
 
 #endif

@@ -1,4 +1,5 @@
-/* UUIDs (RFC 9562): version 7 for new records, version 5 for the ids of events (the id of what they report). */
+/* UUIDs (RFC 9562): version 7 for new records, version 5 for the ids of events (the id of what they
+ * report). */
 #ifndef KAMD_CORE_ID_H
 #define KAMD_CORE_ID_H
 

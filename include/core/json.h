@@ -1,10 +1,12 @@
 /* JSON in: a strict reader and a document tree. jansson does the work and stays behind this header.
  *
- * The reader refuses before it builds anything: nesting deeper than 32, more than the allowed number of tokens, duplicate keys, NUL,
- * invalid UTF-8, trailing bytes. (Limits: 4 KB of '[' overflow a small stack, 1 MiB of "{},{}" takes 82 MB; RFC 8259.)
+ * The reader refuses before it builds anything: nesting deeper than 32, more than the allowed
+ * number of tokens, duplicate keys, NUL, invalid UTF-8, trailing bytes. (Limits: 4 KB of '['
+ * overflow a small stack, 1 MiB of "{},{}" takes 82 MB; RFC 8259.)
  *
- * Ownership: jv_new_*, json_read and jv_copy give a reference that the caller releases (CLEANUP(jv_unref)); jv_get, jv_at and iteration
- * borrow; jv_set and jv_push take over the value given, also when they fail. */
+ * Ownership: jv_new_*, json_read and jv_copy give a reference that the caller releases
+ * (CLEANUP(jv_unref)); jv_get, jv_at and iteration borrow; jv_set and jv_push take over the value
+ * given, also when they fail. */
 #ifndef KAMD_CORE_JSON_H
 #define KAMD_CORE_JSON_H
 
@@ -20,8 +22,8 @@ enum jv_kind { JV_NULL, JV_BOOL, JV_INT, JV_REAL, JV_TEXT, JV_ARRAY, JV_OBJECT }
 
 /* Seeds jansson's hash tables; core_start() calls it, before threads. */
 void json_start(void);
-/* False with PROBLEM_MALFORMED_JSON that says what and where (line, column or byte). `max_tokens` is JSON_TOKENS, or that per record on
- * bulk routes. */
+/* False with PROBLEM_MALFORMED_JSON that says what and where (line, column or byte). `max_tokens`
+ * is JSON_TOKENS, or that per record on bulk routes. */
 bool json_read(struct str text, size_t max_tokens, jv **ret, struct err *err);
 /* The pre-scan alone, for tests and fuzzing. */
 bool json_scan(struct str text, size_t max_tokens, struct err *err);

@@ -1,5 +1,6 @@
-/* JSON log lines on standard error: one line, one event, written with one write(2). Only outermost frames log.
- * Values are escaped; there is no format string to inject into; text is cut at 2 KiB a field. Secrets are never given to it. */
+/* JSON log lines on standard error: one line, one event, written with one write(2). Only outermost
+ * frames log. Values are escaped; there is no format string to inject into; text is cut at 2 KiB a
+ * field. Secrets are never given to it. */
 #ifndef KAMD_CORE_LOG_H
 #define KAMD_CORE_LOG_H
 
@@ -13,17 +14,22 @@ struct log_field {
     struct str text;
     int64_t number; /* LOG_FIELD_MS: microseconds, written as milliseconds with three places */
 };
-#define LOG_S(field, value) ((struct log_field){.name = (field), .kind = LOG_FIELD_STR, .text = str_of(value)})
-#define LOG_T(field, value) ((struct log_field){.name = (field), .kind = LOG_FIELD_STR, .text = (value)})
-#define LOG_I(field, value) ((struct log_field){.name = (field), .kind = LOG_FIELD_INT, .number = (int64_t)(value)})
-#define LOG_MS(field, us) ((struct log_field){.name = (field), .kind = LOG_FIELD_MS, .number = (us)})
+#define LOG_S(field, value)                                                                        \
+    ((struct log_field){.name = (field), .kind = LOG_FIELD_STR, .text = str_of(value)})
+#define LOG_T(field, value)                                                                        \
+    ((struct log_field){.name = (field), .kind = LOG_FIELD_STR, .text = (value)})
+#define LOG_I(field, value)                                                                        \
+    ((struct log_field){.name = (field), .kind = LOG_FIELD_INT, .number = (int64_t)(value)})
+#define LOG_MS(field, us)                                                                          \
+    ((struct log_field){.name = (field), .kind = LOG_FIELD_MS, .number = (us)})
 
 void log_set_level(enum log_level level);
 /* By name as in KAMD_LOG_LEVEL; false for any other text. */
 bool log_level_parse(struct str text, enum log_level *ret);
 void log_set_fd(int fd); /* where lines go; 2 (standard error) until set; a seam for tests */
 bool log_enabled(enum log_level level);
-void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n_fields);
+void log_write(enum log_level level, const char *event, const struct log_field *fields,
+               size_t n_fields);
 #define LOG(level, event, ...)                                                                     \
     log_write((level), (event), (const struct log_field[]){__VA_ARGS__},                           \
               sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))

@@ -1,4 +1,5 @@
-/* The closed list of what can go wrong, as clients see it: HTTP status, stable code, title (RFC 9457).
+/* The closed list of what can go wrong, as clients see it: HTTP status, stable code, title (RFC
+ * 9457).
  * `/problems/{code}` shows the text; openapi.yaml and the contract test name the same codes. */
 #ifndef KAMD_CORE_PROBLEM_H
 #define KAMD_CORE_PROBLEM_H
@@ -6,11 +7,14 @@
 /* X(enum, status, code, title, meaning) */
 #define PROBLEMS(X)                                                                                \
     X(MALFORMED_JSON, 400, "malformed_json", "The body is not valid JSON",                         \
-      "The body must be one JSON document in UTF-8, without duplicate keys, NUL, or nesting deeper than 32 levels.") \
-    X(INVALID_REQUEST, 400, "invalid_request", "The request is malformed or names something unknown", \
+      "The body must be one JSON document in UTF-8, without duplicate keys, NUL, or nesting "      \
+      "deeper than 32 levels.")                                                                    \
+    X(INVALID_REQUEST, 400, "invalid_request",                                                     \
+      "The request is malformed or names something unknown",                                       \
       "errors[] names every unknown or malformed parameter, header and field of the request.")     \
     X(INVALID_CURSOR, 400, "invalid_cursor", "The cursor does not belong to this list",            \
-      "A cursor works only with the filters and the ordering it was made for. Start again without one.") \
+      "A cursor works only with the filters and the ordering it was made for. Start again "        \
+      "without one.")                                                                              \
     X(UNAUTHENTICATED, 401, "unauthenticated", "A valid API key is needed",                        \
       "Send `Authorization: Bearer kamd_live_...` with a key that exists and has not expired.")    \
     X(FORBIDDEN, 403, "forbidden", "You may not do this",                                          \
@@ -32,10 +36,13 @@
     X(ACCOUNT_CYCLE, 409, "account_cycle", "An account cannot be below itself",                    \
       "The parent named is the account itself or one of its descendants.")                         \
     X(KEY_CAP_REACHED, 409, "key_account_cap_reached", "The list of key accounts is full",         \
-      "max_key_accounts is reached. weakest[] names the members with the lowest score; swap one out, or raise the cap.") \
-    X(GROWTH_REACHED, 409, "key_account_growth_reached", "The list may not grow further this year", \
+      "max_key_accounts is reached. weakest[] names the members with the lowest score; swap one "  \
+      "out, or raise the cap.")                                                                    \
+    X(GROWTH_REACHED, 409, "key_account_growth_reached",                                           \
+      "The list may not grow further this year",                                                   \
       "max_net_growth of this program year is used up.")                                           \
-    X(MANAGER_OVERLOADED, 409, "manager_capacity_reached", "The manager has no room for another key account", \
+    X(MANAGER_OVERLOADED, 409, "manager_capacity_reached",                                         \
+      "The manager has no room for another key account",                                           \
       "The accountable manager already has as many key accounts as the capacity allows.")          \
     X(CURSOR_EXPIRED, 410, "cursor_expired", "That far back is no longer kept",                    \
       "Events are kept for 30 days. Read the resources again, then go on from the newest event.")  \
@@ -49,12 +56,15 @@
       "Send application/json (PATCH also takes application/merge-patch+json).")                    \
     X(VALIDATION, 422, "validation_failed", "Well-formed, but against a rule",                     \
       "errors[] names every violation with a JSON pointer.")                                       \
-    X(IDEMPOTENCY_REUSED, 422, "idempotency_key_reused", "This Idempotency-Key belongs to another request", \
+    X(IDEMPOTENCY_REUSED, 422, "idempotency_key_reused",                                           \
+      "This Idempotency-Key belongs to another request",                                           \
       "The key was used with another method, path or body within the last 24 hours.")              \
-    X(NOT_EXISTING_CUSTOMER, 422, "not_existing_customer", "Only an existing customer can become a key account", \
+    X(NOT_EXISTING_CUSTOMER, 422, "not_existing_customer",                                         \
+      "Only an existing customer can become a key account",                                        \
       "The account's lifecycle must be `customer` (requirement 002-11).")                          \
     X(LEVEL_ORDER, 422, "level_order", "Levels must descend along the tree",                       \
-      "global, regional, national, sub_regional: a child's level must be below its parent's (requirement 004-05).") \
+      "global, regional, national, sub_regional: a child's level must be below its parent's "      \
+      "(requirement 004-05).")                                                                     \
     X(PRECONDITION_REQUIRED, 428, "precondition_required", "If-Match is required",                 \
       "Send the etag that you read in If-Match, so that nobody's change is lost.")                 \
     X(TOO_MANY_REQUESTS, 429, "too_many_requests", "Too many requests",                            \
@@ -68,7 +78,8 @@
     X(DATABASE_UNAVAILABLE, 503, "database_unavailable", "The database is not reachable",          \
       "Nothing was done. Wait for retry_after_seconds and send the request again.")                \
     X(OUTCOME_UNKNOWN, 503, "outcome_unknown", "It is not known whether the change was made",      \
-      "The database was lost during commit. Send the same request with the same Idempotency-Key: it takes effect once.") \
+      "The database was lost during commit. Send the same request with the same Idempotency-Key: " \
+      "it takes effect once.")                                                                     \
     X(NOT_READY, 503, "not_ready", "This instance is starting or stopping",                        \
       "Send the request again; another instance will answer.")
 

@@ -11,13 +11,14 @@ struct randomness {
 };
 
 extern const struct randomness randomness_system;
-/* splitmix64 from *seed: for tests and for jitter, never for secrets. `self` points to the uint64_t state. */
+/* splitmix64 from *seed: for tests and for jitter, never for secrets. `self` points to the uint64_t
+ * state. */
 struct randomness randomness_seeded(uint64_t *state);
 
-static inline void random_fill(const struct randomness *randomness, void *bytes, size_t len)
-{
+static inline void random_fill(const struct randomness *randomness, void *bytes, size_t len) {
     randomness->fill(randomness->self, bytes, len);
 }
-uint64_t random_below(const struct randomness *randomness, uint64_t bound); /* uniform in [0, bound) */
+uint64_t random_below(const struct randomness *randomness,
+                      uint64_t bound); /* uniform in [0, bound) */
 
 #endif

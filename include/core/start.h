@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* libsodium, jansson's hash seed, and the C locale for numbers (jansson and printf read the decimal point from it).
- * False when the system has no randomness. May be called again. */
+/* libsodium, jansson's hash seed, and the C locale for numbers (jansson and printf read the decimal
+ * point from it). False when the system has no randomness. May be called again. */
 bool core_start(void);
 
 #endif

@@ -17,7 +17,7 @@ struct str {
 /* For printf: "%.*s", STR_ARG(s) */
 #define STR_ARG(s) (int)(s).len, (s).ptr
 
-struct str str_of(const char *text); /* NULL gives STR_ABSENT */
+struct str str_of(const char *text);     /* NULL gives STR_ABSENT */
 bool str_eq(struct str a, struct str b); /* absent equals only absent */
 bool str_is(struct str a, const char *text);
 bool str_case_is(struct str a, const char *text); /* ASCII case folded */
@@ -31,7 +31,8 @@ bool str_split(struct str *rest, char separator, struct str *ret_head);
 bool str_to_i64(struct str a, int64_t *ret);
 /* Well-formed UTF-8 without NUL, surrogates or overlong forms (RFC 3629). */
 bool str_is_utf8(struct str a);
-/* Length of the longest prefix for which str_is_utf8 holds: where to cut, or where the first bad byte is. */
+/* Length of the longest prefix for which str_is_utf8 holds: where to cut, or where the first bad
+ * byte is. */
 size_t str_utf8_prefix(struct str a);
 /* Bytes of the well-formed character (not NUL) that `a` begins with; 0 when there is none. */
 size_t str_char_len(struct str a);

@@ -213,6 +213,7 @@ void jv_remove(jv *object, const char *name) { json_object_del(object, name); }
 
 bool jv_equal(const jv *a, const jv *b) { return a == b || json_equal(a, b) == 1; }
 
+/* Merging recurses at most JSON_DEPTH deep: merge_object counts. NOLINTBEGIN(misc-no-recursion) */
 static bool merge_object(jv *target, const jv *patch, int depth);
 
 /* What member `name` of `target` becomes by `patch`, which is not null. */
@@ -244,6 +245,7 @@ static bool merge_object(jv *target, const jv *patch, int depth) {
     }
     return true;
 }
+/* NOLINTEND(misc-no-recursion) */
 
 bool jv_merge(jv **target, const jv *patch) {
     jv *next;

@@ -41,6 +41,7 @@ static void limits(void **state) {
     assert_null(arena_alloc(&arena, 1025));
     assert_null(arena_alloc(&arena, SIZE_MAX));
     assert_null(arena_array(&arena, SIZE_MAX / 2, 3));
+    assert_null(arena_array(&arena, SIZE_MAX / 2 + 1, 2)); /* 2^64, which is 0 to size_t */
     size_t n = 0;
     while (arena_alloc(&arena, 100) != NULL)
         n++;
@@ -50,6 +51,10 @@ static void limits(void **state) {
     assert_true(arena.used <= arena.limit);
     arena_release(&arena);
     assert_non_null(arena_alloc(&arena, 1000));
+    arena_release(&arena);
+    arena_init(&arena, 1000); /* no multiple of the alignment */
+    while (arena_alloc(&arena, 3) != NULL)
+        assert_true(arena.used <= arena.limit);
     arena_release(&arena);
     arena_init(&arena, SIZE_MAX);
     assert_null(arena_alloc(&arena, SIZE_MAX));

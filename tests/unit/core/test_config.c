@@ -33,7 +33,7 @@ static char paths[4][40];
 
 /* A temporary file with this content; `slot` is where its path is kept. */
 static const char *file_with(size_t slot, const void *bytes, size_t len) {
-    strcpy(paths[slot], "/tmp/kamd-config-XXXXXX");
+    snprintf(paths[slot], sizeof(paths[slot]), "/tmp/kamd-config-XXXXXX");
     int fd = mkstemp(paths[slot]);
     assert_true(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
     close(fd);

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 static bool shows(const char *line) {
     struct buf buf CLEANUP(buf_release) = {0};
@@ -147,6 +148,8 @@ static void process(void **state) {
     while (figure("process_cpu_seconds_total") - before < 0.02)
         for (int i = 0; i < 1000000; i++)
             x = x + 1;
+    double ours = (double)clock() / CLOCKS_PER_SEC;
+    assert_true(fabs(figure("process_cpu_seconds_total") - ours) < 0.1);
     assert_true(figure("process_resident_memory_bytes") > 500000);
     assert_true(figure("process_virtual_memory_bytes") > figure("process_resident_memory_bytes"));
     double fds = figure("process_open_fds");
