@@ -1,0 +1,439 @@
+#include "batch.h"
+
+#include "domain/decode.h"
+#include "store/record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct batch *batch_new(struct action *action, const struct resource *resource, size_t n, struct err *err)
+{
+    struct batch *batch = arena_alloc(action->arena, sizeof *batch);
+    if (batch) {
+        *batch = (struct batch){.resource = resource, .n = n};
+        batch->entries = arena_array(action->arena, n + 1, sizeof *batch->entries);
+    }
+    if (!batch || !batch->entries) {
+        err_memory(err);
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++)
+        batch->entries[i] = (struct entry){.at = "", .err = ERR_INIT};
+    return batch;
+}
+
+static void entry_reset(struct entry *entry)
+{
+    jv_unref(&entry->clean);
+    err_release(&entry->err);
+    entry->err = ERR_INIT;
+    entry->row = NULL;
+    entry->outcome = NULL;
+    entry->changed = entry->was_deleted = false;
+}
+
+void batch_release(struct batch **batch)
+{
+    for (size_t i = 0; *batch && i < (*batch)->n; i++)
+        entry_reset(&(*batch)->entries[i]);
+}
+
+static bool failed(const struct entry *entry)
+{
+    return err_is_set(&entry->err);
+}
+
+/* ---- reading what is there ---- */
+
+static struct str ids_of(struct action *action, const struct batch *batch, bool live_only)
+{
+    struct str *ids = arena_array(action->arena, batch->n + 1, sizeof *ids);
+    size_t n = 0;
+    for (size_t i = 0; ids && i < batch->n; i++)
+        if (batch->entries[i].id.ptr && !(live_only && failed(&batch->entries[i])))
+            ids[n++] = batch->entries[i].id;
+    return ids ? sql_array(action->arena, ids, n) : STR_ABSENT;
+}
+
+static const struct row *row_by_id(const struct row *rows, size_t n, struct str id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(rows[i].values[0], id))
+            return &rows[i];
+    return NULL;
+}
+
+static bool visible(const struct batch *batch, const struct entry *entry, const struct row *row)
+{
+    if (!row)
+        return false;
+    if (row_deleted(batch->resource, row) && entry->kind != ENTRY_RESTORE && !entry->upsert)
+        return false;
+    return !entry->account_id.ptr || str_eq(row_value(batch->resource, row, "account_id"), entry->account_id);
+}
+
+static bool precondition(struct action *action, const struct batch *batch, struct entry *entry, const struct row *row)
+{
+    if (entry->unconditional)
+        return true;
+    char etag[ETAG_TEXT];
+    row_etag(batch->resource, row, etag);
+    if (!action->if_match.ptr) {
+        if (action->who->role == ROLE_INTEGRATION)
+            return true;
+        return err_set(&entry->err, PROBLEM_PRECONDITION_REQUIRED, "Send If-Match with the etag that you read.");
+    }
+    if (etag_edit_matches(action->if_match, str_of(etag)))
+        return true;
+    /* The whole etag, as a GET shows it now, so that the client may go on from it. */
+    struct view view;
+    struct buf body;
+    view_init(&view);
+    buf_init(&body, 1 << 22);
+    view_write(action, batch->resource, &view, row, NULL, &body, etag);
+    buf_release(&body);
+    snprintf(entry->err.etag, sizeof entry->err.etag, "%s", etag);
+    if ((batch->resource->flags & R_CACHED) != 0) {
+        /* This answer tells of the newer version; no replica may answer with the older one after it. */
+        struct cache_touch touch = {.version = row_cache_version(batch->resource, row)};
+        snprintf(touch.name, sizeof touch.name, "%s:%.*s", batch->resource->name, STR_ARG(row->values[0]));
+        cache_invalidate(action->app->cache, &touch, 1);
+    }
+    return err_set(&entry->err, PROBLEM_PRECONDITION_FAILED, "The %s was changed since you read it.", batch->resource->name);
+}
+
+static jv *current_of(const struct batch *batch, const struct row *row, struct err *err)
+{
+    struct buf text;
+    jv *doc = NULL;
+    buf_init(&text, (size_t)8 << 20);
+    render_writable(batch->resource, row->values, &text);
+    if (!buf_ok(&text))
+        err_memory(err);
+    else if (!json_read(buf_str(&text), JSON_TOKENS * 10, &doc, err))
+        doc = NULL;
+    buf_release(&text);
+    return doc;
+}
+
+/* ---- deciding ---- */
+
+static void give_id(struct action *action, struct entry *entry)
+{
+    struct uuid id = uuid_v7(action->app->clock, action->app->randomness);
+    char text[UUID_TEXT];
+    uuid_text(&id, text);
+    entry->id = arena_str(action->arena, str_of(text));
+    if (entry->clean)
+        jv_set(entry->clean, "id", jv_new_text(entry->id));
+}
+
+static void decide_change(struct action *action, const struct batch *batch, const struct decode *decode,
+                          struct entry *entry, const struct row *row)
+{
+    CLEANUP(jv_unref) jv *current = current_of(batch, row, &entry->err);
+    if (!current)
+        return;
+    entry->was_deleted = row_deleted(batch->resource, row);
+    if (decode_change(decode, current, entry->given, &entry->clean, &entry->changed, &entry->err))
+        jv_set(entry->clean, "id", jv_new_text(entry->id));
+    (void)action;
+}
+
+static void decide(struct action *action, const struct batch *batch, const struct custom_fields *customs,
+                   struct entry *entry, const struct row *rows, size_t n_rows)
+{
+    struct decode decode = {.resource = batch->resource, .customs = customs, .at = entry->at};
+    if (failed(entry))
+        return;
+    if (entry->kind == ENTRY_CREATE) {
+        if (decode_new(&decode, entry->given, &entry->clean, &entry->err))
+            give_id(action, entry);
+        return;
+    }
+    const struct row *row = row_by_id(rows, n_rows, entry->id);
+    struct record_key key = {.resource = batch->resource};
+    if (!visible(batch, entry, row))
+        not_found(&key, &entry->err);
+    else if (precondition(action, batch, entry, row) && entry->kind == ENTRY_CHANGE)
+        decide_change(action, batch, &decode, entry, row);
+    else if (!failed(entry))
+        entry->was_deleted = row_deleted(batch->resource, row);
+}
+
+/* ---- writing ---- */
+
+static bool wants(const struct entry *entry, enum entry_kind kind)
+{
+    if (failed(entry))
+        return false;
+    if (kind == ENTRY_RESTORE)
+        return entry->was_deleted && (entry->kind == ENTRY_RESTORE || entry->kind == ENTRY_CHANGE);
+    return entry->kind == kind && (kind != ENTRY_CHANGE || entry->changed) && (kind != ENTRY_DELETE || !entry->was_deleted);
+}
+
+static struct str documents(struct action *action, const struct batch *batch, size_t from, size_t to, enum entry_kind kind)
+{
+    struct buf text;
+    struct str ret = STR_ABSENT;
+    bool first = true;
+    buf_init(&text, (size_t)32 << 20);
+    buf_char(&text, '[');
+    for (size_t i = from; i < to; i++) {
+        if (!wants(&batch->entries[i], kind))
+            continue;
+        if (!first)
+            buf_char(&text, ',');
+        first = false;
+        jv_write(batch->entries[i].clean, &text);
+    }
+    buf_char(&text, ']');
+    if (!first && buf_ok(&text))
+        ret = arena_str(action->arena, buf_str(&text));
+    buf_release(&text);
+    return ret;
+}
+
+static struct str ids_wanting(struct action *action, const struct batch *batch, size_t from, size_t to, enum entry_kind kind)
+{
+    struct str *ids = arena_array(action->arena, to - from + 1, sizeof *ids);
+    size_t n = 0;
+    for (size_t i = from; ids && i < to; i++)
+        if (wants(&batch->entries[i], kind))
+            ids[n++] = batch->entries[i].id;
+    return n > 0 ? sql_array(action->arena, ids, n) : STR_ABSENT;
+}
+
+/* Restore comes before update: a change of a deleted record brings it back. */
+static void queue_writes(struct action *action, struct tx *tx, const struct batch *batch, size_t from, size_t to)
+{
+    const struct record_sql *sql = record_sql(batch->resource->id);
+    struct str back = ids_wanting(action, batch, from, to, ENTRY_RESTORE);
+    struct str fresh = documents(action, batch, from, to, ENTRY_CREATE);
+    struct str edited = documents(action, batch, from, to, ENTRY_CHANGE);
+    struct str gone = ids_wanting(action, batch, from, to, ENTRY_DELETE);
+    if (back.ptr)
+        tx_query(tx, sql->restore, &back, 1);
+    if (fresh.ptr)
+        tx_query(tx, sql->insert, &fresh, 1);
+    if (edited.ptr)
+        tx_query(tx, sql->update, &edited, 1);
+    if (gone.ptr)
+        tx_query(tx, sql->del, &gone, 1);
+}
+
+/* The database refused the set: one after the other, to learn which. */
+static bool write_singly(struct action *action, struct tx *tx, struct batch *batch, struct err *err)
+{
+    for (size_t i = 0; i < batch->n; i++) {
+        struct entry *entry = &batch->entries[i];
+        if (failed(entry))
+            continue;
+        tx_savepoint(tx);
+        queue_writes(action, tx, batch, i, i + 1);
+        if (tx_flush(tx, &entry->err))
+            continue;
+        if (entry->err.problem == PROBLEM_DATABASE_UNAVAILABLE || !tx_rollback_to_savepoint(tx, err))
+            return err_is_set(err) ? false : err_set(err, PROBLEM_DATABASE_UNAVAILABLE, "The database went away.");
+    }
+    return true;
+}
+
+static bool first_failure(struct batch *batch, struct err *err)
+{
+    for (size_t i = 0; i < batch->n; i++) {
+        if (!failed(&batch->entries[i]))
+            continue;
+        err_release(err);
+        *err = batch->entries[i].err;
+        batch->entries[i].err = ERR_INIT;
+        return true;
+    }
+    return false;
+}
+
+/* All violations of all records, for all_or_none: the pointers say which record. */
+static bool all_failures(struct batch *batch, struct err *err)
+{
+    bool any = false;
+    if (batch->single)
+        return first_failure(batch, err);
+    for (size_t i = 0; i < batch->n; i++) {
+        struct err *one = &batch->entries[i].err;
+        if (!err_is_set(one))
+            continue;
+        any = true;
+        for (size_t k = 0; k < one->n_items; k++) {
+            char where[128];
+            bool whole = strncmp(one->items[k].where, "/records/", 9) == 0;
+            snprintf(where, sizeof where, "%s%.90s", whole ? "" : batch->entries[i].at, one->items[k].where);
+            err_add(err, one->problem, ERR_AT_POINTER, where, one->items[k].code, "%s", one->items[k].detail);
+        }
+        if (one->n_items == 0)
+            err_add(err, one->problem, ERR_AT_POINTER, batch->entries[i].at, problem_info(one->problem)->code, "%s", one->detail);
+    }
+    return any;
+}
+
+static bool write_set(struct action *action, struct tx *tx, struct batch *batch, struct err *err)
+{
+    bool isolate = !batch->single && !batch->all_or_none;
+    if (isolate)
+        tx_savepoint(tx);
+    queue_writes(action, tx, batch, 0, batch->n);
+    if (!isolate)
+        return true; /* goes out together with the reading back */
+    struct err set = ERR_INIT;
+    bool fine = tx_flush(tx, &set);
+    bool lost = !fine && (set.problem == PROBLEM_DATABASE_UNAVAILABLE || !tx_rollback_to_savepoint(tx, err));
+    if (lost && !err_is_set(err))
+        err_set(err, PROBLEM_DATABASE_UNAVAILABLE, "The database went away.");
+    err_release(&set);
+    return !lost && (fine || write_singly(action, tx, batch, err));
+}
+
+static const char *outcome_of(const struct entry *entry)
+{
+    switch (entry->kind) {
+    case ENTRY_CREATE:
+        return "created";
+    case ENTRY_CHANGE:
+        return entry->changed || entry->was_deleted ? "updated" : "unchanged";
+    case ENTRY_RESTORE:
+        return entry->was_deleted ? "updated" : "unchanged";
+    case ENTRY_DELETE:
+        return entry->was_deleted ? "unchanged" : "deleted";
+    }
+    return "error";
+}
+
+static bool read_back(struct action *action, struct tx *tx, struct batch *batch, struct err *err)
+{
+    struct str ids = ids_of(action, batch, true);
+    size_t n = 0;
+    if (!ids.ptr)
+        return err_memory(err);
+    size_t slot = tx_query(tx, record_sql(batch->resource->id)->get_any, &ids, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    const struct row *rows = rows_of(action, batch->resource, tx, slot, &n);
+    if (!rows)
+        return err_memory(err);
+    for (size_t i = 0; i < batch->n; i++) {
+        struct entry *entry = &batch->entries[i];
+        entry->outcome = failed(entry) ? "error" : outcome_of(entry);
+        entry->row = failed(entry) ? NULL : row_by_id(rows, n, entry->id);
+    }
+    return true;
+}
+
+static bool read_current(struct action *action, struct tx *tx, struct batch *batch, const struct row **ret_rows,
+                         size_t *ret_n, struct err *err)
+{
+    bool any = false;
+    *ret_n = 0;
+    for (size_t i = 0; i < batch->n; i++)
+        any = any || batch->entries[i].id.ptr;
+    if (!any)
+        return true;
+    struct str ids = ids_of(action, batch, false);
+    if (!ids.ptr)
+        return err_memory(err);
+    size_t slot = tx_query(tx, record_sql(batch->resource->id)->lock, &ids, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    *ret_rows = rows_of(action, batch->resource, tx, slot, ret_n);
+    return *ret_rows ? true : err_memory(err);
+}
+
+static bool uses_custom(const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->n && (batch->resource->flags & R_CUSTOM) != 0; i++)
+        if (batch->entries[i].given && (batch->entries[i].kind == ENTRY_CHANGE || jv_get(batch->entries[i].given, "custom")))
+            return true;
+    return false;
+}
+
+bool batch_write(struct action *action, struct tx *tx, struct batch *batch, struct err *err)
+{
+    const struct row *rows = NULL;
+    size_t n_rows = 0;
+    if (!read_current(action, tx, batch, &rows, &n_rows, err))
+        return false;
+    struct custom_fields customs = {0};
+    if (uses_custom(batch) && !custom_fields_load(action, tx, batch->resource, &customs, err))
+        return false;
+    for (size_t i = 0; i < batch->n; i++)
+        decide(action, batch, &customs, &batch->entries[i], rows, n_rows);
+    if ((batch->single || batch->all_or_none) && all_failures(batch, err))
+        return false;
+    return write_set(action, tx, batch, err) && read_back(action, tx, batch, err);
+}
+
+/* ---- results of bulk and sync ---- */
+
+static void write_errors(const struct entry *entry, struct buf *ret)
+{
+    const struct err *err = &entry->err;
+    const struct problem_info *info = problem_info(err->problem);
+    buf_char(ret, '[');
+    size_t n = err->n_items > 0 ? err->n_items : 1;
+    for (size_t i = 0; i < n; i++) {
+        const struct err_item *item = err->n_items > 0 ? &err->items[i] : NULL;
+        const char *field = item ? item->where : "";
+        size_t skip = strlen(entry->at);
+        if (item && skip > 0 && strncmp(field, entry->at, skip) == 0)
+            field += skip;
+        buf_format(ret, "%s{\"status_code\":%d,\"code\":", i > 0 ? "," : "", info->status);
+        buf_json(ret, str_of(item ? item->code : info->code));
+        buf_text(ret, ",\"message\":");
+        buf_json(ret, str_of(item ? item->detail : info->status >= 500 ? info->title : err->detail));
+        buf_text(ret, ",\"fields\":[");
+        if (*field == '/')
+            buf_json(ret, str_of(field + 1));
+        buf_text(ret, "]}");
+    }
+    buf_char(ret, ']');
+}
+
+static void write_result(struct action *action, const struct batch *batch, size_t i, struct buf *ret)
+{
+    const struct entry *entry = &batch->entries[i];
+    char etag[ETAG_TEXT] = "";
+    if (entry->row && !row_deleted(batch->resource, entry->row)) {
+        struct view view;
+        struct buf body;
+        view_init(&view);
+        buf_init(&body, (size_t)8 << 20);
+        view_write(action, batch->resource, &view, entry->row, NULL, &body, etag);
+        buf_release(&body);
+    }
+    buf_format(ret, "%s{\"index\":%zu,\"id\":", i > 0 ? "," : "", i);
+    buf_json(ret, failed(entry) && entry->kind == ENTRY_CREATE ? STR_ABSENT : entry->id);
+    buf_text(ret, ",\"external_id\":");
+    buf_json(ret, entry->external_id);
+    buf_format(ret, ",\"success\":%s,\"outcome\":\"%s\",\"etag\":", failed(entry) ? "false" : "true", entry->outcome);
+    buf_json(ret, etag[0] ? str_of(etag) : STR_ABSENT);
+    buf_text(ret, ",\"errors\":");
+    if (failed(entry))
+        write_errors(entry, ret);
+    else
+        buf_text(ret, "[]");
+    buf_char(ret, '}');
+}
+
+void batch_results(struct action *action, const struct batch *batch, struct buf *ret)
+{
+    static const char *const outcomes[] = {"created", "updated", "unchanged", "stale", "deleted", "error"};
+    buf_text(ret, "{\"results\":[");
+    for (size_t i = 0; i < batch->n; i++)
+        write_result(action, batch, i, ret);
+    buf_text(ret, "],\"summary\":{");
+    for (size_t o = 0; o < COUNT_OF(outcomes); o++) {
+        size_t count = 0;
+        for (size_t i = 0; i < batch->n; i++)
+            count += strcmp(batch->entries[i].outcome, outcomes[o]) == 0;
+        buf_format(ret, "%s\"%s\":%zu", o > 0 ? "," : "", o == 5 ? "failed" : outcomes[o], count);
+    }
+    buf_text(ret, "}}");
+}

@@ -1,0 +1,42 @@
+/* The core of every write of resources: one record or two hundred, by id, by external id or new, in a few set-based statements. Private to the app layer. */
+#ifndef KAMD_APP_BATCH_H
+#define KAMD_APP_BATCH_H
+
+#include "view.h"
+
+enum entry_kind { ENTRY_CREATE, ENTRY_CHANGE, ENTRY_DELETE, ENTRY_RESTORE };
+
+struct entry {
+    enum entry_kind kind;
+    bool upsert;            /* a change whose record may be deleted: it comes back */
+    bool unconditional;     /* no If-Match: bulk and sync */
+    struct str id;          /* of a change; given to a creation by the batch */
+    struct str account_id;  /* of nested records: what the path says */
+    struct str external_id; /* echoed in results */
+    const jv *given;        /* document or patch; borrowed */
+    const char *at;         /* pointer of `given`: "" or "/records/3" */
+    /* results */
+    jv *clean; /* canonical document to write; owned */
+    bool changed;
+    bool was_deleted;
+    const struct row *row; /* as it is now */
+    const char *outcome;   /* created, updated, unchanged, deleted, error */
+    struct err err;
+};
+
+struct batch {
+    const struct resource *resource;
+    struct entry *entries;
+    size_t n;
+    bool all_or_none;
+    bool single; /* errors of the one entry are the batch's */
+};
+
+struct batch *batch_new(struct action *action, const struct resource *resource, size_t n, struct err *err);
+void batch_release(struct batch **batch);
+/* Inside a transaction: locks, decodes, writes, reads back. False: the whole fails (single, all_or_none, or the database is away). */
+bool batch_write(struct action *action, struct tx *tx, struct batch *batch, struct err *err);
+/* {"results":[...],"summary":{...}} */
+void batch_results(struct action *action, const struct batch *batch, struct buf *ret);
+
+#endif

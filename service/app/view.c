@@ -1,0 +1,228 @@
+#include "view.h"
+
+#include "store/record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void view_init(struct view *view)
+{
+    *view = (struct view){.fields = FIELD_SET_ALL, .plain = true};
+}
+
+static void parameter_error(struct err *err, const char *where, const char *code, struct str value, const char *detail)
+{
+    err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where, code, "%.*s: %s", value.len > 60 ? 60 : STR_ARG(value), detail);
+}
+
+static void take_fields(const struct resource *resource, struct str list, struct view *view, struct err *err)
+{
+    struct str name;
+    view->fields = 0;
+    while (str_split(&list, ',', &name)) {
+        const struct field *field = resource_field(resource, str_trim(name));
+        if (field)
+            view->fields |= (field_set)1 << resource_field_at(resource, field);
+        else
+            parameter_error(err, "fields", "unknown_field", name, "there is no such field");
+    }
+    view->fields |= 1; /* the id, always */
+    view->plain = false;
+}
+
+static void take_expands(const struct resource *resource, struct str list, struct view *view, struct err *err)
+{
+    struct str name;
+    while (str_split(&list, ',', &name)) {
+        const struct expansion *found = NULL;
+        for (size_t i = 0; i < resource->n_expansions; i++)
+            if (str_is(str_trim(name), resource->expansions[i].name))
+                found = &resource->expansions[i];
+        if (!found)
+            parameter_error(err, "expand", "unknown_expansion", name, "this cannot be expanded here");
+        else if (view->n_expands < EXPANDS_MAX)
+            view->expands[view->n_expands++] = found;
+    }
+    view->plain = false;
+}
+
+void view_param(const struct resource *resource, const struct param *param, struct view *view, bool *ret_taken,
+                struct err *err)
+{
+    *ret_taken = true;
+    if (str_is(param->name, "fields"))
+        take_fields(resource, param->value, view, err);
+    else if (str_is(param->name, "expand"))
+        take_expands(resource, param->value, view, err);
+    else
+        *ret_taken = false;
+}
+
+struct row *rows_of(struct action *action, const struct resource *resource, struct tx *tx, size_t slot, size_t *ret_n)
+{
+    size_t n = tx_rows(tx, slot), width = resource->n_fields + 2;
+    struct row *rows = arena_array(action->arena, n + 1, sizeof *rows);
+    struct str *values = arena_array(action->arena, n * width + 1, sizeof *values);
+    if (!rows || !values)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        rows[i].values = values + i * width;
+        for (size_t c = 0; c < width; c++)
+            values[i * width + c] = tx_value(tx, slot, i, c);
+    }
+    *ret_n = n;
+    return rows;
+}
+
+struct str row_value(const struct resource *resource, const struct row *row, const char *name)
+{
+    const struct field *field = resource_field(resource, str_of(name));
+    return field ? row->values[resource_field_at(resource, field)] : STR_ABSENT;
+}
+
+static int64_t number(struct str text)
+{
+    int64_t value = 0;
+    return text.ptr && str_to_i64(text, &value) ? value : 0;
+}
+
+/* Every descriptor begins with id, version. */
+int64_t row_version(const struct resource *resource, const struct row *row)
+{
+    (void)resource;
+    return number(row->values[1]);
+}
+
+int64_t row_cache_version(const struct resource *resource, const struct row *row)
+{
+    return number(row->values[1]) + number(row->values[resource->n_fields]);
+}
+
+bool row_deleted(const struct resource *resource, const struct row *row)
+{
+    return row->values[resource->n_fields + 1].ptr != NULL;
+}
+
+void row_etag(const struct resource *resource, const struct row *row, char ret[static ETAG_TEXT])
+{
+    etag_make(row->values[0], row_version(resource, row), STR(""), ret);
+}
+
+/* ---- expansion ---- */
+
+struct expanded {
+    const struct resource *target[EXPANDS_MAX];
+    const struct row *rows[EXPANDS_MAX];
+    size_t n_rows[EXPANDS_MAX];
+};
+
+#define EXPAND_ROWS 2000
+
+/* The ids to look up: our reference field, or our own id. */
+static struct str expand_ids(struct action *action, const struct resource *resource, const struct expansion *expansion,
+                             const struct row *rows, size_t n_rows)
+{
+    struct str *ids = arena_array(action->arena, n_rows + 1, sizeof *ids);
+    size_t n = 0;
+    for (size_t i = 0; ids && i < n_rows; i++) {
+        struct str id = expansion->reverse ? rows[i].values[0] : row_value(resource, &rows[i], expansion->field);
+        if (id.ptr)
+            ids[n++] = id;
+    }
+    return ids ? sql_array(action->arena, ids, n) : STR_ABSENT;
+}
+
+static const char *expand_sql(struct action *action, const struct expansion *expansion)
+{
+    const struct record_sql *sql = record_sql(expansion->target);
+    return arena_format(action->arena,
+                        "select %s from %s where t.%s = any ($1::uuid[]) and t.deleted_at is null%s%s order by t.id limit %d",
+                        sql->columns, sql->from, expansion->reverse ? expansion->field : "id",
+                        expansion->where ? " and " : "", expansion->where ? expansion->where : "", EXPAND_ROWS);
+}
+
+bool view_expand(struct action *action, const struct resource *resource, const struct view *view, const struct row *rows,
+                 size_t n_rows, struct tx *tx, struct expanded **ret, struct err *err)
+{
+    *ret = NULL;
+    if (view->n_expands == 0 || n_rows == 0)
+        return true;
+    struct expanded *expanded = arena_alloc(action->arena, sizeof *expanded);
+    size_t slots[EXPANDS_MAX];
+    for (size_t i = 0; expanded && i < view->n_expands; i++) {
+        struct str ids = expand_ids(action, resource, view->expands[i], rows, n_rows);
+        const char *sql = expand_sql(action, view->expands[i]);
+        if (!ids.ptr || !sql)
+            return err_memory(err);
+        slots[i] = tx_query(tx, sql, &ids, 1);
+    }
+    if (!expanded || !tx_flush(tx, err))
+        return expanded ? false : err_memory(err);
+    for (size_t i = 0; i < view->n_expands; i++) {
+        expanded->target[i] = resource_of(view->expands[i]->target);
+        expanded->rows[i] = rows_of(action, expanded->target[i], tx, slots[i], &expanded->n_rows[i]);
+        if (!expanded->rows[i])
+            return err_memory(err);
+    }
+    *ret = expanded;
+    return true;
+}
+
+static void write_plain(const struct resource *resource, const struct row *row, struct buf *ret)
+{
+    char etag[ETAG_TEXT];
+    size_t start = ret->len;
+    buf_char(ret, '{');
+    render_fields(resource, row->values, FIELD_SET_ALL, ret);
+    if (!buf_ok(ret))
+        return;
+    etag_make(row->values[0], row_version(resource, row), (struct str){ret->ptr + start, ret->len - start}, etag);
+    buf_text(ret, ",\"etag\":");
+    buf_json(ret, str_of(etag));
+    buf_char(ret, '}');
+}
+
+static void write_expansion(const struct resource *resource, const struct view *view, size_t at, const struct row *row,
+                            const struct expanded *expanded, struct buf *ret)
+{
+    const struct expansion *expansion = view->expands[at];
+    const struct resource *target = expanded->target[at];
+    struct str ours = expansion->reverse ? row->values[0] : row_value(resource, row, expansion->field);
+    bool first = true;
+    buf_format(ret, ",\"%s\":", expansion->name);
+    if (expansion->many)
+        buf_char(ret, '[');
+    for (size_t i = 0; i < expanded->n_rows[at] && ours.ptr; i++) {
+        const struct row *theirs = &expanded->rows[at][i];
+        struct str link = expansion->reverse ? row_value(target, theirs, expansion->field) : theirs->values[0];
+        if (!str_eq(link, ours) || (!expansion->many && !first))
+            continue;
+        if (!first)
+            buf_char(ret, ',');
+        first = false;
+        write_plain(target, theirs, ret);
+    }
+    buf_text(ret, expansion->many ? "]" : first ? "null" : "");
+}
+
+void view_write(struct action *action, const struct resource *resource, const struct view *view, const struct row *row,
+                const struct expanded *expanded, struct buf *ret, char ret_etag[static ETAG_TEXT])
+{
+    (void)action;
+    size_t start = ret->len;
+    buf_char(ret, '{');
+    render_fields(resource, row->values, view->fields, ret);
+    for (size_t i = 0; expanded && i < view->n_expands; i++)
+        write_expansion(resource, view, i, row, expanded, ret);
+    if (!buf_ok(ret))
+        return;
+    etag_make(row->values[0], row_version(resource, row), (struct str){ret->ptr + start, ret->len - start}, ret_etag);
+    buf_text(ret, ",\"etag\":");
+    buf_json(ret, str_of(ret_etag));
+    buf_char(ret, '}');
+}
+
+bool not_found(const struct record_key *key, struct err *err)
+{
+    return err_set(err, PROBLEM_NOT_FOUND, "There is no such %s that you can see.", key->resource->name);
+}
