@@ -1,0 +1,173 @@
+// PostgreSQL and Redis frozen and killed under load: every answer within 3 s, /livez stays 200,
+// recovery within 5 s, no restart, and no acknowledged write lost.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { checkProblem } from './lib/client.mjs';
+import { statusOf } from './lib/kamd.mjs';
+import { signalAll, sql, tree } from './lib/stack.mjs';
+import { sleep, until } from './lib/wait.mjs';
+import { makeAccount, openWorld, unique } from './lib/world.mjs';
+
+const BOUND = 3000;
+const RECOVERY = 5000;
+const FAULT = 5000;
+let world, api, account, key;
+
+before(async () => {
+  world = await openWorld({ processes: 2, own: true });
+  ({ api } = world);
+  account = await makeAccount(api, { phones: ['+4930555000'] });
+  key = account.id;
+  await api.call(201, 'POST', `/v1/accounts/${account.id}/designate`, { body: { reason: 'For the outage.', benefits: ['Emergencies first'] } });
+});
+after(() => world?.close());
+
+const postgresPid = () => Number(readFileSync(join(world.stack.folder, 'pg', 'data', 'postmaster.pid'), 'utf8').split('\n')[0]);
+const redisPid = () => Number(readFileSync(join(world.stack.folder, 'redis.pid'), 'utf8'));
+
+// Clients of all kinds, without a pause, at both processes. Each answer is written down.
+function load() {
+  const answers = [];
+  const acknowledged = new Map();
+  let stopped = false;
+  const clients = world.apis.flatMap((client) => [
+    () => client.send('GET', `/v1/accounts/${account.id}`),
+    () => client.send('GET', '/v1/accounts?page_size=5'),
+    () => client.send('GET', `/v1/recognition?phone=${encodeURIComponent('+4930555000')}`),
+    async () => {
+      const body = { name: unique('Written') };
+      const answer = await client.send('POST', '/v1/accounts', { body, headers: { 'idempotency-key': unique('key') } });
+      if (answer.status === 201) acknowledged.set(answer.body.id, body.name);
+      return answer;
+    },
+    async () => ({ status: await statusOf(`${client.url.origin}/livez`, BOUND), livez: true, ms: 0, headers: {} }),
+  ]);
+  const running = Promise.all(clients.map(async (send, kind) => {
+    while (!stopped) {
+      const at = Date.now();
+      const answer = await send().catch((error) => ({ status: 0, error, headers: {} }));
+      answers.push({ kind: kind % 5, at, took: Date.now() - at, ...answer });
+      await sleep(10);
+    }
+  }));
+  return { answers, acknowledged, async stop() { stopped = true; await running; } };
+}
+
+function judge(answers, { allowed }) {
+  for (const answer of answers) {
+    const what = `kind ${answer.kind}: ${answer.status} after ${answer.took} ms ${answer.text?.slice(0, 300) ?? answer.error}`;
+    assert.ok(answer.took <= BOUND, `too late: ${what}`);
+    assert.ok(allowed.includes(answer.status), what);
+    if (answer.livez) assert.equal(answer.status, 200, what);
+    else if (answer.status >= 400) checkProblem(answer, what);
+  }
+}
+
+async function works(client) {
+  const made = await client.send('POST', '/v1/accounts', { body: { name: unique('After') } });
+  const read = await client.send('GET', `/v1/accounts/${account.id}`);
+  return made.status === 201 && read.status === 200;
+}
+
+// Runs the fault under load. Afterwards both processes work within RECOVERY, and keep working.
+async function withFault({ allowed, inject, during, heal }) {
+  const traffic = load();
+  await sleep(500);
+  await inject();
+  await sleep(FAULT / 2);
+  await during?.();
+  await sleep(FAULT / 2);
+  await heal();
+  const healed = Date.now();
+  for (const client of world.apis) {
+    await until(() => works(client), { ms: RECOVERY - (Date.now() - healed), what: 'recovery' });
+  }
+  await sleep(500);
+  await traffic.stop();
+  judge(traffic.answers, { allowed });
+  assert.equal(traffic.answers.filter(({ at, status }) => at > healed + RECOVERY && status >= 500).length, 0, 'nothing fails after the recovery');
+  for (const [id, name] of traffic.acknowledged) assert.equal(sql(world.settings, `select name from account where id = '${id}'`), name);
+  for (const kamd of world.kamds) {
+    assert.equal(await statusOf(`${kamd.url}/readyz`), 200);
+    assert.equal(spawnSync('kill', ['-0', String(kamd.pid)]).status, 0, 'the same process');
+  }
+}
+
+async function databaseIsGone() {
+  for (const kamd of world.kamds) {
+    assert.equal(await statusOf(`${kamd.url}/livez`), 200);
+    assert.equal(await statusOf(`${kamd.adminUrl}/livez`), 200);
+    assert.equal(await statusOf(`${kamd.url}/readyz`, BOUND), 503);
+    assert.equal(await statusOf(`${kamd.adminUrl}/readyz`, BOUND), 503);
+  }
+  for (const client of world.apis) {
+    const caller = (await client.call(200, 'GET', `/v1/recognition?phone=${encodeURIComponent('+4930555000')}`)).body;
+    assert.deepEqual([caller.is_key, caller.account_id, caller.stale], [true, key, true]);
+    assert.deepEqual((await client.call(200, 'GET', '/v1/recognition?phone=%2B4930555999')).body.is_key, false);
+    const refused = await client.send('GET', '/v1/accounts?page_size=1');
+    assert.equal(refused.status, 503);
+    assert.ok(refused.ms < 500, `the breaker is open: refused at once, not after ${refused.ms} ms`);
+    assert.ok(refused.body.retry_after_seconds >= 1);
+  }
+}
+
+test('PostgreSQL frozen (SIGSTOP): bounded answers, recognition from memory, recovery', async () => {
+  let frozen;
+  await withFault({
+    allowed: [200, 201, 503],
+    inject: () => signalAll(frozen = tree(postgresPid()), 'SIGSTOP'),
+    during: databaseIsGone,
+    heal: () => signalAll(frozen, 'SIGCONT'),
+  });
+});
+
+test('PostgreSQL killed (SIGKILL) and started again', async () => {
+  await withFault({
+    allowed: [200, 201, 503],
+    inject: () => signalAll(tree(postgresPid()), 'SIGKILL'),
+    during: databaseIsGone,
+    heal: () => world.stack.start(),
+  });
+});
+
+test('every database session ended by an administrator', async () => {
+  await withFault({
+    allowed: [200, 201, 503],
+    inject: () => sql(world.settings, "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename like 'kamd%'"),
+    heal: () => sql(world.settings, "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename like 'kamd%'"),
+  });
+});
+
+test('Redis frozen (SIGSTOP) costs speed only', async () => {
+  const pid = redisPid();
+  await withFault({ allowed: [200, 201], inject: () => process.kill(pid, 'SIGSTOP'), heal: () => process.kill(pid, 'SIGCONT') });
+});
+
+test('Redis killed (SIGKILL), absent, and started again costs speed only', async () => {
+  await withFault({ allowed: [200, 201], inject: () => process.kill(redisPid(), 'SIGKILL'), heal: () => world.stack.start() });
+});
+
+test('kamd starts and serves without Redis, and with one that is not there', async () => {
+  for (const url of ['', 'redis://127.0.0.1:1']) {
+    const kamd = await world.add({ REDIS_URL: url });
+    const client = api.at(kamd.url);
+    assert.equal((await client.get(`/v1/accounts/${account.id}`)).id, account.id);
+    await makeAccount(client);
+    client.close();
+    await world.kamds.pop().stop();
+  }
+});
+
+test('kamd that starts while PostgreSQL is down is alive, not ready, and serves once it is up', async () => {
+  signalAll(tree(postgresPid()), 'SIGKILL');
+  const starting = world.add();
+  await sleep(1500);
+  await world.stack.start();
+  const kamd = await starting;
+  const client = api.at(kamd.url);
+  await until(() => works(client), { ms: RECOVERY, what: 'recovery' });
+  client.close();
+});

@@ -1,0 +1,125 @@
+// No read after an acknowledged write is older than that write: writers and readers over three
+// processes, while Redis is flushed and evicts. And the proof that this test can fail: without the
+// lease it finds stale reads.
+//
+// SOAK=1 counts 100,000 cached reads; without it a few thousand.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startRedis } from './lib/stack.mjs';
+import { sleep } from './lib/wait.mjs';
+import { makeAccount, openWorld, unique } from './lib/world.mjs';
+
+const LONG = process.env.SOAK === '1';
+const HITS = LONG ? 100_000 : 4000;
+const SECONDS = LONG ? 240 : 60;
+const RECORDS = 12;
+const READERS = 12;
+let redis;
+
+before(async () => { redis = await startRedis('--maxmemory', '2mb', '--maxmemory-policy', 'allkeys-lru', '--maxmemory-samples', '10'); });
+after(() => redis?.stop());
+
+// Sum of a counter over all processes, by the text of /metrics.
+async function counted(world, pattern) {
+  let sum = 0;
+  for (const kamd of world.kamds) {
+    const text = await (await fetch(`${kamd.adminUrl}/metrics`)).text();
+    for (const [, value] of text.matchAll(new RegExp(`^${pattern} (\\d+)`, 'gm'))) sum += Number(value);
+  }
+  return sum;
+}
+const hits = (world) => counted(world, 'kamd_cache_reads_total\\{[^}]*outcome="hit"[^}]*\\}');
+
+// Records of each cached kind, each with the newest version that was acknowledged.
+async function makeRecords(api) {
+  const account = await makeAccount(api);
+  const records = [];
+  for (let i = 0; i < RECORDS; i++) {
+    const made = i % 3 === 0 ? [`/v1/accounts`, await makeAccount(api, { business_model: 'x'.repeat(4000) })]
+      : i % 3 === 1 ? ['/v1/contacts', await api.create('/v1/contacts', { account_id: account.id, family_name: 'Stale' })]
+        : ['/v1/plans', await api.create('/v1/plans', { account_id: account.id, title: 'Stale', period_start: '2026-01-01', period_end: '2026-12-31' })];
+    records.push({ path: `${made[0]}/${made[1].id}`, acknowledged: made[1].version });
+  }
+  return records;
+}
+const change = (path, n) => (path.startsWith('/v1/accounts') ? { industry: `n ${n}` } : path.startsWith('/v1/contacts') ? { department: `n ${n}` } : { title: `n ${n}` });
+
+// Runs until enough cached reads were seen, or `enough` says so: {stale, reads, writes, hits}.
+async function stress(world, { wanted, seconds, enough = () => false }) {
+  const writers = world.apis.map((api) => api.as(world.integrationKey));
+  const records = await makeRecords(world.api);
+  const result = { stale: [], reads: 0, writes: 0, hits: 0 };
+  const before_ = await hits(world);
+  const end = Date.now() + seconds * 1000;
+  let stop = false;
+  const pick = (list) => list[Math.floor(Math.random() * list.length)];
+  const write = async () => {
+    for (let n = 0; !stop; n++) {
+      const record = pick(records);
+      const { status, body, text } = await pick(writers).send('PATCH', record.path, { body: change(record.path, `${unique('n')} ${n}`) });
+      assert.equal(status, 200, text);
+      record.acknowledged = Math.max(record.acknowledged, body.version);
+      result.writes += 1;
+      await sleep(Math.random() * 20);
+    }
+  };
+  const read = async () => {
+    while (!stop) {
+      const record = pick(records);
+      const floor = record.acknowledged;
+      const { status, body, text } = await pick(world.apis).send('GET', record.path);
+      assert.equal(status, 200, text);
+      result.reads += 1;
+      if (body.version < floor) result.stale.push(`${record.path}: ${body.version} after ${floor} was acknowledged`);
+    }
+  };
+  // Flushes, and values of others that push ours out.
+  const disturb = async () => {
+    while (!stop) {
+      await sleep(50 + Math.random() * 300);
+      if (Math.random() < 0.5) redis.cli('flushall');
+      else redis.cli('eval', "for i = 1, 60 do redis.call('set', 'filler' .. math.random(1000000), string.rep('x', 20000)) end", '0');
+    }
+  };
+  const watch = async () => {
+    while (!stop) {
+      await sleep(200);
+      result.hits = await hits(world) - before_;
+      stop = result.hits >= wanted || Date.now() > end || enough(result);
+    }
+  };
+  try {
+    await Promise.all([...Array(3).fill(write), ...Array(READERS).fill(read), disturb, watch].map((work) => work().catch((error) => {
+      stop = true;
+      throw error;
+    })));
+  } finally {
+    stop = true;
+  }
+  return result;
+}
+
+async function withWorld(settings, run) {
+  const world = await openWorld({ processes: 3, settings: { REDIS_URL: redis.url, ...settings } });
+  try {
+    world.integrationKey = (await world.clientOf('integration')).key;
+    return await run(world);
+  } finally {
+    await world.close();
+  }
+}
+
+test(`0 stale of ${HITS} cached reads`, async (t) => {
+  const { stale, reads, writes, hits: seen } = await withWorld({}, (world) => stress(world, { wanted: HITS, seconds: SECONDS }));
+  t.diagnostic(`${stale.length} stale of ${seen} cached reads (${reads} reads, ${writes} writes)`);
+  assert.deepEqual(stale.slice(0, 5), []);
+  assert.ok(seen >= HITS, `only ${seen} cached reads in ${SECONDS} s`);
+});
+
+test('with the lease taken out, the same stress finds stale reads', async (t) => {
+  const enough = ({ stale }) => stale.length > 0;
+  const { stale, reads, hits: seen } = await withWorld({ KAMD_CACHE_LEASE: 'false' },
+    (world) => stress(world, { wanted: Infinity, seconds: 60, enough }));
+  t.diagnostic(`${stale.length} stale of ${seen} cached reads (${reads} reads)`);
+  assert.ok(stale.length > 0, `none of ${seen} cached reads was stale: the test cannot see what it looks for`);
+});
