@@ -1,7 +1,6 @@
 #include "conn.h"
 
 #include "core/metrics.h"
-#include "guard.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -97,7 +96,8 @@ void *conn_request_line(void *context, const char *uri, struct MHD_Connection *m
         return NULL;
     /* Of ulfius's request this is the one field that reaches the endpoint untouched. */
     info->request->timeout = (unsigned long)(uintptr_t)conn;
-    conn->line_is_whole = guard_request_line_is_whole(uri);
+    conn->target = uri;
+    head_walk_start(&conn->head, uri);
     atomic_fetch_add(&worker->in_flight, 1);
     reaper_request(worker->server->reaper, &conn->reaped, &info->callback_first_iteration);
     return info;

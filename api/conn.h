@@ -3,6 +3,7 @@
 #ifndef API_CONN_H
 #define API_CONN_H
 
+#include "guard.h"
 #include "reaper.h"
 #include "server.h"
 
@@ -43,8 +44,10 @@ struct conn {
     struct reaped reaped;
     struct worker *worker;
     struct MHD_Connection *mhd;
-    bool shed;          /* over the limit: whatever it asks is answered 503 */
-    bool line_is_whole; /* of the request line, see guard.h */
+    bool shed; /* over the limit: whatever it asks is answered 503 */
+    /* Of the present request, in libmicrohttpd's receive buffer: for comparing addresses only. */
+    const char *target;
+    struct head_walk head;
     char client[INET6_ADDRSTRLEN];
 };
 

@@ -196,25 +196,27 @@ bool guard_check(const struct request *request, struct str version, struct err *
            check_target(request, err);
 }
 
-bool guard_line_is_whole(const char *name, size_t name_len, const char *value, size_t value_len) {
-    /* Folded: the name then lies in a copy of the lines, the value where it was received. */
-    if (value <= name || (size_t)(value - name) <= name_len)
-        return false;
-    size_t gap = (size_t)(value - name) - name_len;
-    if (name[name_len] != '\0')
-        return false;
-    for (size_t i = 1; i < gap; i++) {
-        if (name[name_len + i] != ' ' && name[name_len + i] != '\t')
-            return false;
-    }
-    /* CRLF leaves two NULs; a bare LF or a NUL within the line leaves one. */
-    return value[value_len] == '\0' && value[value_len + 1] == '\0';
+/* One space, the target, one space, the version, CRLF. */
+void head_walk_start(struct head_walk *walk, const char *target) {
+    const char *version = target + strlen(target) + 1;
+    walk->at = version + 10;
+    walk->whole = target[-1] == '\0' && strncmp(version, "HTTP/1.", 7) == 0 &&
+                  (version[7] == '0' || version[7] == '1') && version[8] == '\0' &&
+                  version[9] == '\0';
 }
 
-bool guard_request_line_is_whole(const char *uri) {
-    if (uri[-1] != '\0')
-        return false;
-    const char *version = uri + strlen(uri) + 1;
-    return strncmp(version, "HTTP/1.", 7) == 0 && (version[7] == '0' || version[7] == '1') &&
-           version[8] == '\0' && version[9] == '\0';
+void head_walk_field(struct head_walk *walk, const char *name, size_t name_len, const char *value,
+                     size_t value_len) {
+    if (!walk->whole)
+        return;
+    walk->whole = name == walk->at && value > name && (size_t)(value - name) > name_len;
+    for (const char *gap = name + name_len + 1; walk->whole && gap < value; gap++)
+        walk->whole = *gap == ' ' || *gap == '\t';
+    walk->at = value + value_len + 2;
+}
+
+bool head_walk_end(const struct head_walk *walk, const char *target, size_t method_len,
+                   size_t size) {
+    const char *start = target - 1 - method_len;
+    return walk->whole && (size_t)(walk->at + 2 - start) == size;
 }

@@ -16,12 +16,22 @@
  * is "HTTP/1.1". Looks at method, path, raw_query and headers; not at the body. */
 bool guard_check(const struct request *request, struct str version, struct err *err);
 
-/* False when a field line, as libmicrohttpd keeps it (name and value inside the receive buffer,
- * each line end overwritten with NUL), did not end in CRLF, held a NUL, or was folded: it then
- * shows only a part of the line as the value, or none of the rest. */
-bool guard_line_is_whole(const char *name, size_t name_len, const char *value, size_t value_len);
-/* The same for the request line, of which libmicrohttpd keeps the target with a NUL before and
- * after it: one space on each side, version 1.0 or 1.1, CRLF. */
-bool guard_request_line_is_whole(const char *target);
+/* The layout of a request's head in libmicrohttpd's receive buffer, which keeps the lines as they
+ * came and overwrites only separators with NUL. The lines that it reports must tile the head
+ * exactly, each ended by CRLF, or else it saw another request than a strict reader would: it takes
+ * a bare LF for a line end, ends a value at a NUL, drops the rest of a folded line, and takes a
+ * line that starts with a colon for the end of the head. */
+struct head_walk {
+    const char *at; /* where the next line must start */
+    bool whole;
+};
+
+/* `target` is the request target as the URI-log callback gets it. */
+void head_walk_start(struct head_walk *walk, const char *target);
+void head_walk_field(struct head_walk *walk, const char *name, size_t name_len, const char *value,
+                     size_t value_len);
+/* True when the head, `size` bytes from the method on, is whole. */
+bool head_walk_end(const struct head_walk *walk, const char *target, size_t method_len,
+                   size_t size);
 
 #endif

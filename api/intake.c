@@ -1,7 +1,6 @@
 #include "conn.h"
 
 #include "core/id.h"
-#include "guard.h"
 
 #include <string.h>
 
@@ -111,8 +110,8 @@ static void set_traceparent(struct request *request, const struct randomness *ra
 
 struct collector {
     struct request *request;
+    struct head_walk head;
     size_t room;
-    bool all_whole;
 };
 
 static enum MHD_Result collect(void *context, enum MHD_ValueKind kind, const char *name,
@@ -120,19 +119,18 @@ static enum MHD_Result collect(void *context, enum MHD_ValueKind kind, const cha
     (void)kind;
     struct collector *into = context;
     struct request *request = into->request;
-    if (request->n_headers == into->room)
+    if (request->n_headers == into->room || name == NULL || value == NULL)
         return MHD_NO;
-    if (value == NULL || !guard_line_is_whole(name, name_len, value, value_len))
-        into->all_whole = false;
+    head_walk_field(&into->head, name, name_len, value, value_len);
     request->headers[request->n_headers++] = (struct header){
-        .name = {name, name_len}, .value = str_trim((struct str){value ? value : "", value_len})};
+        .name = {name, name_len}, .value = str_trim((struct str){value, value_len})};
     return MHD_YES;
 }
 
-static bool collect_headers(struct MHD_Connection *mhd, struct request *request,
-                            bool *ret_all_whole, struct err *err) {
-    struct collector into = {.request = request, .all_whole = true};
-    int n = MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, NULL, NULL);
+static bool collect_headers(const struct conn *conn, struct request *request, bool *ret_whole,
+                            struct err *err) {
+    struct collector into = {.request = request, .head = conn->head};
+    int n = MHD_get_connection_values_n(conn->mhd, MHD_HEADER_KIND, NULL, NULL);
     if (n > HEADERS_MAX)
         return err_set(err, PROBLEM_HEADERS_TOO_LARGE, "A request may have %d header fields.",
                        HEADERS_MAX);
@@ -141,9 +139,12 @@ static bool collect_headers(struct MHD_Connection *mhd, struct request *request,
         if (request->headers == NULL)
             return err_memory(err);
         into.room = (size_t)n;
-        MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, collect, &into);
+        MHD_get_connection_values_n(conn->mhd, MHD_HEADER_KIND, collect, &into);
     }
-    *ret_all_whole = into.all_whole;
+    const union MHD_ConnectionInfo *head =
+        MHD_get_connection_info(conn->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    *ret_whole = head != NULL &&
+                 head_walk_end(&into.head, conn->target, request->method.len, head->header_size);
     return true;
 }
 
@@ -221,14 +222,14 @@ bool intake(const struct conn *conn, const struct _u_request *from, struct reque
     request->when = deadline_in_ms(options->request_ms);
     set_target(request, from);
     set_body(request, from, options->body_limit);
-    bool all_whole = false;
-    bool collected = collect_headers(conn->mhd, request, &all_whole, err);
+    bool whole = false;
+    bool collected = collect_headers(conn, request, &whole, err);
     set_id(request, &pooled);
     set_traceparent(request, &pooled);
     if (!collected)
         return false;
-    if (!all_whole || !conn->line_is_whole)
+    if (!whole)
         return err_set(err, PROBLEM_INVALID_REQUEST,
-                       "Each line of the head must end in CRLF, hold no NUL and not be folded.");
+                       "Each line of the head must be complete: name, colon, value, CRLF.");
     return guard_check(request, str_of(from->http_protocol), err) && read_query(request, err);
 }
