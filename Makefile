@@ -76,7 +76,7 @@ endif
 
 PACKAGES := libulfius libmicrohttpd jansson libpq hiredis libcurl gnutls libsodium
 ALL_CFLAGS := -std=gnu17 -g -D_GNU_SOURCE -pthread $(WARN) $(HARDEN) $(MODE) $(CFLAGS) \
-              $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+              $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
 ALL_LDFLAGS := -pthread $(LINK) $(link_$(VARIANT)) $(LDFLAGS)
 LDLIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
 
@@ -123,8 +123,8 @@ $(BUILD)/view/made: Makefile
 	@rm -rf $(@D); $(foreach l,main $(LAYERS),mkdir -p $(@D)/$(l); \
 	  $(foreach s,$(see_$(l)),ln -s $(CURDIR)/include/$(s) $(@D)/$(l)/$(s);)) touch $@
 
-compile = $(CC) $(ALL_CFLAGS) -I$(BUILD)/view/$(1) $(if $(filter main,$(1)),,-iquote $(call \
-          folder_of,$(1))) -MMD -MP -c $< -o $@
+flags_of = $(ALL_CFLAGS) -I$(BUILD)/view/$(1) $(if $(filter main,$(1)),,-iquote $(call folder_of,$(1)))
+compile = $(CC) $(call flags_of,$(1)) -MMD -MP -c $< -o $@
 $(OUT)/obj/%.o: %.c $(OUT)/flags | $(BUILD)/view/made
 	@mkdir -p $(@D); echo "  $(CC) $<"
 	@$(call compile,$(call layer_of,$*))
@@ -163,6 +163,11 @@ $(foreach t,$(UNIT_TESTS) $(INTEGRATION_TESTS),$(eval $(call test_rule,$(t))))
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
 
+# For the lints: the flags that each layer's files are compiled with, one layer a line.
+.PHONY: flags
+flags: $(BUILD)/view/made
+	@$(foreach l,$(LAYERS) main,echo '$(l) $(call flags_of,$(l))';)
+
 # ---- run --------------------------------------------------------------------------------------
 
 .PHONY: help run start stop
@@ -194,7 +199,7 @@ test-e2e: ## only those against the running program
 test-contract: ## only openapi.yaml against the running program
 	@BUILD=$(BUILD) tests/run contract
 lint: ## format, static analysis, and the rules of the house
-	@tests/lint/run $(BUILD)
+	@BUILD=$(BUILD) tests/lint/run
 format: ## format all C files
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
 fresh: ## README's commands on a Debian 12 with nothing installed

@@ -53,7 +53,7 @@ export function readNode(output, end, file) {
   result.failed = total('fail') + total('cancelled');
   result.skipped = total('skipped') + total('todo');
   for (const row of output.matchAll(/^ *not ok \d+ - (.*)$/gm)) {
-    if (!/ # (TODO|SKIP)/.test(row[1])) result.why.push(row[1]);
+    if (!/ # (todo|skip)/i.test(row[1])) result.why.push(row[1]);
   }
   const names = [...output.matchAll(/^ok \d+ - (.*)$/gm)].map((row) => row[1]);
   if (total('tests') === 1 && names.length === 1 && names[0].endsWith(file)) result.passed = 0;
@@ -65,7 +65,7 @@ export function failuresOfNode(output) {
   const kept = [];
   let inside = false;
   for (const line of output.split('\n')) {
-    if (/^ *not ok /.test(line) && !/ # (TODO|SKIP)/.test(line)) inside = true;
+    if (/^ *not ok /.test(line) && !/ # (todo|skip)/i.test(line)) inside = true;
     else if (/^ *(ok |# Subtest|1\.\.|# tests)/.test(line)) inside = false;
     if (inside || (/^# /.test(line) && !/^# (Subtest|tests|suites|pass|fail|cancelled|skipped|todo|duration_ms)/.test(line))) {
       kept.push(line);

@@ -1,0 +1,87 @@
+// Each lint can fail, says where, and lets a clean tree pass.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { after, before, test } from 'node:test';
+
+const top = resolve(import.meta.dirname ?? dirname(new URL(import.meta.url).pathname), '../..');
+const HEADER = (name, text = '') => `#ifndef ${name}\n#define ${name}\n${text}#endif\n`;
+const CLEAN = {
+  'service/core/buf.c': '#include "core/buf.h"\n\nint buf_length(const char *text) { return text[0]; }\n',
+  'include/core/buf.h': HEADER('CORE_BUF_H', 'int buf_length(const char *text);\n'),
+  'include/domain/rule.h': HEADER('DOMAIN_RULE_H'),
+  'include/app/use.h': HEADER('APP_USE_H', '#include "domain/rule.h"\n'),
+  'README.md': 'A project.\n',
+};
+
+let folder;
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'kamd-lint-'));
+  for (const path of ['Makefile', '.clang-format', '.clang-tidy', 'deploy/dev', 'tests/lint', 'tests/.clang-tidy']) {
+    cpSync(join(top, path), join(folder, path), { recursive: true });
+  }
+  execFileSync('git', ['init', '-q', folder]);
+  for (const [path, text] of Object.entries(CLEAN)) put(path, text);
+});
+after(() => rmSync(folder, { recursive: true }));
+
+function put(path, text) {
+  mkdirSync(join(folder, dirname(path)), { recursive: true });
+  writeFileSync(join(folder, path), text);
+}
+
+function lint(name) {
+  const { BUILD, MAKEFLAGS, ...env } = process.env;
+  return spawnSync(join(folder, 'tests/lint', name), { cwd: folder, env, encoding: 'utf8' });
+}
+
+// [lint, file, content, what it must say]
+const OFFENCES = [
+  ['toplevel', 'notes.txt', 'x\n', /notes\.txt/],
+  ['format', 'service/core/ugly.c', 'int  a ;\n', /service\/core\/ugly\.c:1/],
+  ['banned', 'service/core/copy.c', '/* strcpy( */\nvoid f(char *a) { strcpy(a, "b"); }\n', /copy\.c:2/],
+  ['banned', 'service/core/log.c', 'void f(char *a) { y_log_message(1, a); }\n', /log\.c:1.*literal/],
+  ['banned', 'service/core/cmp.c', 'int f(void) { return memcmp(given, row->secret_hash, 32); }\n', /cmp\.c:1.*secret/],
+  ['banned', 'service/core/later.c', `/* ${'TO'}${'DO'}: more */\n`, /later\.c:1/],
+  ['headers', 'include/core/needy.h', HEADER('NEEDY_H', 'size_t needy(void);\n'), /needy\.h.*size_t/],
+  ['layers', 'service/core/up.c', '#include "../../include/domain/rule.h"\n', /up\.c:1/],
+  ['layers', 'service/app/sql.c', '#include <libpq-fe.h>\n', /sql\.c:1.*service\/store/],
+  ['shell', 'deploy/bad', '#!/bin/bash\ncd $1\n', /deploy\/bad:2/],
+  ['tidy', 'service/core/loop.c', 'int f(int a);\nint f(int a) {\n    if (a)\n        return 1;\n    else\n        return 1;\n}\n', /loop\.c:3/],
+];
+
+for (const name of [...new Set(OFFENCES.map((row) => row[0]))]) {
+  test(`${name} lets a clean tree pass`, () => {
+    const { status, stdout, stderr } = lint(name);
+    assert.equal(status, 0, stdout + stderr);
+  });
+}
+
+for (const [name, path, text, says] of OFFENCES) {
+  test(`${name} finds ${path}`, () => {
+    put(path, text);
+    const { status, stdout } = lint(name);
+    rmSync(join(folder, path));
+    assert.notEqual(status, 0);
+    assert.match(stdout, says);
+  });
+}
+
+test('an upward include does not compile', () => {
+  put('service/core/up.c', '#include "domain/rule.h"\n');
+  const { status, stderr } = spawnSync('make', ['-s', 'build'], { cwd: folder, encoding: 'utf8' });
+  rmSync(join(folder, 'service/core/up.c'));
+  assert.notEqual(status, 0);
+  assert.match(stderr, /domain\/rule\.h: No such file/);
+});
+
+test('a layer that sees too much is found', () => {
+  const makefile = join(folder, 'Makefile');
+  execFileSync('sed', ['-i', 's/^see_core .*/see_core := core domain/', makefile]);
+  const { status, stdout } = lint('layers');
+  cpSync(join(top, 'Makefile'), makefile);
+  assert.notEqual(status, 0);
+  assert.match(stdout, /service\/core.*domain\/rule\.h/);
+});
