@@ -98,8 +98,20 @@ static struct link *own_link(struct cache *cache) {
 typedef enum link_result (*exchange_fn)(struct link *link, const struct exchange *exchange,
                                         void *arg);
 
+/* A token of its own for each attempt: an earlier one may have reached Redis without its answer
+ * reaching us, and be executed late. With the same token it could give a lease back that a
+ * tombstone has just taken away. */
+static void make_token(char ret[static 33]) {
+    unsigned char bytes[16];
+    random_fill(&randomness_system, bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
+}
+
 static enum link_result say_get(struct link *link, const struct exchange *exchange, void *arg) {
-    return exchange_get(link, exchange, arg);
+    struct exchange_get *get = arg;
+    make_token(get->lease->token);
+    return exchange_get(link, exchange, get);
 }
 static enum link_result say_fill(struct link *link, const struct exchange *exchange, void *arg) {
     return exchange_fill(link, exchange, arg);
@@ -113,8 +125,8 @@ static enum link_result say_ping(struct link *link, const struct exchange *excha
 }
 
 /* Under one deadline: connects if need be, and once more if a connection from earlier turns out to
- * be dead (Redis closes idle ones). All exchanges may be repeated: a lease goes to the token that
- * asks, the rest is idempotent. */
+ * be dead (Redis closes idle ones). All exchanges may be repeated: a lease that nobody heard of is
+ * taken over after a while, the rest is idempotent. */
 static enum link_result say(struct cache *cache, struct link *link, exchange_fn what, void *arg) {
     const struct exchange exchange = {.lease = cache->lease,
                                       .value_ms = cache->value_ms,
@@ -136,13 +148,6 @@ static enum link_result say(struct cache *cache, struct link *link, exchange_fn 
 static enum cache_outcome count(enum cache_outcome outcome) {
     metrics_count(METRIC_CACHE_READS, (size_t)outcome, 1);
     return outcome;
-}
-
-static void make_token(char ret[static 33]) {
-    unsigned char bytes[16];
-    random_fill(&randomness_system, bytes, sizeof(bytes));
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
 }
 
 /* What a value is sealed with: it opens under no other key and no other version. */
@@ -174,7 +179,6 @@ enum cache_outcome cache_get(struct cache *cache, const char *name, struct arena
     struct link *link = own_link(cache);
     if (link == NULL)
         return count(CACHE_OFF);
-    make_token(ret_lease->token);
     if (say(cache, link, say_get, &get) != LINK_OK)
         return count(CACHE_OFF);
     CLEANUP(reply_release) redisReply *entry = get.ret_entry;

@@ -5,8 +5,7 @@
  * reached is gone value_ms after the write that it misses, however long the reader slept before it
  * filled. */
 
-/* A malformed entry counts as none. A lease is taken over after 500 ms, or at once by the token
- * that holds it: the same call, sent again after its connection broke. abs(): the server's clock
+/* A malformed entry counts as none. A lease is taken over after 500 ms. abs(): the server's clock
  * may have been set back. */
 static const char get_leased[] =
     "local e = redis.call('GET', KEYS[1])\n"
@@ -16,7 +15,7 @@ static const char get_leased[] =
     "local floor = '0'\n"
     "if e then\n"
     "  local token, at = string.match(e, '^L|%d+|(%x+)|(%d+)$')\n"
-    "  if token and token ~= ARGV[1] and math.abs(now - tonumber(at)) < 500 then return 2 end\n"
+    "  if token and math.abs(now - tonumber(at)) < 500 then return 2 end\n"
     "  floor = string.match(e, '^[LT]|(%d+)') or '0'\n"
     "end\n"
     "redis.call('SET', KEYS[1], 'L|' .. floor .. '|' .. ARGV[1] .. '|' .. string.format('%.0f', "
