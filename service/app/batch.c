@@ -52,7 +52,7 @@ static struct str ids_of(struct action *action, const struct batch *batch, bool 
     for (size_t i = 0; ids && i < batch->n; i++)
         if (batch->entries[i].id.ptr && !(live_only && failed(&batch->entries[i])))
             ids[n++] = batch->entries[i].id;
-    return ids ? sql_array(action->arena, ids, n) : STR_ABSENT;
+    return ids ? array_param(action->arena, ids, n) : STR_ABSENT;
 }
 
 static const struct row *row_by_id(const struct row *rows, size_t n, struct str id)
@@ -201,7 +201,7 @@ static struct str ids_wanting(struct action *action, const struct batch *batch, 
     for (size_t i = from; ids && i < to; i++)
         if (wants(&batch->entries[i], kind))
             ids[n++] = batch->entries[i].id;
-    return n > 0 ? sql_array(action->arena, ids, n) : STR_ABSENT;
+    return n > 0 ? array_param(action->arena, ids, n) : STR_ABSENT;
 }
 
 /* Restore comes before update: a change of a deleted record brings it back. */

@@ -125,7 +125,7 @@ static bool find_external(struct action *action, const struct bulk *bulk, struct
     for (size_t i = 0; ids && i < batch->n; i++)
         if (batch->entries[i].external_id.ptr)
             ids[n++] = batch->entries[i].external_id;
-    struct str params[] = {bulk->system, str_of(bulk->resource->name), ids ? sql_array(action->arena, ids, n) : STR_ABSENT};
+    struct str params[] = {bulk->system, str_of(bulk->resource->name), ids ? array_param(action->arena, ids, n) : STR_ABSENT};
     if (!params[2].ptr)
         return err_memory(err);
     tx_query(tx,
@@ -196,7 +196,7 @@ static bool resolve_references(struct action *action, const struct bulk *bulk, s
         }
     if (n == 0)
         return true;
-    struct str params[] = {bulk->system, sql_array(action->arena, kinds, n), sql_array(action->arena, ids, n)};
+    struct str params[] = {bulk->system, array_param(action->arena, kinds, n), array_param(action->arena, ids, n)};
     size_t slot = tx_query(tx,
                            "select x.record_id from unnest($2::text[], $3::text[]) with ordinality w(resource, external_id, nth)"
                            " left join external_id x on x.system = $1 and x.resource = w.resource and x.external_id = w.external_id order by w.nth",

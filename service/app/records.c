@@ -45,7 +45,7 @@ static bool get_from_store(struct action *action, const struct record_key *key, 
 {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct expanded *expanded = NULL;
-    struct str ids = sql_array(action->arena, &key->id, 1);
+    struct str ids = array_param(action->arena, &key->id, 1);
     size_t n = 0;
     if (!ids.ptr)
         return err_memory(err);

@@ -129,7 +129,7 @@ static struct str expand_ids(struct action *action, const struct resource *resou
         if (id.ptr)
             ids[n++] = id;
     }
-    return ids ? sql_array(action->arena, ids, n) : STR_ABSENT;
+    return ids ? array_param(action->arena, ids, n) : STR_ABSENT;
 }
 
 static const char *expand_sql(struct action *action, const struct expansion *expansion)

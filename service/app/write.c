@@ -53,7 +53,7 @@ bool read_begin(struct action *action, struct tx **ret, struct err *err)
     return tx_begin(action->app->store, TX_READ, &context, action->when, ret, err);
 }
 
-struct str sql_array(struct arena *arena, const struct str *items, size_t n)
+struct str array_param(struct arena *arena, const struct str *items, size_t n)
 {
     size_t len = 2;
     for (size_t i = 0; i < n; i++)

@@ -1,0 +1,90 @@
+#include "cursor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PAGE_DEFAULT 50
+#define PAGE_MAX 200
+
+bool cursor_make(struct action *action, struct str list, const struct str *values, size_t n, char *ret, size_t room)
+{
+    struct buf plain, sealed, text;
+    buf_init(&plain, 4096);
+    buf_init(&sealed, 8192);
+    buf_init(&text, room);
+    for (size_t i = 0; i < n; i++) {
+        buf_format(&plain, "%lld:", values[i].ptr ? (long long)values[i].len : -1LL);
+        buf_put(&plain, values[i]);
+    }
+    if (buf_ok(&plain))
+        crypto_seal(action->app->keyring->keys[CRYPTO_CURSOR], list, buf_str(&plain), &sealed);
+    if (buf_ok(&sealed))
+        buf_base64url(&text, sealed.ptr, sealed.len);
+    bool fine = buf_ok(&plain) && buf_ok(&sealed) && buf_ok(&text) && text.len > 0 && text.len < room;
+    if (fine)
+        memcpy(ret, text.ptr, text.len + 1);
+    buf_release(&plain);
+    buf_release(&sealed);
+    buf_release(&text);
+    return fine;
+}
+
+static bool take_value(struct str *rest, struct str *ret)
+{
+    struct str head;
+    int64_t len;
+    if (!str_split(rest, ':', &head) || !rest->ptr || !str_to_i64(head, &len) || len > (int64_t)rest->len)
+        return false;
+    if (len < 0) {
+        *ret = STR_ABSENT;
+        return true;
+    }
+    *ret = (struct str){rest->ptr, (size_t)len};
+    *rest = (struct str){rest->ptr + len, rest->len - (size_t)len};
+    return true;
+}
+
+bool cursor_read(struct action *action, struct str list, struct str cursor, struct str *ret_values, size_t n, struct err *err)
+{
+    size_t len = 0;
+    struct str plain;
+    char *sealed = arena_alloc(action->arena, cursor.len + 1);
+    if (!sealed)
+        return err_memory(err);
+    bool fine = cursor.len < 4096 && base64url_decode(cursor, sealed, cursor.len, &len) &&
+                crypto_open(action->app->keyring->keys[CRYPTO_CURSOR], list, (struct str){sealed, len}, action->arena, &plain);
+    for (size_t i = 0; fine && i < n; i++)
+        fine = take_value(&plain, &ret_values[i]);
+    if (!fine || plain.len > 0) {
+        err_add(err, PROBLEM_INVALID_CURSOR, ERR_AT_PARAMETER, "cursor", "invalid_cursor",
+                "It belongs to other filters, another order, or another list.");
+        return false;
+    }
+    return true;
+}
+
+bool page_size_read(struct str value, size_t *ret, struct err *err)
+{
+    int64_t size;
+    if (!str_to_i64(value, &size) || size <= 0)
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "page_size", "invalid_value", "must be a number from 1 to %d", PAGE_MAX);
+    *ret = size > PAGE_MAX ? PAGE_MAX : (size_t)size;
+    return true;
+}
+
+void unknown_parameter(struct action *action, struct str name, struct err *err)
+{
+    const char *where = arena_copy(action->arena, name);
+    err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where ? where : "", "unknown_parameter", "There is no such parameter here.");
+}
+
+void page_end(struct outcome *outcome, bool has_more, int64_t total)
+{
+    struct buf *body = &outcome->body;
+    buf_text(body, "],\"page\":{\"next_cursor\":");
+    buf_json(body, outcome->next[0] ? str_of(outcome->next) : STR_ABSENT);
+    buf_format(body, ",\"has_more\":%s", has_more ? "true" : "false");
+    if (total >= 0)
+        buf_format(body, ",\"total\":%lld", (long long)total);
+    buf_text(body, "}}");
+}
