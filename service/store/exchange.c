@@ -141,14 +141,23 @@ static bool read_entry(struct tx *tx, size_t at, struct outcome *outcome) {
     return outcome->end == END_SYNC;
 }
 
-static enum end read_sync(struct tx *tx) {
-    PGresult *result = NULL;
-
-    if (conn_result(tx->conn, tx->when, &result) == WAIT_EXPIRED)
-        return END_EXPIRED;
-    bool sync = result != NULL && PQresultStatus(result) == PGRES_PIPELINE_SYNC;
-    PQclear(result);
-    return sync ? END_SYNC : conn_lost(tx->conn) ? END_LOST : END_ODD;
+/* The end of the round trip. The implicit transaction of TX_READ is committed only here, so that an
+ * error may come in front of it (a deferred constraint). */
+static enum end read_sync(struct tx *tx, struct outcome *outcome) {
+    for (int i = 0; i < 4; i++) {
+        PGresult *result = NULL;
+        if (conn_result(tx->conn, tx->when, &result) == WAIT_EXPIRED)
+            return END_EXPIRED;
+        if (result != NULL && PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+            PQclear(result);
+            return END_SYNC;
+        }
+        if (note(outcome, tx->n_entries, result))
+            PQclear(result);
+        if (conn_lost(tx->conn))
+            return END_LOST;
+    }
+    return END_ODD;
 }
 
 static struct outcome read_all(struct tx *tx) {
@@ -157,17 +166,20 @@ static struct outcome read_all(struct tx *tx) {
     for (size_t i = tx->n_done; i < tx->n_entries; i++)
         if (!read_entry(tx, i, &outcome))
             return outcome;
-    outcome.end = read_sync(tx);
+    outcome.end = read_sync(tx, &outcome);
     return outcome;
 }
 
 /* ---- what it means ---- */
 
-/* Where COMMIT is among what was exchanged; n_entries when it is not. It can only be the last. */
+/* Where COMMIT is among what was exchanged; it can only be the last. NO_COMMIT when there is none.
+ */
+#define NO_COMMIT SIZE_MAX
+
 static size_t commit_at(const struct tx *tx) {
     bool is = tx->n_entries > tx->n_done && tx->entries[tx->n_entries - 1].kind == ENTRY_COMMIT;
 
-    return is ? tx->n_entries - 1 : tx->n_entries;
+    return is ? tx->n_entries - 1 : NO_COMMIT;
 }
 
 static bool unknown(struct err *err, const char *cause) {
@@ -241,7 +253,7 @@ static bool link_failed(struct tx *tx, const struct outcome *outcome, int64_t se
     if (outcome->error != NULL)
         return statement_failed(tx, outcome, err);
     size_t commit = commit_at(tx);
-    if (commit == tx->n_entries)
+    if (commit == NO_COMMIT)
         return unavailable(err, cause);
     /* COMMIT was answered, and only the end of the round trip is missing. */
     if (tx->entries[commit].result != NULL)
@@ -256,7 +268,7 @@ static bool check_commit(struct tx *tx, struct err *err) {
         tx->conn->broken = true;
         return unknown(err, "the server committed, but did not see it replicated");
     }
-    if (commit == tx->n_entries)
+    if (commit == NO_COMMIT)
         return true;
     /* COMMIT of a transaction that had failed is answered with ROLLBACK, as a success. */
     if (strcmp(PQcmdStatus(tx->entries[commit].result), "COMMIT") != 0) {
