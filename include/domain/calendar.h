@@ -1,5 +1,6 @@
-/* Calendar dates without time or zone, in the proleptic Gregorian calendar, years 1900 to 2999: due dates, program years, review
- * cadences. Which day "today" is depends on a zone, and so comes from PostgreSQL. */
+/* Calendar dates without time or zone, in the proleptic Gregorian calendar, years 1900 to 2999: due
+ * dates, program years, review cadences. Which day "today" is depends on a zone, and so comes from
+ * PostgreSQL. */
 #ifndef KAMD_DOMAIN_CALENDAR_H
 #define KAMD_DOMAIN_CALENDAR_H
 
@@ -33,7 +34,8 @@ enum cadence {
 int days_in_month(int year, int month);
 /* A real day, of a year within bounds. */
 bool date_is_valid(struct date date);
-/* Days since 1970-01-01, negative before, and back (after Howard Hinnant, "chrono-compatible low-level date algorithms"). */
+/* Days since 1970-01-01, negative before, and back (after Howard Hinnant, "chrono-compatible
+ * low-level date algorithms"). */
 int64_t days_from_civil(struct date date);
 struct date civil_from_days(int64_t days);
 /* Below, equal to or above 0, as memcmp. */
@@ -41,9 +43,9 @@ int date_compare(struct date a, struct date b);
 /* Exactly "YYYY-MM-DD", and valid. */
 bool date_parse(struct str text, struct date *ret);
 void date_format(struct date date, char ret[static DATE_TEXT]);
-/* The anchor's day of the month, or that month's last day: 31 January + 1 = 28 or 29 February, + 2 = 31 March. Count from the
- * anchor every time, never from the previous result, which has forgotten the 31st. `months` may be negative. False
- * outside the years above. */
+/* The anchor's day of the month, or that month's last day: 31 January + 1 = 28 or 29 February, + 2
+ * = 31 March. Count from the anchor every time, never from the previous result, which has forgotten
+ * the 31st. `months` may be negative. False outside the years above. */
 bool date_add_months(struct date anchor, int64_t months, struct date *ret);
 
 const char *cadence_name(enum cadence cadence);

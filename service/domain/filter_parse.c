@@ -11,7 +11,7 @@ enum token {
     TOKEN_CLOSE,
     TOKEN_COMMA,
     TOKEN_WORD,     /* names, keywords, numbers, dates, ids */
-    TOKEN_TEXT,     /* 'quoted', as written, without the outer quotes */
+    TOKEN_TEXT,     /* 'quoted', as written, with its quotes */
     TOKEN_STRAY,    /* what no expression has */
     TOKEN_OPEN_TEXT /* a quote without its end */
 };
@@ -83,10 +83,10 @@ static bool is_word_char(char c) {
 
 static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-/* `at` is behind the opening quote; the text ends at a quote that is not doubled. */
-static void lex_text(struct parser *parser, size_t at) {
+/* The token starts with the quote at `start`; it ends at a quote that is not doubled. */
+static void lex_text(struct parser *parser, size_t start) {
     struct str text = parser->text;
-    size_t start = at;
+    size_t at = start + 1;
 
     while (at < text.len) {
         if (text.ptr[at] != '\'') {
@@ -95,13 +95,13 @@ static void lex_text(struct parser *parser, size_t at) {
             at += 2;
         } else {
             parser->token = TOKEN_TEXT;
-            parser->lexeme = (struct str){text.ptr + start, at - start};
+            parser->lexeme = (struct str){text.ptr + start, at + 1 - start};
             parser->at = at + 1;
             return;
         }
     }
     parser->token = TOKEN_OPEN_TEXT;
-    parser->lexeme = (struct str){text.ptr + start - 1, 1};
+    parser->lexeme = (struct str){text.ptr + start, 1};
     parser->at = text.len;
 }
 
@@ -139,7 +139,7 @@ static void next(struct parser *parser) {
     if (at == parser->text.len)
         return;
     if (parser->text.ptr[at] == '\'') {
-        lex_text(parser, at + 1);
+        lex_text(parser, at);
     } else if (is_word_char(parser->text.ptr[at])) {
         lex_word(parser, at);
     } else {
@@ -160,14 +160,14 @@ static bool take(struct parser *parser, enum token token, const char *what) {
     return true;
 }
 
-/* '' inside a quoted text is one quote. */
+/* What is between the quotes; '' there is one quote. */
 static struct str unquote(struct str lexeme, struct arena *arena) {
-    char *copy = arena_alloc(arena, lexeme.len + 1);
+    char *copy = arena_alloc(arena, lexeme.len);
     size_t len = 0;
 
     if (copy == NULL)
         return STR_ABSENT;
-    for (size_t i = 0; i < lexeme.len; i++) {
+    for (size_t i = 1; i + 1 < lexeme.len; i++) {
         copy[len++] = lexeme.ptr[i];
         i += lexeme.ptr[i] == '\'';
     }
