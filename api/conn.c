@@ -99,7 +99,8 @@ void *conn_request_line(void *context, const char *uri, struct MHD_Connection *m
     conn->target = uri;
     head_walk_start(&conn->head, uri);
     atomic_fetch_add(&worker->in_flight, 1);
-    reaper_request(worker->server->reaper, &conn->reaped, &info->callback_first_iteration);
+    reaper_request(worker->server->reaper, &conn->reaped, &info->callback_first_iteration,
+                   &info->request->binary_body_length);
     return info;
 }
 

@@ -11,6 +11,8 @@
 #define ROUND_MS 500
 #define BYTES_PER_SECOND 65536
 #define NEVER INT64_MAX
+#define LARGE_BODY ((size_t)4 << 20)
+#define SMALL_BODY ((size_t)16 << 10)
 
 struct shard {
     pthread_mutex_t lock;
@@ -26,6 +28,8 @@ struct reaper {
     pthread_cond_t wake;
     bool stopping;
     atomic_uint next_shard;
+    size_t held;  /* the reaper's thread's: bytes of all bodies */
+    size_t floor; /* the reaper's thread's: bodies above this are cut while held is too much */
 };
 
 static int64_t now_us(void) { return clock_mono(&clock_system); }
@@ -44,21 +48,47 @@ static void cut(struct reaper *reaper, struct reaped *reaped) {
     reaper->on_cut(reaper->context);
 }
 
-static void each(struct reaper *reaper,
-                 void (*look)(struct reaper *, struct reaped *, int64_t now)) {
+static void each(struct reaper *reaper, void (*visit)(struct reaper *, struct reaped *, int64_t)) {
     int64_t now = now_us();
     for (size_t i = 0; i < SHARDS; i++) {
         struct shard *shard = &reaper->shards[i];
         pthread_mutex_lock(&shard->lock);
         for (struct reaped *at = shard->first; at != NULL; at = at->next)
-            look(reaper, at, now);
+            visit(reaper, at, now);
         pthread_mutex_unlock(&shard->lock);
     }
 }
 
-static void cut_if_late(struct reaper *reaper, struct reaped *reaped, int64_t now) {
-    if (!reaped->cut && is_late(reaped, now))
+static size_t received(const struct reaped *reaped) {
+    return reaped->received == NULL ? 0 : __atomic_load_n(reaped->received, __ATOMIC_RELAXED);
+}
+
+static void look(struct reaper *reaper, struct reaped *reaped, int64_t now) {
+    if (reaped->cut)
+        return;
+    if (is_late(reaped, now))
         cut(reaper, reaped);
+    else
+        reaper->held += received(reaped);
+}
+
+static void cut_if_large(struct reaper *reaper, struct reaped *reaped, int64_t now) {
+    (void)now;
+    size_t bytes = received(reaped);
+    bool arriving = atomic_load_explicit(&reaped->due, memory_order_relaxed) != NEVER;
+    if (reaped->cut || !arriving || bytes < reaper->floor || reaper->held <= REAPER_BODIES_MAX)
+        return;
+    cut(reaper, reaped);
+    reaper->held -= bytes;
+}
+
+static void look_at_all(struct reaper *reaper) {
+    reaper->held = 0;
+    each(reaper, look);
+    for (reaper->floor = LARGE_BODY; reaper->floor >= SMALL_BODY; reaper->floor /= 4) {
+        if (reaper->held > REAPER_BODIES_MAX)
+            each(reaper, cut_if_large);
+    }
 }
 
 static void retire_if_idle(struct reaper *reaper, struct reaped *reaped, int64_t now) {
@@ -93,7 +123,7 @@ static void *run(void *argument) {
                pthread_cond_timedwait(&reaper->wake, &reaper->lock, &next) != ETIMEDOUT) {
         }
         pthread_mutex_unlock(&reaper->lock);
-        each(reaper, cut_if_late);
+        look_at_all(reaper);
         pthread_mutex_lock(&reaper->lock);
     }
     pthread_mutex_unlock(&reaper->lock);
@@ -173,7 +203,8 @@ void reaper_remove(struct reaper *reaper, struct reaped *reaped) {
     pthread_mutex_unlock(&shard->lock);
 }
 
-void reaper_request(struct reaper *reaper, struct reaped *reaped, const int *awaiting_head) {
+void reaper_request(struct reaper *reaper, struct reaped *reaped, const int *awaiting_head,
+                    const size_t *bytes_received) {
     int64_t from = reaped->accepted != 0 ? reaped->accepted : now_us();
     reaped->accepted = 0;
     struct shard *shard = &reaper->shards[reaped->shard];
@@ -183,6 +214,7 @@ void reaper_request(struct reaper *reaper, struct reaped *reaped, const int *awa
                           memory_order_relaxed);
     set_due(reaped, from + reaped->limits->body_us);
     reaped->awaiting_head = awaiting_head;
+    reaped->received = bytes_received;
     pthread_mutex_unlock(&shard->lock);
 }
 
@@ -197,6 +229,7 @@ void reaper_done(struct reaper *reaper, struct reaped *reaped) {
     struct shard *shard = &reaper->shards[reaped->shard];
     pthread_mutex_lock(&shard->lock);
     reaped->awaiting_head = NULL;
+    reaped->received = NULL;
     atomic_store_explicit(&reaped->busy, false, memory_order_relaxed);
     set_due(reaped, now_us() + reaped->limits->idle_us);
     pthread_mutex_unlock(&shard->lock);

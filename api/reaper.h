@@ -32,10 +32,15 @@ struct reaped {
     atomic_bool busy;         /* between the first line of a request and the end of its answer */
     _Atomic int64_t due;      /* monotonic µs: cut after this */
     _Atomic int64_t head_due; /* cut after this while *awaiting_head */
-    const int
-        *awaiting_head; /* under the shard's lock; NULL: unknown, so nothing more to wait for */
-    int64_t accepted;   /* 0 once the first request has come */
+    /* Both under the shard's lock, NULL between requests. */
+    const int *awaiting_head;
+    const size_t *received;
+    int64_t accepted; /* 0 once the first request has come */
 };
+
+/* Bodies are held in memory before anyone has asked who sends them. While all of them together are
+ * more than this, those that are still arriving are cut, the largest first. */
+#define REAPER_BODIES_MAX ((size_t)256 << 20)
 
 /* `on_cut` is called from the reaper's thread for each connection it cuts. */
 bool reaper_start(void (*on_cut)(void *context), void *context, struct reaper **ret);
@@ -45,9 +50,10 @@ void reaper_stop(struct reaper *reaper); /* NULL is allowed; all connections mus
 void reaper_add(struct reaper *reaper, struct reaped *reaped, int fd,
                 const struct reaper_limits *limits);
 void reaper_remove(struct reaper *reaper, struct reaped *reaped);
-/* A request line has arrived. *awaiting_head is non-zero until the rest of the head has; it must
- * live until reaper_done. */
-void reaper_request(struct reaper *reaper, struct reaped *reaped, const int *awaiting_head);
+/* A request line has arrived. *awaiting_head is non-zero until the rest of the head has; *received
+ * counts the bytes of the body that are held; both must live until reaper_done. */
+void reaper_request(struct reaper *reaper, struct reaped *reaped, const int *awaiting_head,
+                    const size_t *received);
 /* The whole request has arrived and is being worked on: no deadline here. */
 void reaper_work(struct reaped *reaped);
 /* The answer of so many bytes is being sent: body_us, and a second for each 64 KiB. */
