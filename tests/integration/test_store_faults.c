@@ -1,0 +1,513 @@
+/* The store on a server that freezes, dies, turns read-only or does not replicate. The server is
+ * the test's own. */
+#include "redis_server.h"
+#include "store_fixture.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct pg_server server;
+
+static int start_server(void **state) {
+    (void)state;
+    if (!pg_server_init(&server) || !pg_server_start(&server)) {
+        print_message("PostgreSQL could not be started: nothing to test against\n");
+        pg_server_remove(&server);
+        return 0;
+    }
+    pg_do(server.url, "create table thing(id int primary key, n int default 0)");
+    return 0;
+}
+
+static int remove_server(void **state) {
+    (void)state;
+    pg_server_remove(&server);
+    return 0;
+}
+
+static struct store *open_sized(int size) {
+    struct store_options options = store_fixture_options(server.url);
+
+    if (server.pid == 0)
+        skip();
+    pg_do(server.url, "truncate thing");
+    options.size = size;
+    return store_fixture_open(&options);
+}
+#define SIZED(name, size) CLEANUP(store_fixture_close) struct store *name = open_sized(size)
+
+#define assert_within(start_us, ms) assert_true(now_us() - (start_us) <= ((ms) + LATE_MS) * 1000)
+
+/* Calls are refused at once, and say so, until the server is back. */
+static void expect_refusals(struct store *store) {
+    assert_true(store_breaker_open(store));
+    for (int i = 0; i < 3; i++) {
+        ERR(err);
+        TX(tx);
+        int64_t start = now_us();
+        assert_false(tx_begin(store, TX_READ, NULL, in_ms(2000), &tx, &err));
+        assert_within(start, 0);
+        assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
+        assert_int_equal(err.retry_after, 1);
+        err_release(&err);
+        start = now_us();
+        assert_false(store_ping(store, in_ms(2000), &err));
+        assert_within(start, 0);
+        sleep_ms(50);
+    }
+}
+
+/* ---- frozen ---- */
+
+static void all_frozen(void **state) {
+    (void)state;
+    SIZED(store, 4);
+    ERR(err);
+
+    sleep_ms(200); /* the pool is full */
+    pg_server_signal(&server, SIGSTOP);
+    int64_t start = now_us();
+    assert_false(ask(store, TX_READ, "select 1", in_ms(1000), NULL, 0, &err));
+    assert_within(start, 1000);
+    assert_true(now_us() - start >= 990000);
+    assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
+    expect_refusals(store);
+    sleep_ms(3000); /* probes come and go */
+    expect_refusals(store);
+    pg_server_signal(&server, SIGCONT);
+    int64_t took = works_within(store, 5000 + LATE_MS);
+    assert_true(took >= 0);
+    assert_int_equal(ask_int(store, "select 42"), 42);
+}
+
+/* Eight requests at once: those under way end at their deadline, the others at once. */
+struct request {
+    struct store *store;
+    pthread_t thread;
+    int64_t took_us;
+    bool ok;
+};
+
+static void *make_request(void *arg) {
+    struct request *request = arg;
+    int64_t start = now_us();
+
+    request->ok =
+        ask(request->store, TX_WRITE, "insert into thing values (1) on conflict do nothing",
+            in_ms(1000), NULL, 0, NULL);
+    request->took_us = now_us() - start;
+    return NULL;
+}
+
+static void frozen_under_load(void **state) {
+    (void)state;
+    SIZED(store, 2);
+    struct request requests[8];
+
+    sleep_ms(200);
+    pg_server_signal(&server, SIGSTOP);
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        requests[i] = (struct request){.store = store};
+        assert_int_equal(pthread_create(&requests[i].thread, NULL, make_request, &requests[i]), 0);
+    }
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        pthread_join(requests[i].thread, NULL);
+        assert_false(requests[i].ok);
+        assert_true(requests[i].took_us <= (1000 + LATE_MS) * 1000);
+    }
+    pg_server_signal(&server, SIGCONT);
+    assert_true(works_within(store, 5000 + LATE_MS) >= 0);
+}
+
+/* One backend hangs, the server does not: a probe finds that out soon. */
+static void one_backend_frozen(void **state) {
+    (void)state;
+    SIZED(store, 1);
+    ERR(err);
+    pid_t backend = (pid_t)ask_int(store, "select pg_backend_pid()");
+
+    kill(backend, SIGSTOP);
+    int64_t start = now_us();
+    assert_false(ask(store, TX_READ, "select 1", in_ms(1000), NULL, 0, &err));
+    assert_within(start, 1000);
+    assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
+    assert_true(works_within(store, 2000) >= 0);
+    assert_int_not_equal(ask_int(store, "select pg_backend_pid()"), backend);
+    kill(backend, SIGCONT);
+}
+
+/* Connections that work go on working when no new ones can be made. */
+static void postmaster_frozen(void **state) {
+    (void)state;
+    SIZED(store, 1);
+
+    assert_true(store_ping(store, in_ms(2000), NULL));
+    kill(server.pid, SIGSTOP);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(ask_int(store, "select 42"), 42);
+    assert_true(store_ping(store, in_ms(2000), NULL));
+    kill(server.pid, SIGCONT);
+}
+
+static void frozen_before_the_first_connection(void **state) {
+    (void)state;
+    ERR(err);
+    TX(tx);
+    struct store *store = NULL;
+
+    if (server.pid == 0)
+        skip();
+    struct store_options options = store_fixture_options(server.url);
+    pg_server_signal(&server, SIGSTOP);
+    assert_ok(store_open(&options, &store, &err), err);
+    int64_t start = now_us();
+    assert_false(tx_begin(store, TX_READ, NULL, in_ms(1000), &tx, &err));
+    assert_within(start, options.acquire_ms);
+    start = now_us();
+    assert_false(store_ping(store, in_ms(1000), NULL));
+    assert_within(start, 1000);
+    sleep_ms(2000);
+    assert_true(store_breaker_open(store));
+    pg_server_signal(&server, SIGCONT);
+    assert_true(works_within(store, 5000 + LATE_MS) >= 0);
+    store_close(store);
+}
+
+static void closes_while_frozen(void **state) {
+    (void)state;
+    struct store *store = open_sized(2);
+
+    sleep_ms(200);
+    pg_server_signal(&server, SIGSTOP);
+    assert_false(ask(store, TX_READ, "select 1", in_ms(200), NULL, 0, NULL));
+    sleep_ms(500);
+    int64_t start = now_us();
+    store_close(store);
+    assert_within(start, 500);
+    pg_server_signal(&server, SIGCONT);
+}
+
+/* ---- COMMIT ---- */
+
+static void frozen_during_commit(void **state) {
+    (void)state;
+    SIZED(store, 1);
+    ERR(err);
+    TX(tx);
+
+    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(1500), &tx, &err), err);
+    tx_query(tx, "insert into thing values (1)", NULL, 0);
+    size_t pid = tx_query(tx, "select pg_backend_pid()", NULL, 0);
+    assert_ok(tx_flush(tx, &err), err);
+    pid_t backend = (pid_t)tx_int(tx, pid, 0, 0);
+    kill(backend, SIGSTOP);
+    int64_t start = now_us();
+    assert_false(tx_commit(tx, &err));
+    assert_within(start, 1500);
+    assert_problem(err, PROBLEM_OUTCOME_UNKNOWN);
+    assert_int_equal(err.retry_after, 1);
+    tx_end(&tx);
+    kill(backend, SIGCONT);
+    assert_true(works_within(store, 3000) >= 0);
+}
+
+static void *kill_soon(void *arg) {
+    sleep_ms(300);
+    kill(*(pid_t *)arg, SIGKILL);
+    return NULL;
+}
+
+static void killed_during_commit(void **state) {
+    (void)state;
+    SIZED(store, 1);
+    ERR(err);
+    TX(tx);
+    pthread_t thread;
+
+    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(5000), &tx, &err), err);
+    tx_query(tx, "insert into thing values (1)", NULL, 0);
+    size_t pid = tx_query(tx, "select pg_backend_pid()", NULL, 0);
+    assert_ok(tx_flush(tx, &err), err);
+    pid_t backend = (pid_t)tx_int(tx, pid, 0, 0);
+    kill(backend, SIGSTOP);
+    assert_int_equal(pthread_create(&thread, NULL, kill_soon, &backend), 0);
+    int64_t start = now_us();
+    assert_false(tx_commit(tx, &err));
+    assert_within(start, 2000); /* long before the deadline */
+    assert_problem(err, PROBLEM_OUTCOME_UNKNOWN);
+    pthread_join(thread, NULL);
+    tx_end(&tx);
+    /* The server restarts itself after a backend's death. */
+    assert_true(works_within(store, 10000) >= 0);
+    assert_int_equal(ask_int(store, "select count(*) from thing"), 0);
+}
+
+static void *cancel_soon(void *arg) {
+    (void)arg;
+    sleep_ms(500);
+    pg_do(server.url,
+          "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'");
+    return NULL;
+}
+
+/* A standby that never answers: COMMIT waits for ever, and a cancelled wait looks like success but
+ * for a warning. */
+static void not_replicated(void **state) {
+    (void)state;
+    SIZED(store, 1);
+    pthread_t thread;
+
+    pg_do(server.url, "alter system set synchronous_standby_names = 'nobody'");
+    pg_do(server.url, "select pg_reload_conf()");
+    sleep_ms(500);
+    for (int cancelled = 0; cancelled < 2; cancelled++) {
+        ERR(err);
+        if (cancelled)
+            assert_int_equal(pthread_create(&thread, NULL, cancel_soon, NULL), 0);
+        int64_t start = now_us();
+        const char *sql =
+            cancelled ? "insert into thing values (1)" : "insert into thing values (2)";
+        assert_false(ask(store, TX_WRITE, sql, in_ms(2000), NULL, 0, &err));
+        assert_problem(err, PROBLEM_OUTCOME_UNKNOWN);
+        assert_within(start, cancelled ? 1500 : 2000);
+        if (cancelled)
+            pthread_join(thread, NULL);
+        assert_true(works_within(store, 5000) >= 0);
+    }
+    pg_do(server.url, "alter system reset synchronous_standby_names");
+    pg_do(server.url, "select pg_reload_conf()");
+    sleep_ms(500);
+    /* It did happen: that is what the unknown outcome was about. */
+    assert_int_equal(ask_int(store, "select count(*) from thing where id = 1"), 1);
+}
+
+/* ---- killed and restarted ---- */
+
+struct writer {
+    struct store *store;
+    pthread_t thread;
+    int first;
+    char acknowledged[2000];
+    int n_other;
+    bool stop;
+};
+
+static void *write_on(void *arg) {
+    struct writer *writer = arg;
+
+    for (int i = 0;
+         i < (int)sizeof(writer->acknowledged) && !__atomic_load_n(&writer->stop, __ATOMIC_RELAXED);
+         i++) {
+        ERR(err);
+        char sql[64];
+        snprintf(sql, sizeof(sql), "insert into thing values (%d)", writer->first + i);
+        writer->acknowledged[i] = ask(writer->store, TX_WRITE, sql, in_ms(1000), NULL, 0, &err);
+        if (err.problem != PROBLEM_NONE && err.problem != PROBLEM_DATABASE_UNAVAILABLE &&
+            err.problem != PROBLEM_OUTCOME_UNKNOWN && err.problem != PROBLEM_OVERLOADED)
+            writer->n_other++;
+        if (!writer->acknowledged[i])
+            sleep_ms(20);
+    }
+    return NULL;
+}
+
+static void killed_and_restarted(void **state) {
+    (void)state;
+    SIZED(store, 4);
+    static struct writer writers[4];
+    int acknowledged = 0;
+
+    pg_do(server.url, "alter system set fsync = on");
+    for (int i = 0; i < 4; i++) {
+        writers[i] = (struct writer){.store = store, .first = i * 10000};
+        assert_int_equal(pthread_create(&writers[i].thread, NULL, write_on, &writers[i]), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        sleep_ms(400);
+        pg_server_kill(&server);
+        sleep_ms(300);
+        assert_true(pg_server_start(&server));
+        assert_true(works_within(store, 5000 + LATE_MS) >= 0);
+    }
+    for (int i = 0; i < 4; i++)
+        __atomic_store_n(&writers[i].stop, true, __ATOMIC_RELAXED);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(writers[i].thread, NULL);
+        assert_int_equal(writers[i].n_other, 0);
+        for (int j = 0; j < (int)sizeof(writers[i].acknowledged); j++) {
+            char sql[64];
+            if (!writers[i].acknowledged[j])
+                continue;
+            acknowledged++;
+            snprintf(sql, sizeof(sql), "select count(*) from thing where id = %d",
+                     writers[i].first + j);
+            assert_int_equal(ask_int(store, sql), 1);
+        }
+    }
+    assert_true(acknowledged > 100);
+    pg_do(server.url, "alter system reset fsync");
+}
+
+/* ---- read-only, short of connections, silent hosts ---- */
+
+static void make_writable(void) {
+    char url[160];
+
+    snprintf(url, sizeof(url), "%s?options=-cdefault_transaction_read_only%%3Doff", server.url);
+    pg_do(url, "alter system reset default_transaction_read_only");
+    pg_do(url, "select pg_reload_conf()");
+}
+
+static void read_only(void **state) {
+    (void)state;
+    SIZED(store, 2);
+    ERR(err);
+
+    sleep_ms(200);
+    pg_do(server.url, "alter system set default_transaction_read_only = on");
+    pg_do(server.url, "select pg_reload_conf()");
+    sleep_ms(300);
+    assert_false(ask(store, TX_WRITE, "insert into thing values (1)", in_ms(2000), NULL, 0, &err));
+    assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
+    assert_int_equal(err.retry_after, 1);
+    expect_refusals(store);
+    sleep_ms(1000);
+    assert_true(store_breaker_open(store));
+    make_writable();
+    assert_true(works_within(store, 5000 + LATE_MS) >= 0);
+    char text[8];
+    say(store, "insert into thing values (1) returning id", text, sizeof(text));
+}
+
+static void ping_finds_read_only(void **state) {
+    (void)state;
+    SIZED(store, 2);
+    ERR(err);
+
+    assert_true(store_ping(store, in_ms(2000), NULL));
+    pg_do(server.url, "alter system set default_transaction_read_only = on");
+    pg_do(server.url, "select pg_reload_conf()");
+    sleep_ms(300);
+    assert_false(store_ping(store, in_ms(2000), &err));
+    assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
+    make_writable();
+    assert_true(works_within(store, 5000 + LATE_MS) >= 0);
+    assert_true(store_ping(store, in_ms(2000), NULL));
+}
+
+/* Fewer connections than wished for are no outage. */
+static void short_of_connections(void **state) {
+    (void)state;
+    char url[128];
+    ERR(err);
+
+    if (server.pid == 0)
+        skip();
+    pg_do(server.url, "drop role if exists limited; create role limited login connection limit 2");
+    snprintf(url, sizeof(url), "postgresql://limited@127.0.0.1:%d/postgres", server.port);
+    struct store_options options = store_fixture_options(url);
+    STORE(store, &options);
+    sleep_ms(500);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(ask_int(store, "select 42"), 42);
+    assert_false(store_breaker_open(store));
+}
+
+/* The first of two hosts takes connections and says nothing. */
+static void silent_host(void **state) {
+    (void)state;
+    char url[160];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int port = free_port();
+
+    if (server.pid == 0)
+        skip();
+    address.sin_port = htons((uint16_t)port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    snprintf(url, sizeof(url), "postgresql://postgres@127.0.0.1:%d,127.0.0.1:%d/postgres", port,
+             server.port);
+    struct store_options options = store_fixture_options(url);
+    STORE(store, &options); /* within 5 s */
+    close(fd);
+    assert_int_equal(ask_int(store, "select 42"), 42);
+}
+
+/* ---- deadlocks ---- */
+
+struct crossing {
+    struct store *store;
+    pthread_barrier_t *barrier;
+    const char *first, *second;
+    int attempts;
+    bool ok;
+};
+
+static bool lock_both(struct tx *tx, void *arg, struct err *err) {
+    struct crossing *crossing = arg;
+    static const char sql[] = "update thing set n = n + 1 where id = $1::int";
+    struct str first = str_of(crossing->first), second = str_of(crossing->second);
+
+    tx_query(tx, sql, &first, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    if (crossing->attempts++ == 0)
+        pthread_barrier_wait(crossing->barrier);
+    tx_query(tx, sql, &second, 1);
+    return tx_flush(tx, err);
+}
+
+static void *cross(void *arg) {
+    struct crossing *crossing = arg;
+
+    crossing->ok = store_run(crossing->store, NULL, in_ms(10000), lock_both, NULL, crossing, NULL);
+    return NULL;
+}
+
+static void deadlock_is_repeated(void **state) {
+    (void)state;
+    SIZED(store, 4);
+    pthread_barrier_t barrier;
+    pthread_t thread;
+    pthread_barrier_init(&barrier, NULL, 2);
+    struct crossing a = {store, &barrier, "1", "2", 0, false};
+    struct crossing b = {store, &barrier, "2", "1", 0, false};
+
+    say(store, "insert into thing values (1), (2)", NULL, 0);
+    assert_int_equal(pthread_create(&thread, NULL, cross, &a), 0);
+    cross(&b);
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&barrier);
+    assert_true(a.ok && b.ok);
+    assert_true(a.attempts + b.attempts > 2);
+    assert_int_equal(ask_int(store, "select sum(n) from thing"), 4);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_frozen),
+        cmocka_unit_test(frozen_under_load),
+        cmocka_unit_test(one_backend_frozen),
+        cmocka_unit_test(postmaster_frozen),
+        cmocka_unit_test(frozen_before_the_first_connection),
+        cmocka_unit_test(closes_while_frozen),
+        cmocka_unit_test(frozen_during_commit),
+        cmocka_unit_test(killed_during_commit),
+        cmocka_unit_test(not_replicated),
+        cmocka_unit_test(killed_and_restarted),
+        cmocka_unit_test(read_only),
+        cmocka_unit_test(ping_finds_read_only),
+        cmocka_unit_test(short_of_connections),
+        cmocka_unit_test(silent_host),
+        cmocka_unit_test(deadlock_is_repeated),
+    };
+
+    return cmocka_run_group_tests(tests, start_server, remove_server);
+}
