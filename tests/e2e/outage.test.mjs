@@ -2,12 +2,10 @@
 // recovery within 5 s, no restart, and no acknowledged write lost.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { checkProblem } from './lib/client.mjs';
 import { statusOf } from './lib/kamd.mjs';
-import { signalAll, sql, tree } from './lib/stack.mjs';
+import { signalAll, sql } from './lib/stack.mjs';
 import { sleep, until } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
@@ -25,8 +23,6 @@ before(async () => {
 });
 after(() => world?.close());
 
-const postgresPid = () => Number(readFileSync(join(world.stack.folder, 'pg', 'data', 'postmaster.pid'), 'utf8').split('\n')[0]);
-const redisPid = () => Number(readFileSync(join(world.stack.folder, 'redis.pid'), 'utf8'));
 
 // Clients of all kinds, without a pause, at both processes. Each answer is written down.
 function load() {
@@ -118,7 +114,7 @@ test('PostgreSQL frozen (SIGSTOP): bounded answers, recognition from memory, rec
   let frozen;
   await withFault({
     allowed: [200, 201, 503],
-    inject: () => signalAll(frozen = tree(postgresPid()), 'SIGSTOP'),
+    inject: () => signalAll(frozen = world.stack.postgres(), 'SIGSTOP'),
     during: databaseIsGone,
     heal: () => signalAll(frozen, 'SIGCONT'),
   });
@@ -127,7 +123,7 @@ test('PostgreSQL frozen (SIGSTOP): bounded answers, recognition from memory, rec
 test('PostgreSQL killed (SIGKILL) and started again', async () => {
   await withFault({
     allowed: [200, 201, 503],
-    inject: () => signalAll(tree(postgresPid()), 'SIGKILL'),
+    inject: () => world.stack.killPostgres(),
     during: databaseIsGone,
     heal: () => world.stack.start(),
   });
@@ -142,12 +138,12 @@ test('every database session ended by an administrator', async () => {
 });
 
 test('Redis frozen (SIGSTOP) costs speed only', async () => {
-  const pid = redisPid();
+  const pid = world.stack.redis();
   await withFault({ allowed: [200, 201], inject: () => process.kill(pid, 'SIGSTOP'), heal: () => process.kill(pid, 'SIGCONT') });
 });
 
 test('Redis killed (SIGKILL), absent, and started again costs speed only', async () => {
-  await withFault({ allowed: [200, 201], inject: () => process.kill(redisPid(), 'SIGKILL'), heal: () => world.stack.start() });
+  await withFault({ allowed: [200, 201], inject: () => process.kill(world.stack.redis(), 'SIGKILL'), heal: () => world.stack.start() });
 });
 
 test('kamd starts and serves without Redis, and with one that is not there', async () => {
@@ -162,7 +158,7 @@ test('kamd starts and serves without Redis, and with one that is not there', asy
 });
 
 test('kamd that starts while PostgreSQL is down is alive, not ready, and serves once it is up', async () => {
-  signalAll(tree(postgresPid()), 'SIGKILL');
+  world.stack.killPostgres();
   const starting = world.add();
   await sleep(1500);
   await world.stack.start();

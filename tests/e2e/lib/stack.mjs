@@ -46,10 +46,20 @@ async function startOwn() {
   settings.KAMD_MASTER_KEY_FILE = join(folder, 'master.key');
   writeFileSync(settings.KAMD_MASTER_KEY_FILE, Buffer.alloc(32, 7).toString('base64'));
   await run(KAMD, ['migrate'], { env: environment(settings) });
+  const postgres = () => tree(Number(readFileSync(join(folder, 'pg/data/postmaster.pid'), 'utf8').split('\n')[0]));
   return {
     settings,
-    folder,
     start: () => script('start'),
+    redis: () => Number(readFileSync(join(folder, 'redis.pid'), 'utf8')),
+    postgres,
+    // Where nobody reaps orphans, as in many containers, the dead server stays a zombie, which the
+    // next one would take for alive: its lock files go, too.
+    killPostgres() {
+      signalAll(postgres(), 'SIGKILL');
+      for (const [at, pattern] of [['data', /^postmaster\.pid$/], ['socket', /\.lock$/]]) {
+        for (const name of readdirSync(join(folder, 'pg', at))) if (pattern.test(name)) rmSync(join(folder, 'pg', at, name));
+      }
+    },
     async stop() {
       await script('stop');
       rmSync(folder, { recursive: true, force: true });
@@ -57,7 +67,7 @@ async function startOwn() {
   };
 }
 
-// {settings, stop()}; with `own` also {folder, start()}, servers that nobody else uses.
+// {settings, stop()}; with `own` servers that nobody else uses, and also {start(), redis(), postgres(), killPostgres()}.
 export async function openStack({ own = false } = {}) {
   if (own || !process.env.DATABASE_URL || !process.env.KAMD_MASTER_KEY_FILE) return startOwn();
   const settings = Object.fromEntries(Object.entries(process.env).filter(([name]) => SETTINGS.test(name)));
