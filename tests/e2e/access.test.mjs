@@ -1,6 +1,7 @@
 // Who sees and does what: a manager's own accounts and those below, a member's teams, nobody else's; at every way out.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { events } from './lib/client.mjs';
 import { sleep, until } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
@@ -69,7 +70,7 @@ test('nor by lists, filters, search, expand, references, events', async () => {
   const unseen = await one.send('POST', '/v1/contacts', { body: { account_id: accounts.other.id, family_name: 'x' } });
   const unknown = await one.send('POST', '/v1/contacts', { body: { account_id: '01970000-0000-7000-8000-000000000000', family_name: 'x' } });
   assert.deepEqual([unseen.status, unseen.body.code], [unknown.status, unknown.body.code]);
-  const ids = new Set((await one.all('/v1/events')).map(({ data }) => data.account_id).filter(Boolean));
+  const ids = new Set((await events(one)).map(({ data }) => data.account_id).filter(Boolean));
   assert.ok(ids.has(accounts.top.id) && !ids.has(accounts.other.id));
   const bulk = await one.call(200, 'POST', '/v1/contacts/bulk', {
     body: { records: [{ account_id: accounts.other.id, family_name: 'x' }, { id: contact.id, title: 'x' }] }, headers: { 'idempotency-key': unique('k') } });
@@ -134,7 +135,6 @@ test('keys: shown once, scoped, expiring, revoked at every process within half a
   await short.get('/v1/accounts');
   await sleep(1300);
   await short.fails(401, 'unauthenticated', 'GET', '/v1/accounts');
-  await api.call(422, 'POST', '/v1/api-keys', { body: { name: 'x', role: 'auditor', expires_at: '2020-01-01T00:00:00Z' } });
   await api.fails(400, 'invalid_request', 'POST', '/v1/api-keys', { body: { name: 'x', role: 'king' } });
   await api.call(422, 'POST', '/v1/api-keys', { body: { name: 'x', role: 'account_manager' } });
 });

@@ -2,6 +2,7 @@
 // die, at a receiver that verifies with other people's libraries.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { events } from './lib/client.mjs';
 import { startReceiver, subscribe } from './lib/receiver.mjs';
 import { sleep, until } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
@@ -26,7 +27,7 @@ const inMs = (ms) => new Date(Date.now() + ms).toISOString();
 const followUp = (fields) => api.create('/v1/follow-ups', { account_id: account.id, title: unique('Call'), ...fields });
 const about = (id) => receiver.deliveries.filter(({ event }) => event.data?.follow_up_id === id);
 const arrived = (id, what = 'the webhook') => until(() => about(id).find(({ status }) => status === 200), { ms: 30_000, what });
-const dueEvents = async (id) => (await api.all('/v1/events?event_types=follow_up.due')).filter(({ data }) => data.follow_up_id === id);
+const dueEvents = async (id) => (await events(api, 'types=follow_up.due')).filter(({ data }) => data.follow_up_id === id);
 
 async function restart() {
   for (let i = 0; i < PROCESSES; i++) await world.add();

@@ -110,5 +110,16 @@ export class Client {
   }
 }
 
+// The whole event log, or what of it the query chooses.
+export async function events(client, query = '') {
+  const rows = [];
+  for (let after = '0'; ;) {
+    const { data, page } = await client.get(`/v1/events?page_size=200&after=${after}${query && `&${query}`}`);
+    rows.push(...data);
+    if (!page.has_more) return rows;
+    after = page.next_cursor;
+  }
+}
+
 // What names the place of an error: "/name", "page_size", "If-Match".
 export const places = (problem) => (problem.errors ?? []).map((error) => error.pointer ?? error.parameter ?? error.header);
