@@ -49,6 +49,7 @@ struct post_result {
 bool post_start(void);
 bool poster_open(const struct poster_options *options, struct poster **ret, struct err *err);
 /* Breaks off what is in flight; no results come of it. */
+void poster_abort(struct poster *poster);
 void poster_close(struct poster *poster);
 size_t poster_in_flight(const struct poster *poster);
 /* False: the request cannot be made (OVERLOADED: in_flight reached or no memory; VALIDATION: header

@@ -18,6 +18,7 @@ struct transfer {
     struct curl_slist *headers;
     void *tag;
     int64_t started_us;
+    bool flying;
     bool refused; /* by the judgement of the address */
     bool headers_cut;
     bool body_cut;
@@ -91,8 +92,7 @@ static bool confine(CURL *easy, const struct poster_options *options) {
            set_long(easy, CURLOPT_FOLLOWLOCATION, 0) &&
            /* Otherwise http_proxy of the environment holds, and only the proxy's address is judged.
             */
-           set_text(easy, CURLOPT_PROXY, "") &&
-           set_text(easy, CURLOPT_NOPROXY, "*") &&
+           set_text(easy, CURLOPT_PROXY, "") && set_text(easy, CURLOPT_NOPROXY, "*") &&
            set_long(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1) &&
            set_long(easy, CURLOPT_NETRC, CURL_NETRC_IGNORED) &&
            set_long(easy, CURLOPT_SSL_VERIFYPEER, 1) && set_long(easy, CURLOPT_SSL_VERIFYHOST, 2) &&
@@ -164,14 +164,9 @@ bool poster_open(const struct poster_options *options, struct poster **ret, stru
 void poster_close(struct poster *poster) {
     if (poster == NULL)
         return;
-    for (size_t i = 0; poster->transfers != NULL && i < poster->options.in_flight; i++) {
-        struct transfer *transfer = &poster->transfers[i];
-        if (transfer->easy == NULL)
-            continue;
-        curl_multi_remove_handle(poster->multi, transfer->easy);
-        curl_easy_cleanup(transfer->easy);
-        curl_slist_free_all(transfer->headers);
-    }
+    poster_abort(poster);
+    for (size_t i = 0; poster->transfers != NULL && i < poster->options.in_flight; i++)
+        curl_easy_cleanup(poster->transfers[i].easy);
     curl_multi_cleanup(poster->multi);
     free(poster->transfers);
     free(poster);
@@ -253,6 +248,7 @@ bool poster_send(struct poster *poster, const struct post_request *request, stru
         transfer_reset(transfer);
         return err_memory(err);
     }
+    transfer->flying = true;
     poster->free = transfer->next_free;
     poster->in_flight++;
     return true;
@@ -345,6 +341,22 @@ static void result_write(const struct transfer *transfer, CURLcode code, struct 
     excerpt_write(transfer, ret->excerpt);
 }
 
+/* Free for the next request. */
+static void transfer_end(struct poster *poster, struct transfer *transfer) {
+    curl_multi_remove_handle(poster->multi, transfer->easy);
+    transfer_reset(transfer);
+    transfer->flying = false;
+    transfer->next_free = poster->free;
+    poster->free = transfer;
+    poster->in_flight--;
+}
+
+void poster_abort(struct poster *poster) {
+    for (size_t i = 0; poster->transfers != NULL && i < poster->options.in_flight; i++)
+        if (poster->transfers[i].flying)
+            transfer_end(poster, &poster->transfers[i]);
+}
+
 static size_t collect(struct poster *poster, struct post_result *ret, size_t room) {
     CURLMsg *message;
     size_t n = 0;
@@ -358,11 +370,7 @@ static size_t collect(struct poster *poster, struct post_result *ret, size_t roo
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer) != CURLE_OK)
             continue;
         result_write(transfer, code, &ret[n++]);
-        curl_multi_remove_handle(poster->multi, transfer->easy);
-        transfer_reset(transfer);
-        transfer->next_free = poster->free;
-        poster->free = transfer;
-        poster->in_flight--;
+        transfer_end(poster, transfer);
     }
     return n;
 }

@@ -153,8 +153,8 @@ begin
 end $$;
 revoke execute on function webhook_lanes(uuid[], uuid[]) from kamd_app;
 
--- What a lost worker had claimed is due at once. The attempt counts: nobody knows whether it arrived.
-create function webhook_recover(endpoints uuid[]) returns void language plpgsql security definer set search_path = public, pg_temp as $$
+-- What a lost worker had claimed, beside what is known to be under way, is due at once. The attempt counts: nobody knows whether it arrived.
+create function webhook_recover(endpoints uuid[], known uuid[]) returns void language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     accounts uuid[];
 begin
@@ -163,19 +163,25 @@ begin
       from webhook_endpoint_state s
       join webhook_endpoint e on e.id = s.endpoint_id
       join webhook_delivery d on d.endpoint_id = s.endpoint_id and d.id >= webhook_delivery_id(s.settled + 1, 0)
-     where s.endpoint_id = any (endpoints) and not exists (select 1 from webhook_attempt a where a.delivery_id = d.id)
+     where s.endpoint_id = any (endpoints) and d.id <> all (known) and not exists (select 1 from webhook_attempt a where a.delivery_id = d.id)
     on conflict (delivery_id) do nothing;
     insert into webhook_attempt (delivery_id, n, account_id, started_at, duration_ms, error)
     select r.delivery_id, r.attempts, r.account_id, now(), 0, 'worker_lost' from webhook_retry r
-     where r.endpoint_id = any (endpoints) and r.state = 'sending'
+     where r.endpoint_id = any (endpoints) and r.state = 'sending' and r.delivery_id <> all (known)
     on conflict do nothing;
     with due as (
-        update webhook_retry set state = 'waiting', next_at = now() where endpoint_id = any (endpoints) and state = 'sending' returning account_id
+        update webhook_retry set state = 'waiting', next_at = now()
+         where endpoint_id = any (endpoints) and state = 'sending' and delivery_id <> all (known) returning account_id
     )
     select array_agg(distinct account_id) into accounts from due;
     perform webhook_lanes(endpoints, accounts);
 end $$;
-revoke execute on function webhook_recover(uuid[]) from kamd_app;
+revoke execute on function webhook_recover(uuid[], uuid[]) from kamd_app;
+-- After a claim whose outcome its worker never heard of.
+create function webhook_doubt(me uuid, known uuid[]) returns void language sql security definer set search_path = public, pg_temp as $$
+    select webhook_recover(array(select s.endpoint_id from webhook_endpoint_state s where s.owner = me for update), known);
+$$;
+revoke execute on function webhook_doubt(uuid, uuid[]) from kamd_app;
 
 -- Claims work for worker `me`: at most `most` endpoints that nobody alive is sending to (or that are its own and not `busy`), least recently served first, and `batch`
 -- deliveries of each: what is due again, then new events. An endpoint that is failing gets little; one whose breaker is half open gets one.
@@ -205,7 +211,7 @@ begin
         return;
     end if;
     if lost is not null then
-        perform webhook_recover(lost);
+        perform webhook_recover(lost, '{}');
     end if;
     with due as (
         select d.delivery_id from webhook_endpoint_state s cross join lateral (
@@ -296,7 +302,7 @@ begin
        from unnest(results) r where r.endpoint_id = any (mine) and r.lane and (r.n > 1 or r.outcome <> 'delivered')
      having count(*) > 0;
     update webhook_endpoint_state s
-       set settled = greatest(s.settled, e.settled), failures = e.failures, opened = e.opened,
+       set settled = greatest(s.settled, coalesce(e.settled, s.position)), failures = e.failures, opened = e.opened,
            failing_since = case when e.failures > 0 then coalesce(s.failing_since, now()) end,
            next_at = case when e.pause_ms is not null then now() + make_interval(secs => e.pause_ms / 1e3) when e.failures = 0 then null else s.next_at end,
            owner = case when e.release then null else s.owner end

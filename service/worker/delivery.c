@@ -1,0 +1,241 @@
+/* Webhook delivery: claim, send many at once, judge, settle. At least once: what was claimed by a
+ * process that dies is sent again. */
+#include "exchange.h"
+
+#include <string.h>
+
+#include "core/log.h"
+#include "core/metrics.h"
+
+#define RESULTS 64     /* that are taken from curl at once */
+#define SETTLE_MS 15   /* a result waits so long for company */
+#define SETTLE_MANY 64 /* or until there are so many */
+#define CLAIM_BUSY_MS 15
+#define STOP_MS 3000 /* what is in flight may take so long when the worker stops */
+#define RETRY_AFTER_MOST 3600
+#define HOUR_MS 3600000
+
+enum result_cell { RESULT_DELIVERED, RESULT_FAILED, RESULT_EXHAUSTED };
+
+/* ---- judging
+ * ------------------------------------------------------------------------------------- */
+
+/* With jitter upward only: the whole schedule must not get shorter than it promises. */
+static int64_t pause_before(const struct worker *worker, int retry, int retry_after) {
+    size_t at = (size_t)retry - 1 < worker->n_retries ? (size_t)retry - 1 : worker->n_retries - 1;
+    int64_t pause = worker->retry_ms[at];
+    int64_t asked = 1000LL * (retry_after < RETRY_AFTER_MOST ? retry_after : RETRY_AFTER_MOST);
+
+    return with_jitter(worker, pause > asked ? pause : asked);
+}
+
+/* Sends nothing more for a while; the next thing sent is a probe. */
+static void open_breaker(struct sender *sender, struct endpoint *endpoint, int64_t pause_ms) {
+    endpoint->open = true;
+    endpoint->pause_ms = pause_ms;
+    outbox_return(&sender->outbox, endpoint, NULL);
+}
+
+static void judge_endpoint(struct sender *sender, struct endpoint *endpoint,
+                           const struct post_result *result) {
+    if (result->status == 410 && result->error == NULL) {
+        endpoint->closed = "The receiver answered 410 Gone.";
+        open_breaker(sender, endpoint, 0);
+    } else if (endpoint->failures >= BREAKER_FAILURES && !endpoint->open) {
+        int64_t pause = pause_before(sender->worker, ++endpoint->opened, 0);
+        open_breaker(sender, endpoint, pause < HOUR_MS ? pause : HOUR_MS);
+    } else if (result->retry_after > 0 && (result->status == 429 || result->status == 503) &&
+               !endpoint->open) {
+        open_breaker(sender, endpoint, pause_before(sender->worker, 1, result->retry_after));
+    }
+}
+
+static void judge_failure(struct sender *sender, struct delivery *delivery) {
+    struct worker *worker = sender->worker;
+    struct endpoint *endpoint = delivery->endpoint;
+    int retry = delivery->n - delivery->base;
+    bool exhausted = (size_t)retry > worker->n_retries || delivery->gone;
+
+    if (!exhausted)
+        delivery->pause_ms = pause_before(worker, retry, delivery->result.retry_after);
+    endpoint->failures += !delivery->gone;
+    outbox_settle(&sender->outbox, delivery, exhausted ? OUTCOME_EXHAUSTED : OUTCOME_FAILED);
+    metrics_count(METRIC_DELIVERY_ATTEMPTS, exhausted ? RESULT_EXHAUSTED : RESULT_FAILED, 1);
+    if (delivery->lane && !exhausted)
+        outbox_return(&sender->outbox, endpoint, delivery->account_id);
+    judge_endpoint(sender, endpoint, &delivery->result);
+}
+
+static void judge(struct sender *sender, struct delivery *delivery) {
+    const struct post_result *result = &delivery->result;
+
+    if (sender->outbox.n_settled == 0)
+        sender->settle_at = deadline_in_ms(SETTLE_MS);
+    metrics_time(METRIC_DELIVERY_TIME, 0, result->taken_us);
+    if (result->error != NULL || result->status < 200 || result->status > 299) {
+        judge_failure(sender, delivery);
+        return;
+    }
+    if (delivery->endpoint->failures >= BREAKER_FAILURES)
+        delivery->endpoint->pause_ms = -1; /* it works: no need to wait */
+    delivery->endpoint->failures = 0;
+    delivery->endpoint->opened = 0;
+    outbox_settle(&sender->outbox, delivery, OUTCOME_DELIVERED);
+    metrics_count(METRIC_DELIVERY_ATTEMPTS, RESULT_DELIVERED, 1);
+}
+
+/* ---- sending
+ * ------------------------------------------------------------------------------------- */
+
+static const char *start(struct sender *sender, struct delivery *delivery) {
+    struct err err CLEANUP(err_release) = ERR_INIT;
+    int64_t now_us = clock_mono(&clock_system);
+
+    delivery->started_us = now_us;
+    if (delivery->gone)
+        return "event_expired";
+    if (delivery->endpoint->n_secrets == 0)
+        return "no_secret";
+    if (!message_make(&sender->message, delivery, (now_us + sender->clock_us) / 1000000))
+        return "out_of_memory";
+    if (poster_send(sender->worker->poster, &sender->message.request, &err))
+        return NULL;
+    return err.problem == PROBLEM_VALIDATION ? "url_not_allowed" : "out_of_memory";
+}
+
+/* A failing endpoint gets one at a time, and so does every one while half of all places are taken:
+ * so those that hang leave room. */
+static size_t places(const struct sender *sender, const struct endpoint *endpoint) {
+    const struct config *config = sender->worker->options.config;
+
+    if (endpoint->open)
+        return 0;
+    if (endpoint->failures > 0 ||
+        poster_in_flight(sender->worker->poster) * 2 > (size_t)config->webhook_in_flight)
+        return 1;
+    return (size_t)config->webhook_endpoint_in_flight;
+}
+
+static bool start_one(struct sender *sender, struct endpoint *endpoint) {
+    if (endpoint->n_flying >= places(sender, endpoint))
+        return false;
+    struct delivery *delivery = outbox_take(&sender->outbox, endpoint);
+    if (delivery == NULL)
+        return false;
+    const char *error = start(sender, delivery);
+    if (error != NULL) {
+        delivery->result = (struct post_result){.error = error};
+        judge(sender, delivery);
+    }
+    return true;
+}
+
+/* One of each endpoint in turn, while there is room. */
+static void start_all(struct sender *sender) {
+    const size_t most = (size_t)sender->worker->options.config->webhook_in_flight;
+    bool started = true;
+
+    while (started) {
+        started = false;
+        outbox_rotate(&sender->outbox);
+        for (struct endpoint *e = sender->outbox.endpoints; e != NULL; e = e->next) {
+            if (poster_in_flight(sender->worker->poster) >= most)
+                return;
+            started |= start_one(sender, e);
+        }
+    }
+}
+
+static void finish(struct sender *sender, const struct post_result *result) {
+    struct delivery *delivery = result->tag;
+
+    delivery->result = *result;
+    judge(sender, delivery);
+}
+
+/* ---- the round
+ * ----------------------------------------------------------------------------------- */
+
+static void try_exchange(struct sender *sender, enum exchange_kind kind) {
+    struct err err CLEANUP(err_release) = ERR_INIT;
+    size_t claimed;
+
+    if (sender->outbox.n_settled > 0)
+        fault_point(sender->worker, "delivery_sent");
+    bool ok = exchange(sender, kind, &claimed, &err);
+    int64_t pause = loop_report(sender->worker, &sender->health, ok, &err);
+    sender->not_before = ok ? 0 : deadline_in_ms(pause);
+    if (ok && kind == EXCHANGE_CLAIM)
+        sender->claim_at = deadline_in_ms(
+            claimed > 0 ? CLAIM_BUSY_MS
+                        : with_jitter(sender->worker, sender->worker->options.config->poll_ms));
+}
+
+static bool settle_is_due(const struct sender *sender) {
+    return sender->outbox.n_settled >= SETTLE_MANY ||
+           (sender->outbox.n_settled > 0 && deadline_left_ms(sender->settle_at) == 0);
+}
+
+static int wait_ms(const struct sender *sender) {
+    deadline next = sender->claim_at;
+
+    if (sender->outbox.n_settled > 0 && sender->settle_at < next)
+        next = sender->settle_at;
+    if (sender->not_before > next)
+        next = sender->not_before;
+    return deadline_left_ms(next);
+}
+
+static void drive(struct sender *sender, int ms) {
+    struct post_result results[RESULTS];
+    size_t n = poster_run(sender->worker->poster, ms, results, RESULTS);
+
+    for (size_t i = 0; i < n; i++)
+        finish(sender, &results[i]);
+}
+
+static void round_once(struct sender *sender) {
+    struct worker *worker = sender->worker;
+
+    worker->delivery_seen_us = clock_mono(&clock_system);
+    start_all(sender);
+    drive(sender, wait_ms(sender));
+    if (atomic_exchange(&worker->events_waiting, false))
+        sender->claim_at = 0;
+    if (deadline_left_ms(sender->not_before) > 0)
+        return;
+    if (deadline_left_ms(sender->claim_at) == 0)
+        try_exchange(sender, EXCHANGE_CLAIM);
+    else if (settle_is_due(sender))
+        try_exchange(sender, EXCHANGE_SETTLE);
+}
+
+/* Nothing new; what is under way may end; the rest is for others. */
+static void wind_down(struct sender *sender) {
+    deadline end = deadline_in_ms(STOP_MS);
+
+    for (struct endpoint *e = sender->outbox.endpoints; e != NULL; e = e->next) {
+        e->open = true;
+        outbox_return(&sender->outbox, e, NULL);
+    }
+    while (poster_in_flight(sender->worker->poster) > 0 && deadline_left_ms(end) > 0)
+        drive(sender, deadline_left_ms(end));
+    poster_abort(sender->worker->poster);
+    for (struct endpoint *e = sender->outbox.endpoints; e != NULL; e = e->next)
+        while (e->flying != NULL) {
+            e->flying->result = (struct post_result){.error = "interrupted"};
+            outbox_settle(&sender->outbox, e->flying, OUTCOME_FAILED);
+        }
+    try_exchange(sender, EXCHANGE_LEAVE);
+}
+
+void delivery_run(struct worker *worker) {
+    struct sender sender = {.worker = worker, .health = {.id = LOOP_DELIVERY}};
+
+    message_init(&sender.message);
+    while (!worker->stopping)
+        round_once(&sender);
+    wind_down(&sender);
+    message_release(&sender.message);
+    outbox_release(&sender.outbox);
+}

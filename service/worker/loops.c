@@ -1,0 +1,197 @@
+#include "worker_state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/metrics.h"
+
+#define SHORT_MS 5000
+#define LONG_MS 60000
+#define FOLLOW_UPS "200"
+#define FOLLOW_UPS_BATCH 200
+#define RESCORE "500"
+#define TOUCH_BATCH 500
+#define HOUSEKEEPING_BATCH 5000
+
+/* One statement in a transaction of its own. The caller ends *ret_tx. */
+static bool run_one(struct worker *worker, int ms, const char *sql, const struct str *params,
+                    size_t n_params, struct tx **ret_tx, size_t *ret_slot, struct err *err) {
+    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(ms), ret_tx,
+                  err))
+        return false;
+    *ret_slot = tx_query(*ret_tx, sql, params, n_params);
+    return tx_commit(*ret_tx, err);
+}
+
+void touch_accounts(struct worker *worker, struct tx *tx, size_t slot) {
+    struct cache_touch touches[TOUCH_BATCH];
+    size_t rows = tx_rows(tx, slot);
+
+    for (size_t done = 0; done < rows;) {
+        size_t n = 0;
+        for (; n < TOUCH_BATCH && done < rows; n++, done++) {
+            struct str id = tx_value(tx, slot, done, 0);
+            snprintf(touches[n].name, sizeof(touches[n].name), "account:%.*s", STR_ARG(id));
+            touches[n].version = tx_int(tx, slot, done, 1);
+        }
+        /* What does not reach Redis lives its time out. */
+        cache_invalidate(worker->options.cache, touches, n);
+    }
+}
+
+bool loop_sequence(struct worker *worker, bool *ret_more, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    size_t slot;
+
+    if (!run_one(worker, SHORT_MS,
+                 "select sequence_events(), (extract(epoch from now() - (select ticked_at from "
+                 "sequencer)) * 1e6)::bigint",
+                 NULL, 0, &tx, &slot, err))
+        return false;
+    int64_t n = tx_int(tx, slot, 0, 0);
+    metrics_set(METRIC_EVENT_LAG, 0, (double)tx_int(tx, slot, 0, 1) / 1e6);
+    *ret_more = n > 0;
+    if (n > 0) {
+        metrics_count(METRIC_EVENTS_SEQUENCED, 0, (uint64_t)n);
+        worker->events_waiting = true;
+        poster_wake(worker->poster);
+    }
+    return true;
+}
+
+bool loop_lease(struct worker *worker, bool *ret_more, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    char seconds[12];
+    size_t slot;
+
+    *ret_more = false;
+    if (clock_mono(&clock_system) - worker->delivery_seen_us > DELIVERY_STALLED_MS * 1000LL) {
+        err_set(err, PROBLEM_INTERNAL, "Delivery stalls; its endpoints are left to others.");
+        return false;
+    }
+    snprintf(seconds, sizeof(seconds), "%d", LEASE_SECONDS);
+    const struct str params[] = {worker_token(worker), str_of(worker->name), str_of(seconds)};
+    return run_one(worker, 1000, "select worker_renew($1::uuid, $2, $3::int)", params, 3, &tx,
+                   &slot, err);
+}
+
+bool loop_follow_ups(struct worker *worker, bool *ret_more, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    size_t slot;
+
+    if (!run_one(worker, SHORT_MS, "select follow_ups_fire(" FOLLOW_UPS ")", NULL, 0, &tx, &slot,
+                 err))
+        return false;
+    int64_t n = tx_int(tx, slot, 0, 0);
+    metrics_count(METRIC_FOLLOW_UPS_DUE, 0, (uint64_t)n);
+    *ret_more = n >= FOLLOW_UPS_BATCH;
+    return true;
+}
+
+bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    size_t slot;
+
+    if (!run_one(worker, LONG_MS, "select account_id, version from rescore_marked(" RESCORE ")",
+                 NULL, 0, &tx, &slot, err))
+        return false;
+    touch_accounts(worker, tx, slot);
+    metrics_count(METRIC_RESCORED, 0, tx_rows(tx, slot));
+    *ret_more = tx_rows(tx, slot) > 0;
+    return true;
+}
+
+/* Time passes also where nothing is written: windows of the score move on. Whoever holds the lock
+ * does it; the others find it done. */
+bool loop_daily(struct worker *worker, bool *ret_more, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    size_t slot;
+
+    *ret_more = false;
+    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(LONG_MS), &tx,
+                  err))
+        return false;
+    slot =
+        tx_query(tx,
+                 "select pg_try_advisory_xact_lock(hashtextextended('kamd daily', 0)) and exists ("
+                 "select from program where last_full_evaluation_at is null"
+                 " or last_full_evaluation_at < date_trunc('day', now() at time zone 'UTC') at "
+                 "time zone 'UTC')",
+                 NULL, 0);
+    if (!tx_flush(tx, err))
+        return false;
+    if (!tx_bool(tx, slot, 0, 0))
+        return true;
+    slot = tx_query(tx, "select account_id, version from evaluate(null, true, 'full_evaluation')",
+                    NULL, 0);
+    if (!tx_commit(tx, err))
+        return false;
+    touch_accounts(worker, tx, slot);
+    metrics_count(METRIC_RESCORED, 0, tx_rows(tx, slot));
+    return true;
+}
+
+/* ---- housekeeping ------------------------------------------------------------------------------
+ */
+
+/* Old rows go in chunks, so that no transaction is long. Sized as HOUSEKEEPING_BATCH. */
+static const char *const sweeps[] = {
+    "delete from idempotency where ctid = any(array(select ctid from idempotency"
+    " where created_at < now() - interval '24 hours' limit 5000))",
+    "delete from webhook_attempt where ctid = any(array(select ctid from webhook_attempt"
+    " where started_at < now() - interval '30 days' limit 5000))",
+    "delete from webhook_retry where ctid = any(array(select r.ctid from webhook_retry r join "
+    "webhook_delivery d on d.id = r.delivery_id"
+    " where d.created_at < now() - interval '30 days' limit 5000))",
+    "delete from webhook_delivery where ctid = any(array(select ctid from webhook_delivery"
+    " where created_at < now() - interval '30 days' limit 5000))",
+    "delete from webhook_secret where expires_at < now() - interval '1 day'",
+    "delete from worker where until < now() - interval '1 day'",
+};
+
+static bool partitions(struct worker *worker, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    size_t slot;
+
+    return run_one(
+        worker, SHORT_MS,
+        "select case when pg_try_advisory_xact_lock(hashtextextended('kamd partitions', 0))"
+        " then event_partitions(7) + event_partitions_drop(30) end",
+        NULL, 0, &tx, &slot, err);
+}
+
+/* The age of the oldest event that an endpoint without trouble has not been sent. */
+static bool measure(struct worker *worker, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+
+    if (!tx_begin(worker->options.store, TX_READ, &worker_context, deadline_in_ms(SHORT_MS), &tx,
+                  err))
+        return false;
+    size_t slot = tx_query(tx,
+                           "select coalesce((extract(epoch from now() - min(p.at)) * 1e6)::bigint, "
+                           "0) from webhook_endpoint_state s"
+                           " join webhook_endpoint e on e.id = s.endpoint_id and e.state = "
+                           "'enabled' and e.deleted_at is null"
+                           " cross join lateral (select p.at from event_position p where "
+                           "p.position > s.position order by p.position limit 1) p"
+                           " where s.failures = 0",
+                           NULL, 0);
+    if (!tx_flush(tx, err))
+        return false;
+    metrics_set(METRIC_DELIVERY_OLDEST, 0, (double)tx_int(tx, slot, 0, 0) / 1e6);
+    return true;
+}
+
+bool loop_housekeeping(struct worker *worker, bool *ret_more, struct err *err) {
+    *ret_more = false;
+    if (!partitions(worker, err) || !measure(worker, err))
+        return false;
+    for (size_t i = 0; i < COUNT_OF(sweeps) && !worker->stopping; i++) {
+        struct tx *tx CLEANUP(tx_end) = NULL;
+        size_t slot;
+        if (!run_one(worker, SHORT_MS, sweeps[i], NULL, 0, &tx, &slot, err))
+            return false;
+        *ret_more |= tx_affected(tx, slot) >= HOUSEKEEPING_BATCH;
+    }
+    return true;
+}

@@ -1,0 +1,93 @@
+#include "message.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define API_VERSION "v1"
+
+void message_body(const struct message_event *event, struct buf *ret) {
+    buf_text(ret, "{\"id\":");
+    buf_json(ret, event->id);
+    buf_text(ret, ",\"type\":");
+    buf_json(ret, event->type);
+    buf_text(ret, ",\"timestamp\":");
+    buf_json(ret, event->at);
+    buf_text(ret, ",\"sequence\":");
+    buf_put(ret, event->sequence);
+    buf_text(ret, ",\"api_version\":\"" API_VERSION "\",\"data\":");
+    buf_put(ret, event->data);
+    buf_text(ret, ",\"previous\":");
+    buf_put(ret, event->previous);
+    buf_char(ret, '}');
+}
+
+void message_init(struct message *message) { buf_init(&message->text, 16 * 1024); }
+void message_release(struct message *message) { buf_release(&message->text); }
+
+static bool is_traceparent(struct str text) {
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == '-'))
+            return false;
+    }
+    return text.len > 0;
+}
+
+/* Remembers where each header ends; the buffer moves while it grows. */
+struct header_ends {
+    size_t at[POST_HEADERS];
+    size_t n;
+};
+
+static void end_header(struct message *message, struct header_ends *ends) {
+    ends->at[ends->n++] = message->text.len;
+}
+
+static void signatures(struct message *message, const struct delivery *delivery,
+                       struct str timestamp) {
+    const struct endpoint *endpoint = delivery->endpoint;
+    struct buf text CLEANUP(buf_release) = {0};
+
+    buf_init(&text, 4096);
+    for (size_t i = 0; i < endpoint->n_secrets; i++)
+        webhook_sign((struct str){(const char *)endpoint->secrets[i], WEBHOOK_SECRET},
+                     str_of(delivery->event_id), timestamp,
+                     (struct str){delivery->body, delivery->body_len}, &text);
+    buf_put(&message->text, buf_str(&text));
+    message->text.failed |= text.failed;
+}
+
+bool message_make(struct message *message, const struct delivery *delivery, int64_t timestamp) {
+    struct buf *text = &message->text;
+    struct header_ends ends = {.n = 0};
+    char seconds[24];
+    size_t from = 0;
+
+    snprintf(seconds, sizeof(seconds), "%" PRId64, timestamp);
+    buf_reset(text);
+    buf_text(text, "Content-Type: application/json");
+    end_header(message, &ends);
+    buf_format(text, "webhook-id: %s", delivery->event_id);
+    end_header(message, &ends);
+    buf_format(text, "webhook-timestamp: %s", seconds);
+    end_header(message, &ends);
+    buf_text(text, "webhook-signature: ");
+    signatures(message, delivery, str_of(seconds));
+    end_header(message, &ends);
+    if (is_traceparent(str_of(delivery->traceparent))) {
+        buf_format(text, "traceparent: %s", delivery->traceparent);
+        end_header(message, &ends);
+    }
+    if (!buf_ok(text))
+        return false;
+    message->request = (struct post_request){
+        .url = str_of(delivery->endpoint->url),
+        .n_headers = ends.n,
+        .body = {delivery->body, delivery->body_len},
+        /* Not const there: it comes back with the result. */
+        .tag = (void *)(uintptr_t)delivery,
+    };
+    for (size_t i = 0; i < ends.n; from = ends.at[i], i++)
+        message->request.headers[i] = (struct str){text->ptr + from, ends.at[i] - from};
+    return true;
+}

@@ -1,0 +1,152 @@
+/* Operations: work over the whole portfolio that a request only asks for. */
+#include "worker_state.h"
+
+#include "core/metrics.h"
+
+#define CLAIM_MS 5000
+#define RUN_MS 600000
+
+struct operation {
+    char id[UUID_TEXT];
+    char as_of[16];
+    bool today;
+};
+
+static void copy_text(char *ret, size_t room, struct str text) {
+    size_t len = text.len < room - 1 ? text.len : room - 1;
+
+    for (size_t i = 0; i < len; i++)
+        ret[i] = text.ptr[i];
+    ret[len] = '\0';
+}
+
+/* The oldest one that nobody alive works at. *ret_found false: none. */
+static bool claim(struct worker *worker, struct operation *ret, bool *ret_found, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    const struct str params[] = {worker_token(worker)};
+
+    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(CLAIM_MS), &tx,
+                  err))
+        return false;
+    size_t slot = tx_query(
+        tx,
+        "with next as materialized (select id from operation where kind = 'evaluation'"
+        " and (status = 'queued' or (status = 'running' and leased_until < now()))"
+        " order by created_at limit 1 for update skip locked)"
+        " update operation o set status = 'running', updated_at = now(), lease_token = $1::uuid,"
+        " leased_until = now() + interval '5 seconds', progress_done = 0,"
+        " progress_total = (select count(*) from account where deleted_at is null)"
+        " from next where o.id = next.id"
+        " returning o.id, coalesce((o.request ->> 'as_of')::date, current_date)::text,"
+        " coalesce((o.request ->> 'as_of')::date, current_date) = current_date",
+        params, 1);
+    if (!tx_commit(tx, err))
+        return false;
+    *ret_found = tx_rows(tx, slot) > 0;
+    if (*ret_found) {
+        copy_text(ret->id, sizeof(ret->id), tx_value(tx, slot, 0, 0));
+        copy_text(ret->as_of, sizeof(ret->as_of), tx_value(tx, slot, 0, 1));
+        ret->today = tx_bool(tx, slot, 0, 2);
+    }
+    return true;
+}
+
+static size_t queue_evaluation(struct tx *tx, const struct operation *operation) {
+    const struct str params[] = {str_of(operation->id), str_of(operation->as_of)};
+    size_t touched;
+
+    tx_query(tx, "delete from evaluation_result where operation_id = $1::uuid", params, 1);
+    if (!operation->today) {
+        touched = tx_query(
+            tx,
+            "insert into evaluation_result (operation_id, account_id, score_rank, score, "
+            "contributions, missing)"
+            " select $1::uuid, s.account_id, rank() over (order by s.score desc nulls last, "
+            "a.account_number, a.id),"
+            " s.score, s.contributions, s.missing"
+            " from program p join criteria c on c.version = p.criteria_version"
+            " cross join lateral score_accounts(null, $2::date, c.metrics, p.reporting_currency) s"
+            " join account a on a.id = s.account_id",
+            params, 2);
+        return touched;
+    }
+    touched = tx_query(
+        tx, "select account_id, version from evaluate(null, true, 'full_evaluation')", NULL, 0);
+    tx_query(tx,
+             "insert into evaluation_result (operation_id, account_id, score_rank, score, "
+             "contributions, missing)"
+             " select $1::uuid, s.account_id, s.score_rank, s.score, s.contributions, s.missing"
+             " from standing s join account a on a.id = s.account_id where a.deleted_at is null",
+             params, 1);
+    return touched;
+}
+
+/* The result and its publication are one transaction; it holds only while the lease is ours and
+ * nobody cancelled. */
+static bool evaluate(struct worker *worker, const struct operation *operation, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    const struct str params[] = {str_of(operation->id), worker_token(worker)};
+
+    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(RUN_MS), &tx,
+                  err))
+        return false;
+    size_t touched = queue_evaluation(tx, operation);
+    size_t done = tx_query(
+        tx,
+        "update operation o set status = 'succeeded', updated_at = now(), leased_until = null,"
+        " progress_done = r.accounts, progress_total = r.accounts,"
+        " result = jsonb_build_object('accounts', r.accounts, 'scored', r.scored, 'missing', "
+        "r.missing)"
+        " from (select count(*) as accounts, count(score) as scored,"
+        " count(*) filter (where cardinality(missing) > 0) as missing"
+        " from evaluation_result where operation_id = $1::uuid) r"
+        " where o.id = $1::uuid and o.lease_token = $2::uuid and o.status = 'running'",
+        params, 2);
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_affected(tx, done) == 0)
+        return true; /* cancelled, or taken over: what was done here is rolled back */
+    if (!tx_commit(tx, err))
+        return false;
+    if (operation->today) {
+        touch_accounts(worker, tx, touched);
+        metrics_count(METRIC_RESCORED, 0, tx_rows(tx, touched));
+    }
+    return true;
+}
+
+/* While the database is away there is nothing to write; the lease runs out, and somebody tries
+ * again. */
+static bool is_passing(const struct err *err) {
+    return err->problem == PROBLEM_DATABASE_UNAVAILABLE || err->problem == PROBLEM_OUTCOME_UNKNOWN;
+}
+
+static bool give_up(struct worker *worker, const struct operation *operation, const struct err *why,
+                    struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    const struct str params[] = {str_of(operation->id), worker_token(worker), str_of(why->detail)};
+
+    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(CLAIM_MS), &tx,
+                  err))
+        return false;
+    tx_query(tx,
+             "update operation set status = 'failed', updated_at = now(), leased_until = null, "
+             "failure = $3"
+             " where id = $1::uuid and lease_token = $2::uuid and status = 'running'",
+             params, 3);
+    return tx_commit(tx, err);
+}
+
+bool loop_operations(struct worker *worker, bool *ret_more, struct err *err) {
+    struct operation operation;
+
+    if (!claim(worker, &operation, ret_more, err))
+        return false;
+    if (!*ret_more || evaluate(worker, &operation, err))
+        return true;
+    if (!is_passing(err)) {
+        struct err second CLEANUP(err_release) = ERR_INIT;
+        give_up(worker, &operation, err, &second);
+    }
+    return false;
+}

@@ -1,0 +1,95 @@
+/* What this process has claimed and not yet settled: per endpoint a queue, what is in flight, and
+ * how it fares. Belongs to the delivery thread alone. */
+#ifndef KAMD_WORKER_OUTBOX_H
+#define KAMD_WORKER_OUTBOX_H
+
+#include "core/buf.h"
+#include "core/id.h"
+#include "remote/post.h"
+#include "remote/signature.h"
+
+#define SECRETS_MAX 8
+#define BREAKER_FAILURES 5
+#define TRACEPARENT_TEXT 56
+
+struct endpoint;
+
+enum outcome_kind {
+    OUTCOME_NONE,
+    OUTCOME_DELIVERED,
+    OUTCOME_FAILED,    /* there is another attempt */
+    OUTCOME_EXHAUSTED, /* there is none */
+    OUTCOME_RETURNED   /* claimed, but not sent: it does not count */
+};
+
+struct delivery {
+    struct delivery *next;
+    struct endpoint *endpoint;
+    char id[UUID_TEXT];
+    char event_id[UUID_TEXT];
+    char account_id[UUID_TEXT]; /* "" = none */
+    char traceparent[TRACEPARENT_TEXT];
+    int64_t position;
+    int n;      /* which attempt this is, from 1 */
+    int base;   /* attempts before this round of retries */
+    bool lane;  /* its account's later events wait for it */
+    bool gone;  /* the event is no longer kept */
+    char *body; /* owned */
+    size_t body_len;
+    /* once settled */
+    enum outcome_kind outcome;
+    int64_t pause_ms; /* until the next attempt */
+    int64_t started_us;
+    struct post_result result;
+};
+
+struct endpoint {
+    struct endpoint *next;
+    char id[UUID_TEXT];
+    char *url; /* owned */
+    bool ordered;
+    unsigned char secrets[SECRETS_MAX][WEBHOOK_SECRET];
+    size_t n_secrets;
+    struct delivery *queue; /* by position */
+    struct delivery *flying;
+    size_t n_queued;
+    size_t n_flying;
+    int failures;       /* in a row */
+    int opened;         /* how often the breaker opened since the last success */
+    bool open;          /* send nothing more now */
+    int64_t pause_ms;   /* with open: for so long; -1: no change */
+    const char *closed; /* static: why it must be disabled */
+    bool touched;       /* something was settled since the last writing */
+    bool release;       /* is being given back */
+};
+
+struct outbox {
+    struct endpoint *endpoints;
+    size_t n_endpoints;
+    struct delivery *settled; /* waits to be written */
+    size_t n_settled;
+    size_t n_queued; /* of all endpoints */
+};
+
+void outbox_release(struct outbox *outbox);
+struct endpoint *outbox_find(struct outbox *outbox, struct str id);
+/* NULL when memory is out. */
+struct endpoint *outbox_add(struct outbox *outbox, struct str id);
+void outbox_remove(struct outbox *outbox, struct endpoint *endpoint);
+/* Another one is first, so that each has its turn. */
+void outbox_rotate(struct outbox *outbox);
+/* Takes over `delivery`, in its place by position. */
+void outbox_queue(struct outbox *outbox, struct endpoint *endpoint, struct delivery *delivery);
+/* The first that may be sent now: never two of one lane at a time. It is flying then. NULL: none.
+ */
+struct delivery *outbox_take(struct outbox *outbox, struct endpoint *endpoint);
+/* A flying one has an outcome. */
+void outbox_settle(struct outbox *outbox, struct delivery *delivery, enum outcome_kind outcome);
+/* Gives back what is queued: all, or, with `account_id`, that account's lane. */
+void outbox_return(struct outbox *outbox, struct endpoint *endpoint, const char *account_id);
+/* Up to where everything claimed is settled, once what is in outbox->settled is written. INT64_MAX:
+ * all. */
+int64_t outbox_settled_to(const struct endpoint *endpoint);
+void delivery_release(struct delivery *delivery);
+
+#endif
