@@ -85,6 +85,6 @@ bool write_once(struct action *action, write_work work, void *arg, struct outcom
 bool read_begin(struct action *action, struct tx **ret, struct err *err);
 
 /* A PostgreSQL array literal of texts, for `$n::text[]` and `$n::uuid[]`. */
-struct str sql_array(struct arena *arena, const struct str *items, size_t n);
+struct str array_param(struct arena *arena, const struct str *items, size_t n);
 
 #endif
