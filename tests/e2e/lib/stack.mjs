@@ -41,11 +41,18 @@ async function startOwn() {
   const folder = mkdtempSync(join(tmpdir(), 'kamd-e2e-'));
   const env = { ...process.env, KAMD_RUN: folder, KAMD_STACK_FAST: '1', KAMD_PORT_BASE: String(await freePort()) };
   const script = (word) => run(join(top, 'deploy/dev/stack'), [word], { env });
+  const stop = async () => {
+    await script('stop');
+    rmSync(folder, { recursive: true, force: true });
+  };
   await script('start');
   const settings = Object.fromEntries(Object.entries(readEnv(join(folder, 'stack.env'))).filter(([name]) => SETTINGS.test(name)));
   settings.KAMD_MASTER_KEY_FILE = join(folder, 'master.key');
   writeFileSync(settings.KAMD_MASTER_KEY_FILE, Buffer.alloc(32, 7).toString('base64'));
-  await run(KAMD, ['migrate'], { env: environment(settings) });
+  await run(KAMD, ['migrate'], { env: environment(settings) }).catch(async (error) => {
+    await stop();
+    throw error;
+  });
   const postgres = () => tree(Number(readFileSync(join(folder, 'pg/data/postmaster.pid'), 'utf8').split('\n')[0]));
   return {
     settings,
@@ -60,10 +67,7 @@ async function startOwn() {
         for (const name of readdirSync(join(folder, 'pg', at))) if (pattern.test(name)) rmSync(join(folder, 'pg', at, name));
       }
     },
-    async stop() {
-      await script('stop');
-      rmSync(folder, { recursive: true, force: true });
-    },
+    stop,
   };
 }
 
