@@ -63,7 +63,7 @@ test('revenue_ttm of every account on 1998-05-06 is that of the files', async ()
     const sum = contributions.reduce((part, { contribution }) => part + (contribution ? tenThousandths(contribution) : 0n), 0n);
     assert.equal(sum, tenThousandths(score), `${numberOf(account)}: contributions add up to the score`);
   }
-  const ranks = results.map(({ score_rank: rank }) => rank);
+  const ranks = results.map(({ rank }) => rank);
   assert.deepEqual(ranks, [...ranks].sort((a, b) => a - b), 'results come by rank');
 });
 

@@ -75,7 +75,7 @@ test('a lower cap throws nobody out, and lets nobody in', async () => {
   await program({ max_key_accounts: 100 });
 });
 
-test('only an existing customer; only once; within the manager\'s capacity; with a reason', async () => {
+test('only an existing customer; only once; within the manager\'s capacity', async () => {
   for (const lifecycle of ['prospect', 'former']) {
     const { status, body } = await designate(await makeAccount(api, { lifecycle }));
     assert.deepEqual([status, body.code], [422, 'not_existing_customer']);
@@ -86,8 +86,10 @@ test('only an existing customer; only once; within the manager\'s capacity; with
   assert.deepEqual([body.key_status, body.tier], ['key', 'A']);
   assert.equal((await designate(one)).body.code, 'conflict');
   assert.equal((await designate(two)).body.code, 'manager_capacity_reached');
-  const problem = await api.fails(422, 'validation_failed', 'POST', `/v1/accounts/${two.id}/designate`, { body: { benefits: [] } });
-  assert.ok(places(problem).includes('/reason'));
+  const free = await makeAccount(api);
+  const problem = await api.fails(400, 'invalid_request', 'POST', `/v1/accounts/${free.id}/designate`, { body: { reason: 5, benefits: 'all' } });
+  assert.deepEqual(places(problem).sort(), ['/benefits', '/reason']);
+  await api.call(201, 'POST', `/v1/accounts/${free.id}/designate`, { body: {} });
   const account = await api.get(`/v1/accounts/${one.id}`);
   assert.deepEqual([account.tier, account.key_status, account.version], ['A', 'key', 1], 'a derived value is no edit');
   await api.patch(`/v1/accounts/${one.id}`, one.etag, { industry: 'steel' });

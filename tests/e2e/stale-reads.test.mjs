@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startRedis } from './lib/stack.mjs';
-import { sleep } from './lib/wait.mjs';
+import { inParallel, sleep } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 const LONG = process.env.SOAK === '1';
@@ -114,6 +114,24 @@ test(`0 stale of ${HITS} cached reads`, async (t) => {
   t.diagnostic(`${stale.length} stale of ${seen} cached reads (${reads} reads, ${writes} writes)`);
   assert.deepEqual(stale.slice(0, 5), []);
   assert.ok(seen >= HITS, `only ${seen} cached reads in ${SECONDS} s`);
+});
+
+test('an account that is deleted takes 1,100 cached contacts with it', async () => {
+  await withWorld({}, async ({ api, apis }) => {
+    const account = await makeAccount(api);
+    const ids = [];
+    for (let i = 0; i < 6; i++) {
+      const records = Array.from({ length: i < 5 ? 200 : 100 }, (_, n) => ({ account_id: account.id, family_name: `Contact ${i} ${n}` }));
+      const { body } = await api.call(200, 'POST', '/v1/contacts/bulk', { body: { records }, headers: { 'idempotency-key': unique('bulk') } });
+      ids.push(...body.results.map(({ id }) => id));
+    }
+    const read = (status) => inParallel(8, ids, (id, i) => apis[i % 3].call(status, 'GET', `/v1/contacts/${id}`));
+    redis.cli('config', 'set', 'maxmemory', '64mb');
+    await read(200);
+    await api.remove(`/v1/accounts/${account.id}`, account.etag);
+    await read(404);
+    redis.cli('config', 'set', 'maxmemory', '2mb');
+  });
 });
 
 test('with the lease taken out, the same stress finds stale reads', async (t) => {
