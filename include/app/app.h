@@ -2,7 +2,6 @@
 #ifndef KAMD_APP_APP_H
 #define KAMD_APP_APP_H
 
-#include "cache/cache.h"
 #include "core/arena.h"
 #include "core/buf.h"
 #include "core/clock.h"
@@ -14,8 +13,10 @@
 #include "domain/access.h"
 #include "domain/render.h"
 #include "domain/resource.h"
-#include "store/store.h"
 
+struct store;
+struct cache;
+struct cache_touch;
 struct directory;
 
 /* Built in main, freed in reverse. */
@@ -55,8 +56,6 @@ struct action {
     struct str if_none_match;
 };
 
-#define TOUCHES_MAX 1000
-
 /* What comes out of a use case. `body` is the JSON that the client gets; on a replay it is the first answer's, byte by byte. */
 struct outcome {
     int status;
@@ -72,19 +71,5 @@ struct outcome {
 
 void outcome_init(struct outcome *outcome);
 void outcome_release(struct outcome *outcome);
-
-struct tx_context action_context(const struct action *action);
-
-/* One effect, once: begins a transaction, answers from the Idempotency-Key when it was used before, else runs `work`, stores its outcome under the key,
- * commits, invalidates the cache. `work` may be run again after a serialization failure: it starts from the arena and an empty outcome. 409 while the same key is in
- * flight; 422 when the key belongs to another request. */
-typedef bool (*write_work)(struct action *action, struct tx *tx, void *arg, struct outcome *outcome, struct err *err);
-bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome, struct err *err);
-
-/* A read: queue statements, tx_flush() once, read their slots, tx_end(). */
-bool read_begin(struct action *action, struct tx **ret, struct err *err);
-
-/* A PostgreSQL array literal of texts, for `$n::text[]` and `$n::uuid[]`. */
-struct str array_param(struct arena *arena, const struct str *items, size_t n);
 
 #endif

@@ -3,6 +3,7 @@
 #define KAMD_APP_CURSOR_H
 
 #include "app/app.h"
+#include "frame.h"
 
 #define CURSOR_VALUES 8
 

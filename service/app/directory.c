@@ -1,4 +1,5 @@
 #include "app/directory.h"
+#include "frame.h"
 
 #include "core/log.h"
 #include "core/metrics.h"

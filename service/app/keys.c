@@ -1,6 +1,7 @@
 #include "app/keys.h"
 
 #include "app/directory.h"
+#include "frame.h"
 #include "domain/check.h"
 #include "domain/decode.h"
 

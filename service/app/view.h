@@ -3,6 +3,7 @@
 #define KAMD_APP_VIEW_H
 
 #include "app/records.h"
+#include "frame.h"
 
 #define EXPANDS_MAX 6
 

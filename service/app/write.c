@@ -1,5 +1,5 @@
 /* One effect, once: the frame around every write. */
-#include "app/app.h"
+#include "frame.h"
 
 #include <signal.h>
 #include <stdio.h>
