@@ -348,8 +348,13 @@ bool schema_compare(struct store *store, const struct migration *list, size_t n,
     if (!tx_begin(store, TX_READ, NULL, when, &tx, err))
         return false;
     slot = tx_query(tx, sql_applied, NULL, 0);
-    if (!tx_flush(tx, err))
-        return false;
+    if (!tx_flush(tx, err)) {
+        /* The one error that this statement can make: there is no such table yet. */
+        return err == NULL || err->problem != PROBLEM_INTERNAL
+                   ? false
+                   : err_set(err, PROBLEM_NOT_READY,
+                             "The database has no schema yet: run `kamd migrate`.");
+    }
     for (size_t i = 0; i < tx_rows(tx, slot); i++) {
         int64_t number = tx_int(tx, slot, i, 0);
         if (!compare_row(list, n, true, number, tx_value(tx, slot, i, 1), tx_int(tx, slot, i, 2),
