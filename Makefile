@@ -5,6 +5,7 @@
 #   make build BUILD=/tmp/elsewhere  another build folder
 
 SHELL := bash
+export BUILD
 MAKEFLAGS += --no-builtin-rules -j$(shell nproc)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
@@ -43,9 +44,11 @@ needs_worker := worker $(needs_app)
 needs_api    := api $(needs_app)
 needs_main   := api worker $(needs_app)
 
-# service/<layer>/..., api/..., tests/unit/<layer>/...; main and everything else may see all.
-layer_of = $(firstword $(filter $(LAYERS),$(subst /, ,$(patsubst tests/unit/%,%,$(patsubst \
-           service/%,%,$(filter-out tests/integration/%,$(1)))))) main)
+# service/<layer>/..., api/..., tests/unit/<layer>/..., tests/fuzz/<layer>_...; main and everything
+# else may see all.
+layer_of = $(firstword $(filter $(LAYERS),$(word 2,$(subst /, ,$(filter service/%,$(1)))) \
+           $(if $(filter api/%,$(1)),api) $(word 3,$(subst /, ,$(filter tests/unit/%,$(1)))) \
+           $(firstword $(subst _, ,$(patsubst tests/fuzz/%,%,$(filter tests/fuzz/%,$(1)))))) main)
 folder_of = $(if $(filter api,$(1)),api,service/$(1))
 
 # ---- flags ------------------------------------------------------------------------------------
@@ -67,11 +70,13 @@ mode_         := -O2 $(FORTIFY)
 mode_release  := -O2 -DNDEBUG -ffile-prefix-map=$(CURDIR)=. $(FORTIFY)
 mode_asan     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 mode_tsan     := -O1 -fno-omit-frame-pointer -fsanitize=thread
+mode_fuzz     := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 link_asan     := -fsanitize=address,undefined
 link_tsan     := -fsanitize=thread
+link_fuzz     := -fsanitize=fuzzer,address,undefined
 MODE := $(mode_$(VARIANT))
 ifeq ($(strip $(MODE)),)
-$(error VARIANT is asan, tsan, release or empty, not "$(VARIANT)")
+$(error VARIANT is asan, tsan, release, fuzz (with clang) or empty, not "$(VARIANT)")
 endif
 
 PACKAGES := libulfius libmicrohttpd jansson libpq hiredis libcurl gnutls libsodium
@@ -101,14 +106,19 @@ libs = $(foreach l,$(needs_$(1)),$(if $(objects_$(l)),$(OUT)/lib$(l).a))
 UNIT_TESTS := $(sort $(shell find tests/unit -name 'test_*.c' 2>/dev/null))
 INTEGRATION_TESTS := $(sort $(wildcard tests/integration/test_*.c))
 test_bins = $(patsubst tests/%.c,$(OUT)/tests/%,$(1))
-shared_with = $(call objects,$(filter-out $(dir $(1))test_%,$(wildcard $(dir $(1))*.c)))
+shared_with = $(call objects,$(if $(filter tests/fuzz/%,$(1)),,$(filter-out $(dir $(1))test_%,$(wildcard \
+              $(dir $(1))*.c))))
+
+# tests/fuzz/<layer>_<what>.c is a libFuzzer entry that needs that layer and those below.
+FUZZ_ENTRIES := $(sort $(wildcard tests/fuzz/*.c))
 
 # ---- rules ------------------------------------------------------------------------------------
 
-.PHONY: build unit-tests integration-tests tests-built FORCE
+.PHONY: build unit-tests integration-tests fuzz-entries FORCE
 build: $(if $(MAIN),$(OUT)/kamd,$(foreach l,$(LAYERS),$(if $(objects_$(l)),$(OUT)/lib$(l).a)))
 unit-tests: $(call test_bins,$(UNIT_TESTS))
 integration-tests: $(call test_bins,$(INTEGRATION_TESTS))
+fuzz-entries: $(call test_bins,$(FUZZ_ENTRIES))
 
 # Written anew only when they change, so that what depends on them is built anew only then.
 write_if_changed = @mkdir -p $(@D); cmp -s $@ - <<<'$(1)' || cat >$@ <<<'$(1)'
@@ -157,9 +167,10 @@ $(OUT)/kamd: $(MAIN) $(call libs,main) $(OUT)/flags $(OUT)/objects
 define test_rule
 $(call test_bins,$(1)): $(call objects,$(1)) $(call shared_with,$(1)) $(call libs,$(call layer_of,$(1))) \
     $(OUT)/flags $(OUT)/objects
-	$$(call link,-lcmocka)
+	$$(call link,$(2))
 endef
-$(foreach t,$(UNIT_TESTS) $(INTEGRATION_TESTS),$(eval $(call test_rule,$(t))))
+$(foreach t,$(UNIT_TESTS) $(INTEGRATION_TESTS),$(eval $(call test_rule,$(t),-lcmocka)))
+$(foreach t,$(FUZZ_ENTRIES),$(eval $(call test_rule,$(t))))
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
 
@@ -189,17 +200,17 @@ stop: ## stop what `make start` started
 .PHONY: test test-unit test-integration test-e2e test-contract lint format fresh clean
 .PHONY: bench openapi soak attack mutation rehearsal fuzz
 test: ## all tests; the last line is "N passed, N failed"
-	@BUILD=$(BUILD) tests/run all
+	@tests/run all
 test-unit: ## only the unit tests
-	@BUILD=$(BUILD) tests/run unit
+	@tests/run unit
 test-integration: ## only those against PostgreSQL and Redis
-	@BUILD=$(BUILD) tests/run integration
+	@tests/run integration
 test-e2e: ## only those against the running program
-	@BUILD=$(BUILD) tests/run e2e
+	@tests/run e2e
 test-contract: ## only openapi.yaml against the running program
-	@BUILD=$(BUILD) tests/run contract
+	@tests/run contract
 lint: ## format, static analysis, and the rules of the house
-	@BUILD=$(BUILD) tests/lint/run
+	@tests/lint/run
 format: ## format all C files
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
 fresh: ## README's commands on a Debian 12 with nothing installed
@@ -208,7 +219,9 @@ bench: ## measure
 	@tests/bench/run
 openapi: ## write the descriptors' schemas into openapi.yaml
 	@tests/contract/openapi-write
-soak attack mutation rehearsal fuzz:
+fuzz: ## fuzz each parser for a while: make fuzz SECONDS=60
+	@tests/run-fuzz $(or $(SECONDS),60)
+soak attack mutation rehearsal:
 	@if [ -x tests/$@/run ]; then tests/$@/run; else echo "make $@: comes with a later issue"; fi
 clean: ## remove what was built (not .run, which holds the data)
 	rm -rf $(BUILD)

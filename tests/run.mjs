@@ -15,7 +15,7 @@ const SECONDS = { build: 900, unit: 60, integration: 180, node: 300, npm: 300, s
 
 const [suite = 'all', ...rest] = process.argv.slice(2);
 const only = rest.filter((word) => word !== '--');
-const SUITES = ['house', 'unit', 'integration', 'e2e', 'contract'];
+const SUITES = ['house', 'unit', 'fuzz', 'integration', 'e2e', 'contract'];
 if (suite !== 'all' && !SUITES.includes(suite)) {
   console.error(`usage: tests/run all|${SUITES.join('|')} [part of a path...]`);
   process.exit(2);
@@ -231,6 +231,16 @@ async function integration() {
   }
 }
 
+// A few seconds for each parser, from the inputs that are known: that these still pass is the test.
+async function fuzz() {
+  if (!find('tests/fuzz', /\.c$/).length || only.length) return;
+  const ran = await run('tests/run-fuzz', ['3'], { seconds: SECONDS.build, env: { BUILD } });
+  const count = (word) => (ran.out.match(new RegExp(`^${word} `, 'gm')) ?? []).length;
+  const result = { passed: count('ok'), failed: count('FAILED'), skipped: 0, why: ran.out.match(/^FAILED .*$/gm) ?? [] };
+  if (ran.end.code !== 0) result.failed ||= 1;
+  record('fuzz entries', result, ran.took, ran.all);
+}
+
 // From the lockfile, and only when that changed.
 async function npmInstall() {
   if (!existsSync('tests/package-lock.json')) return;
@@ -270,6 +280,7 @@ async function main() {
   if (suite === 'all' && !only.length) await compileWithClang();
   if (wants('house')) await house();
   if (wants('unit')) await unit();
+  if (wants('fuzz')) await fuzz();
   if (wants('integration')) await integration();
   if (wants('e2e')) await nodeSuite('tests/e2e');
   if (wants('contract')) await nodeSuite('tests/contract');

@@ -18,6 +18,7 @@ layer_of() {
     service/*/* | include/*/*) echo "$1" | cut -d/ -f2 ;;
     api/*) echo api ;;
     tests/unit/*/*) echo "$1" | cut -d/ -f3 ;;
+    tests/fuzz/*_*) echo "${1##*/}" | cut -d_ -f1 ;;
     *) echo main ;;
     esac
 }
