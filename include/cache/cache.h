@@ -1,11 +1,21 @@
-/* Redis as a cache that never answers with something older than an acknowledged write.
+/* Redis as a cache that never answers with something older than an acknowledged write, while Redis
+ * is healthy: while the writer's tombstones arrive. Where they do not (this process is cut off from
+ * a Redis that others reach), others may see the old value for value_ms at most; this process sees
+ * its own writes all the same, and sends the tombstones again until they arrive.
  *
- * Protocol: an entry is a value `V|version|sealed`, a tombstone `T|version`, or a lease `L|floor|token`. A reader that misses takes a lease, reads PostgreSQL's
- * primary and fills; a fill needs the lease it was given and at least the floor's version. A writer, after COMMIT and before it answers, leaves a tombstone with the new
- * version. Keys live in a namespace of the server's run_id, so that a restarted or promoted server is empty. A lease may be taken over after 500 ms. Values live
- * `value_ms` at most. Values are sealed (AEAD, key name as context), so a late reply, a swapped key or a tampered value is a miss.
- * Any error of the connection frees it (hiredis keeps no timeout over a reconnect, and a reused context can answer with another key's value).
- * A breaker opens after 5 failures and is probed each second. Redis absent, frozen or flushed costs speed only. */
+ * Protocol: an entry is a value `V|version|sealed`, a tombstone `T|version`, or a lease
+ * `L|floor|token|since`. A reader that misses takes a lease, reads PostgreSQL's primary and fills;
+ * a fill needs the lease it was given and at least the floor's version. A writer, after COMMIT and
+ * before it answers, leaves a tombstone with the new version. Keys live in a namespace of the
+ * server's run_id, so that a restarted or promoted server is empty. A lease may be taken over after
+ * 500 ms. Values live value_ms at most, counted from their lease. Values are sealed (AEAD, key name
+ * as context), so a late reply, a swapped key or a tampered value is a miss. Any error of the
+ * connection frees it (hiredis keeps no timeout over a reconnect, and a reused context can answer
+ * with another key's value). A breaker opens after 5 failures or one timeout, and is probed each
+ * second. Redis absent, frozen or flushed costs speed only.
+ *
+ * Needs Redis 6 or later, SIGPIPE ignored, and of an ACL user no more than:
+ * ~c:* +info +select +ping +script|load +evalsha +eval +get +set +del +time */
 #ifndef KAMD_CACHE_CACHE_H
 #define KAMD_CACHE_CACHE_H
 
@@ -20,12 +30,15 @@ struct cache_options {
     const struct keyring *keyring;
     int value_ms;
     int timeout_ms; /* of a connect and of a command */
-    bool lease;     /* false: fill without lease and floor; only for the test that shows the stale reads */
+    /* False: fill without lease and floor; only for the test that shows the stale reads. */
+    bool lease;
 };
 
 bool cache_open(const struct cache_options *options, struct cache **ret, struct err *err);
 void cache_close(struct cache *cache);
 
+/* After CACHE_LEASE the primary must be read by a statement that begins after cache_get() returned:
+ * an older snapshot may lack the write that took the previous lease away. */
 enum cache_outcome {
     CACHE_HIT,   /* *ret_value is set */
     CACHE_LEASE, /* missed; the caller reads the primary and calls cache_fill() with *ret_lease */
@@ -39,17 +52,20 @@ struct cache_lease {
 };
 
 /* `name` is e.g. "account:<uuid>"; at most 80 bytes. One round trip. *ret_value lies in `arena`. */
-enum cache_outcome cache_get(struct cache *cache, const char *name, struct arena *arena, struct str *ret_value,
-                             struct cache_lease *ret_lease);
-/* Fills under the lease, if it still holds and `version` is not below the floor. Best effort; one round trip. */
-void cache_fill(struct cache *cache, const struct cache_lease *lease, int64_t version, struct str value);
+enum cache_outcome cache_get(struct cache *cache, const char *name, struct arena *arena,
+                             struct str *ret_value, struct cache_lease *ret_lease);
+/* Fills under the lease, if it still holds and `version` is not below the floor. Best effort; one
+ * round trip. */
+void cache_fill(struct cache *cache, const struct cache_lease *lease, int64_t version,
+                struct str value);
 
 /* What a committed write changed. `version` grows with every change of the entry (at most 2^53). */
 struct cache_touch {
     char name[81];
     int64_t version;
 };
-/* Tombstones, all in one round trip. False when Redis did not confirm all of them (the write is acknowledged all the same: values live value_ms at most). */
+/* Tombstones, all in one round trip. False when Redis did not confirm all of them (the write is
+ * acknowledged all the same: values live value_ms at most). */
 bool cache_invalidate(struct cache *cache, const struct cache_touch *touches, size_t n_touches);
 
 /* One round trip PING, for /readyz?verbose. */

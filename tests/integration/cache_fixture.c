@@ -6,12 +6,6 @@
 
 #include "core/clock.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TIMEOUT_MS 150
-#else
-#define TIMEOUT_MS 50
-#endif
-
 struct redis_server redis;
 struct keyring keyring;
 
@@ -47,7 +41,7 @@ struct cache_options cache_fixture_options(void) {
     return (struct cache_options){.url = redis.url,
                                   .keyring = &keyring,
                                   .value_ms = 30000,
-                                  .timeout_ms = TIMEOUT_MS,
+                                  .timeout_ms = 1000,
                                   .lease = true};
 }
 

@@ -22,7 +22,7 @@ int cache_fixture_stop(void **state);
 /* Before each test: an empty Redis with its usual settings. */
 int cache_fixture_clean(void **state);
 
-/* 30 s, 50 ms (more under a sanitizer), with leases, on the fixture's server. */
+/* Values for 30 s, a deadline that a busy machine keeps, with leases, on the fixture's server. */
 struct cache_options cache_fixture_options(void);
 struct cache *cache_fixture_open(const struct cache_options *options);
 void cache_fixture_close(struct cache **cache);

@@ -82,6 +82,7 @@ static void *work(void *self) {
         int mode = atomic_load(&proxy->mode);
         if (mode == PROXY_CUT || atomic_exchange(&proxy->cut_once, false))
             drop_all(&pairs);
+        atomic_store(&proxy->taken, mode);
         struct pollfd ready[2 * PAIRS + 1];
         for (int i = 0; i < pairs.n; i++)
             for (int side = 0; side < 2; side++)
@@ -112,6 +113,12 @@ void tcp_proxy_start(struct tcp_proxy *proxy, int to_port) {
         perror("tcp_proxy");
         exit(1);
     }
+}
+
+void tcp_proxy_set(struct tcp_proxy *proxy, enum proxy_mode mode) {
+    atomic_store(&proxy->mode, (int)mode);
+    while (atomic_load(&proxy->taken) != (int)mode)
+        sleep_ms(1);
 }
 
 void tcp_proxy_stop(struct tcp_proxy *proxy) {

@@ -16,12 +16,15 @@ struct tcp_proxy {
     int to_port;
     int listener;
     atomic_int mode;
+    atomic_int taken;     /* the mode that the thread works in */
     atomic_bool cut_once; /* closes what is open now, and goes on in its mode */
     atomic_bool stop;
     pthread_t thread;
 };
 
 void tcp_proxy_start(struct tcp_proxy *proxy, int to_port);
+/* Returns when the thread works in the mode. */
+void tcp_proxy_set(struct tcp_proxy *proxy, enum proxy_mode mode);
 void tcp_proxy_stop(struct tcp_proxy *proxy);
 
 #endif

@@ -213,7 +213,6 @@ static void values_do_not_outlive_value_ms_from_the_lease_on(void **state) {
 static void many_are_invalidated_at_once(void **state) {
     (void)state;
     struct cache_options options = cache_fixture_options();
-    options.timeout_ms = 1000;
     OPEN(cache) = cache_fixture_open(&options);
     static struct cache_touch touches[3000];
     for (size_t i = 0; i < COUNT_OF(touches); i++) {

@@ -16,6 +16,12 @@
 
 #define RECOVERY_MS 5000
 
+static struct cache_options short_options(void) {
+    struct cache_options options = cache_fixture_options();
+    options.timeout_ms = 150;
+    return options;
+}
+
 static const char *proxy_url(const struct tcp_proxy *proxy, char ret[static 64]) {
     snprintf(ret, 64, "redis://127.0.0.1:%d", proxy->port);
     return ret;
@@ -39,7 +45,8 @@ static int64_t slowest_of(struct cache *cache, int n, int64_t *ret_all) {
 
 static void a_frozen_redis_costs_one_deadline(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
+    options.timeout_ms = 50;
     OPEN(cache) = cache_fixture_open(&options);
     fill(cache, "account:a", 1, "one");
     redis_server_signal(&redis, SIGSTOP);
@@ -80,7 +87,7 @@ static void *count_slow_reads(void *self) {
 
 static void a_frozen_redis_costs_each_thread_one_deadline(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
     OPEN(cache) = cache_fixture_open(&options);
     struct slow_reads reads[8];
     pthread_t threads[8];
@@ -104,7 +111,7 @@ static void a_frozen_redis_costs_each_thread_one_deadline(void **state) {
 
 static void a_late_reply_is_nobody_elses_answer(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
     OPEN(cache) = cache_fixture_open(&options);
     fill(cache, "account:a", 1, "value of a");
     fill(cache, "account:b", 1, "value of b");
@@ -122,7 +129,7 @@ static void a_late_reply_is_nobody_elses_answer(void **state) {
 
 static void a_killed_redis_comes_back_empty_in_a_new_namespace(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
     OPEN(cache) = cache_fixture_open(&options);
     char before[96];
     char after[96];
@@ -147,7 +154,7 @@ static void a_killed_redis_comes_back_empty_in_a_new_namespace(void **state) {
 
 static void a_closed_idle_connection_is_made_anew_at_once(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
     OPEN(cache) = cache_fixture_open(&options);
     fill(cache, "account:a", 1, "one");
     char text[32];
@@ -177,7 +184,7 @@ static int clients_of_redis(void) {
 
 static void threads_take_their_connections_with_them(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
     struct cache *cache = cache_fixture_open(&options);
     expect_outcome(cache, "account:b", CACHE_LEASE);
     for (int i = 0; i < 20; i++) {
@@ -195,8 +202,8 @@ static void threads_take_their_connections_with_them(void **state) {
 /* ---- a writer that is cut off ---- */
 
 static void failed_invalidation(enum proxy_mode mode) {
-    struct cache_options options = cache_fixture_options();
-    struct tcp_proxy proxy;
+    struct cache_options options = short_options();
+    static struct tcp_proxy proxy;
     char url[64];
     OPEN(reader) = cache_fixture_open(&options);
     tcp_proxy_start(&proxy, redis.port);
@@ -207,7 +214,7 @@ static void failed_invalidation(enum proxy_mode mode) {
     expect_hit(writer, "account:a", "one");
     const uint64_t failed = metrics_value(METRIC_CACHE_INVALIDATIONS_FAILED, 0);
 
-    atomic_store(&proxy.mode, (int)mode);
+    tcp_proxy_set(&proxy, mode);
     assert_false(invalidate(writer, "account:a", 2));
     assert_false(invalidate(writer, "account:a", 3));
     assert_int_equal(metrics_value(METRIC_CACHE_INVALIDATIONS_FAILED, 0) - failed, 2);
@@ -216,7 +223,7 @@ static void failed_invalidation(enum proxy_mode mode) {
     expect_outcome(writer, "account:a", CACHE_OFF);
 
     int64_t start = now_ms();
-    atomic_store(&proxy.mode, PROXY_PASS);
+    tcp_proxy_set(&proxy, PROXY_PASS);
     assert_true(outcome_within(reader, "account:a", CACHE_LEASE, RECOVERY_MS));
     print_message("replayed %d ms after the way was free\n", (int)(now_ms() - start));
     assert_true(outcome_within(writer, "account:b", CACHE_HIT, RECOVERY_MS));
@@ -237,8 +244,8 @@ static void a_failed_invalidation_is_replayed_after_a_stall(void **state) {
 
 static void staleness_is_bounded_by_value_ms(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
-    struct tcp_proxy proxy;
+    struct cache_options options = short_options();
+    static struct tcp_proxy proxy;
     char url[64];
     char text[VALUE_TEXT];
     struct cache_lease lease;
@@ -249,7 +256,7 @@ static void staleness_is_bounded_by_value_ms(void **state) {
     struct cache *writer = cache_fixture_open(&options);
     /* The worst case: the reader has its lease before the write, and fills after it. */
     assert_int_equal(read_through(reader, "account:a", text, &lease), CACHE_LEASE);
-    atomic_store(&proxy.mode, PROXY_CUT);
+    tcp_proxy_set(&proxy, PROXY_CUT);
     assert_false(invalidate(writer, "account:a", 2));
     int64_t start = now_ms();
     sleep_ms(300);
@@ -258,15 +265,15 @@ static void staleness_is_bounded_by_value_ms(void **state) {
     while (read_through(reader, "account:a", text, &lease) == CACHE_HIT)
         sleep_ms(2);
     print_message("stale for %d of 1000 ms\n", (int)(now_ms() - start));
-    assert_true(now_ms() - start < 1100);
+    assert_true(now_ms() - start < 1500);
     cache_close(writer);
     tcp_proxy_stop(&proxy);
 }
 
 static void a_breaker_that_is_open_does_not_stop_an_invalidation(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
-    struct tcp_proxy proxy;
+    struct cache_options options = short_options();
+    static struct tcp_proxy proxy;
     char url[64];
     OPEN(reader) = cache_fixture_open(&options);
     tcp_proxy_start(&proxy, redis.port);
@@ -274,9 +281,9 @@ static void a_breaker_that_is_open_does_not_stop_an_invalidation(void **state) {
     struct cache *writer = cache_fixture_open(&options);
     fill(reader, "account:a", 1, "one");
     expect_hit(writer, "account:a", "one");
-    atomic_store(&proxy.mode, PROXY_HOLD);
+    tcp_proxy_set(&proxy, PROXY_HOLD);
     expect_outcome(writer, "account:a", CACHE_OFF); /* opens it */
-    atomic_store(&proxy.mode, PROXY_PASS);
+    tcp_proxy_set(&proxy, PROXY_PASS);
     expect_outcome(writer, "account:a", CACHE_OFF);
     assert_true(invalidate(writer, "account:a", 2));
     expect_outcome(reader, "account:a", CACHE_LEASE);
@@ -287,8 +294,8 @@ static void a_breaker_that_is_open_does_not_stop_an_invalidation(void **state) {
 /* More names than are remembered: no name is trusted until all that was cached then has expired. */
 static void too_many_failed_invalidations_switch_reading_off(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
-    struct tcp_proxy proxy;
+    struct cache_options options = short_options();
+    static struct tcp_proxy proxy;
     char url[64];
     static struct cache_touch touches[5000];
     options.value_ms = 2000;
@@ -300,9 +307,9 @@ static void too_many_failed_invalidations_switch_reading_off(void **state) {
         snprintf(touches[i].name, sizeof(touches[i].name), "many:%zu", i);
         touches[i].version = 2;
     }
-    atomic_store(&proxy.mode, PROXY_CUT);
+    tcp_proxy_set(&proxy, PROXY_CUT);
     assert_false(cache_invalidate(writer, touches, COUNT_OF(touches)));
-    atomic_store(&proxy.mode, PROXY_PASS);
+    tcp_proxy_set(&proxy, PROXY_PASS);
     int64_t start = now_ms();
     assert_true(outcome_within(reader, "account:a", CACHE_LEASE, RECOVERY_MS));
     while (now_ms() - start < 1500) {
@@ -319,7 +326,7 @@ static void too_many_failed_invalidations_switch_reading_off(void **state) {
 
 static void without_memory_there_are_hits_and_invalidations_but_no_fills(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
     OPEN(cache) = cache_fixture_open(&options);
     fill(cache, "account:a", 1, "one");
     assert_true(redis_server_answers(&redis, "CONFIG SET maxmemory-policy noeviction", "OK"));
@@ -335,7 +342,7 @@ static void without_memory_there_are_hits_and_invalidations_but_no_fills(void **
 
 static void a_replica_is_not_used(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
     OPEN(cache) = cache_fixture_open(&options);
     fill(cache, "account:a", 1, "one");
     assert_true(redis_server_answers(&redis, "REPLICAOF 127.0.0.1 1", "OK"));
@@ -350,7 +357,7 @@ static void a_replica_is_not_used(void **state) {
 /* The rights that deploy/ must give: no more are needed. */
 static void it_logs_in_with_few_rights_and_uses_its_database(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
     if (redis.pid == 0)
         skip();
     assert_true(redis_server_answers(
@@ -378,7 +385,7 @@ static void it_logs_in_with_few_rights_and_uses_its_database(void **state) {
 
 static void names_are_looked_up_beside_the_requests(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
     char url[96];
     snprintf(url, sizeof(url), "redis://localhost:%d", redis.port);
     options.url = url;
@@ -400,7 +407,7 @@ static void names_are_looked_up_beside_the_requests(void **state) {
 
 static void a_wrong_url_is_an_error(void **state) {
     (void)state;
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
     struct cache *cache = NULL;
     struct err err CLEANUP(err_release) = ERR_INIT;
     options.url = "redis:/nonsense";
@@ -412,7 +419,7 @@ static void a_wrong_url_is_an_error(void **state) {
 /* ---- a server that is not Redis ---- */
 
 static void use(struct fake_redis *fake) {
-    struct cache_options options = cache_fixture_options();
+    struct cache_options options = short_options();
     char text[VALUE_TEXT];
     struct cache_lease lease;
     fake_redis_start(fake);
@@ -534,22 +541,21 @@ static void random_answers_are_misses(void **state) {
     if (redis.pid == 0)
         skip();
     for (int round = 0; round < 100; round++) {
-        char bytes[256] = "";
+        CLEANUP(buf_release) struct buf answer = {0};
+        buf_init(&answer, 4096);
         size_t n = 1 + random_below(&random, 20);
         for (size_t i = 0; i < n; i++)
-            strcat(bytes, words[random_below(&random, COUNT_OF(words))]);
+            buf_text(&answer, words[random_below(&random, COUNT_OF(words))]);
         /* A number is what a confirmed invalidation looks like. */
-        if (strncmp(bytes, ":1\r\n", 4) == 0)
+        if (str_starts(buf_str(&answer), ":1\r\n"))
             continue;
         struct fake_redis fake = {.greets = round % 4 != 0,
                                   .hangs_up = round % 2 == 0,
-                                  .bytes = bytes,
-                                  .len = strlen(bytes)};
+                                  .bytes = answer.ptr,
+                                  .len = answer.len};
         use(&fake);
     }
 }
-
-/* ---- all at once ---- */
 
 #define TEST(name) cmocka_unit_test_setup(name, cache_fixture_clean)
 

@@ -159,7 +159,6 @@ static void go(struct run *run, bool lease) {
     struct worker workers[READERS + WRITERS];
     char url[64];
     options.lease = lease;
-    options.timeout_ms = 1000;
     run->caches[0] = cache_fixture_open(&options);
     assert_true(redis_server_answers(&redis, "CONFIG SET maxmemory-policy allkeys-lru", "OK"));
     assert_true(redis_server_answers(&redis, "CONFIG SET maxmemory 2mb", "OK"));
