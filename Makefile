@@ -79,7 +79,8 @@ ifeq ($(strip $(MODE)),)
 $(error VARIANT is asan, tsan, release, fuzz (with clang) or empty, not "$(VARIANT)")
 endif
 
-PACKAGES := libulfius libmicrohttpd jansson libpq hiredis libcurl gnutls libsodium
+PACKAGES := libulfius liborcania libyder libmicrohttpd jansson libpq hiredis libcurl gnutls libsodium \
+            zlib
 ALL_CFLAGS := -std=gnu17 -g -D_GNU_SOURCE -pthread $(WARN) $(HARDEN) $(MODE) $(CFLAGS) \
               $(patsubst -I%,-isystem%,$(shell pkg-config --cflags $(PACKAGES) 2>/dev/null))
 ALL_LDFLAGS := -pthread $(LINK) $(link_$(VARIANT)) $(LDFLAGS)
