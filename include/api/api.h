@@ -7,8 +7,14 @@
 
 struct api;
 
+/* Is the process ready for requests? Adds a JSON array of reasons when it is not. Must not block: it is asked by probes. */
+typedef bool api_ready(void *context, struct buf *ret_reasons);
+
+/* Registers the cells of the API's metrics. Once, before threads start. */
+bool api_metrics(void);
 /* Listens on both ports. *ret serves at once. */
-bool api_start(struct app *app, const struct config *config, struct api **ret, struct err *err);
+bool api_start(struct app *app, const struct config *config, api_ready *ready, void *ready_context, struct api **ret,
+               struct err *err);
 int api_port(const struct api *api);       /* the port in use, also when the setting is 0 */
 int api_admin_port(const struct api *api);
 /* /readyz answers 503 from now on; requests are still served, with Connection: close. */

@@ -28,6 +28,9 @@ bool record_create(struct action *action, const struct record_key *key, const jv
 /* If-Match is needed unless the caller is an integration. */
 bool record_patch(struct action *action, const struct record_key *key, const jv *patch, struct outcome *outcome,
                   struct err *err);
+/* `doc` is the whole of what can be changed. */
+bool record_replace(struct action *action, const struct record_key *key, const jv *doc, struct outcome *outcome,
+                    struct err *err);
 bool record_delete(struct action *action, const struct record_key *key, struct outcome *outcome, struct err *err);
 bool record_restore(struct action *action, const struct record_key *key, struct outcome *outcome, struct err *err);
 /* What was changed, when, by whom, newest first; page_size and cursor. */

@@ -10,6 +10,7 @@ struct decode {
     const struct resource *resource;
     const struct custom_fields *customs; /* NULL: none are defined */
     const char *at;                      /* pointer of the document: "" or "/records/3" */
+    bool replace;                        /* a change is the whole document (PUT), not a merge patch */
 };
 
 /* `given` is a whole new document. *ret holds every writable field. */

@@ -143,7 +143,7 @@ static void decide_change(struct action *action, const struct batch *batch, cons
 static void decide(struct action *action, const struct batch *batch, const struct custom_fields *customs,
                    struct entry *entry, const struct row *rows, size_t n_rows)
 {
-    struct decode decode = {.resource = batch->resource, .customs = customs, .at = entry->at};
+    struct decode decode = {.resource = batch->resource, .customs = customs, .at = entry->at, .replace = entry->replace};
     if (failed(entry))
         return;
     if (entry->kind == ENTRY_CREATE) {

@@ -10,6 +10,7 @@ struct entry {
     enum entry_kind kind;
     bool upsert;            /* a change whose record may be deleted: it comes back */
     bool unconditional;     /* no If-Match: bulk and sync */
+    bool replace;           /* `given` is the whole document */
     struct str id;          /* of a change; given to a creation by the batch */
     struct str account_id;  /* of nested records: what the path says */
     struct str external_id; /* echoed in results */

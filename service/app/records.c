@@ -102,6 +102,7 @@ struct one {
     const struct record_key *key;
     const jv *given;
     enum entry_kind kind;
+    bool replace;
 };
 
 static const jv *with_account(struct action *action, const struct one *one, jv **owner, struct err *err)
@@ -145,6 +146,7 @@ static bool one_work(struct action *action, struct tx *tx, void *arg, struct out
     entry->id = one->kind == ENTRY_CREATE ? STR_ABSENT : one->key->id;
     entry->account_id = one->key->account_id;
     entry->unconditional = one->kind == ENTRY_CREATE || one->kind == ENTRY_RESTORE;
+    entry->replace = one->replace;
     entry->given = with_account(action, one, &owner, err);
     if (err_is_set(err) || !batch_write(action, tx, batch, err))
         return false;
@@ -167,7 +169,7 @@ static bool one_work(struct action *action, struct tx *tx, void *arg, struct out
 static bool write_one(struct action *action, const struct record_key *key, const jv *given, enum entry_kind kind,
                       struct outcome *outcome, struct err *err)
 {
-    struct one one = {key, given, kind};
+    struct one one = {.key = key, .given = given, .kind = kind};
     return write_once(action, one_work, &one, outcome, err);
 }
 
@@ -181,6 +183,13 @@ bool record_patch(struct action *action, const struct record_key *key, const jv 
                   struct err *err)
 {
     return write_one(action, key, patch, ENTRY_CHANGE, outcome, err);
+}
+
+bool record_replace(struct action *action, const struct record_key *key, const jv *doc, struct outcome *outcome,
+                    struct err *err)
+{
+    struct one one = {.key = key, .given = doc, .kind = ENTRY_CHANGE, .replace = true};
+    return write_once(action, one_work, &one, outcome, err);
 }
 
 bool record_delete(struct action *action, const struct record_key *key, struct outcome *outcome, struct err *err)

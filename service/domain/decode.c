@@ -396,6 +396,16 @@ static void check_create_only(const struct decode *decode, const jv *current, co
     }
 }
 
+/* What can be changed starts from nothing; what cannot stays. */
+static jv *without_changeable(const struct decode *decode, const jv *current)
+{
+    jv *kept = jv_copy(current);
+    for (size_t i = 0; kept && i < decode->resource->n_fields; i++)
+        if ((decode->resource->fields[i].flags & F_CREATE_ONLY) == 0)
+            jv_remove(kept, decode->resource->fields[i].name);
+    return kept;
+}
+
 bool decode_change(const struct decode *decode, const jv *current, const jv *given, jv **ret, bool *ret_changed,
                    struct err *err)
 {
@@ -403,7 +413,7 @@ bool decode_change(const struct decode *decode, const jv *current, const jv *giv
         return false;
     size_t before = err->n_items;
     check_names(decode->resource->fields, decode->resource->n_fields, given, decode->at, err);
-    CLEANUP(jv_unref) jv *merged = jv_copy(current);
+    CLEANUP(jv_unref) jv *merged = decode->replace ? without_changeable(decode, current) : jv_copy(current);
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!merged || !jv_merge(&merged, given))
         return err_memory(err);

@@ -1,0 +1,113 @@
+/* Both ports: the public one with the pipeline, the admin one with probes and metrics. */
+#include "api/api.h"
+
+#include "call.h"
+#include "server.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define FINISH_MS 5000
+
+struct api {
+    struct face face;
+    struct admin admin;
+    struct server *public;
+    struct server *private;
+    atomic_bool draining;
+    api_ready *ready;
+    void *ready_context;
+};
+
+static bool ready(void *context, struct buf *ret_reasons)
+{
+    struct api *api = context;
+    if (atomic_load(&api->draining)) {
+        buf_text(ret_reasons, "[\"draining\"]");
+        return false;
+    }
+    return api->ready(api->ready_context, ret_reasons);
+}
+
+static struct server_options options(const struct config *config, struct api *api)
+{
+    return (struct server_options){
+        .host = config->host,
+        .port = config->port,
+        .threads = config->http_threads,
+        .connections = (size_t)config->http_connections,
+        .memory = (size_t)config->http_memory,
+        .header_seconds = config->header_seconds,
+        .body_seconds = config->body_seconds,
+        .idle_seconds = config->idle_seconds,
+        .request_ms = config->request_ms,
+        .metrics = true,
+        .name = "public",
+        .serve = pipeline_serve,
+        .context = &api->face,
+    };
+}
+
+static bool listen_both(struct api *api, const struct config *config, struct err *err)
+{
+    struct server_options public = options(config, api), private = public;
+    private.host = config->admin_host;
+    private.port = config->admin_port;
+    private.threads = 1;
+    private.connections = 64;
+    private.metrics = false;
+    private.name = "admin";
+    private.serve = admin_serve;
+    private.context = &api->admin;
+    return router_init(routes, n_routes, &api->face.router, err) && server_start(&private, &api->private, err) &&
+           server_start(&public, &api->public, err);
+}
+
+bool api_start(struct app *app, const struct config *config, api_ready *ready_function, void *ready_context, struct api **ret,
+               struct err *err)
+{
+    struct api *api = calloc(1, sizeof *api);
+    if (!api)
+        return err_memory(err);
+    api->ready = ready_function;
+    api->ready_context = ready_context;
+    api->admin = (struct admin){.ready = ready, .context = api, .version = app->version};
+    api->face = (struct face){.app = app, .admin = &api->admin};
+    if (!listen_both(api, config, err)) {
+        api_stop(api);
+        return false;
+    }
+    *ret = api;
+    return true;
+}
+
+bool api_metrics(void)
+{
+    return pipeline_metrics();
+}
+
+int api_port(const struct api *api)
+{
+    return server_port(api->public);
+}
+
+int api_admin_port(const struct api *api)
+{
+    return server_port(api->private);
+}
+
+void api_drain(struct api *api)
+{
+    atomic_store(&api->draining, true);
+    server_drain(api->public);
+}
+
+void api_stop(struct api *api)
+{
+    if (!api)
+        return;
+    server_stop(api->public, FINISH_MS);
+    server_stop(api->private, 0);
+    router_release(api->face.router);
+    free(api);
+}

@@ -1,0 +1,55 @@
+/* One request on its way through the pipeline. Private to the API. */
+#ifndef API_CALL_H
+#define API_CALL_H
+
+#include "admin.h"
+#include "app/app.h"
+#include "app/records.h"
+#include "http.h"
+#include "router.h"
+
+enum route_flag {
+    ROUTE_BODY = 1 << 0,     /* takes a JSON document */
+    ROUTE_OPTIONAL = 1 << 1, /* ... which may be left out: {} */
+    ROUTE_MERGE = 1 << 2,    /* also as application/merge-patch+json */
+    ROUTE_BULK = 1 << 3,     /* up to 8 MiB, Idempotency-Key required, token limit per record */
+    ROUTE_QUERY = 1 << 4,    /* takes query parameters; elsewhere they are refused */
+    ROUTE_MEMORY = 1 << 5,   /* answers from memory, so a known key need not be looked up anew */
+    ROUTE_HTML = 1 << 6      /* answers browsers: Accept is not ours to refuse */
+};
+
+struct face {
+    struct app *app;
+    struct router *router;
+    struct admin *admin;
+    size_t unmatched_cell;
+};
+
+struct call {
+    struct face *face;
+    struct request *request;
+    struct answer *answer;
+    const struct route *route;
+    struct path_args args;
+    struct principal who;
+    struct action action;
+    const struct param *params;
+    size_t n_params;
+    jv *doc;
+    struct outcome outcome;
+    struct err err;
+    bool done; /* the handler wrote the answer itself */
+};
+
+extern const struct route routes[];
+extern const size_t n_routes;
+
+/* What the server calls. `context` is a struct face. */
+void pipeline_serve(void *context, struct request *request, struct answer *answer);
+/* Labels of METRIC_HTTP_REQUESTS: five status classes per route, and five for what matches none. */
+bool pipeline_metrics(void);
+
+/* The route's path without its parameters' values; "unmatched" for none. */
+const char *route_label(const struct route *route);
+
+#endif

@@ -1,0 +1,18 @@
+/* One function per operation: from a call to a use case. Private to the API. */
+#ifndef API_HANDLERS_H
+#define API_HANDLERS_H
+
+#include "call.h"
+
+typedef void handler(struct call *call);
+
+handler resource_list, resource_create, resource_get, resource_patch, resource_delete, resource_restore, resource_history, resource_bulk;
+handler section_list, section_get, section_write, section_generated;
+handler sync_record, sync_records;
+handler program_show, program_change, criteria_show, criteria_add, criteria_use, evaluation_add, evaluation_show, operation_show;
+handler account_designation, account_status, account_recognition;
+handler events_show, event_types_show;
+handler api_keys_show, api_keys_add, api_keys_drop, me_show;
+handler livez, readyz, openapi_show, docs_show, problem_show;
+
+#endif

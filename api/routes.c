@@ -1,0 +1,76 @@
+/* Every route of the public port. */
+#include "handlers.h"
+
+#define READ(path_, handler_, flags_, operation)                                                   \
+    {.method = "GET", .path = path_, .handler = handler_, .flags = (flags_), .resource = -1, .verb = VERB_READ, .operation_id = operation}
+
+/* A plain resource: list, create, bulk, and one record's get, change, delete, restore, history. */
+#define RESOURCE(base, id_, res, verb_create, verb_write, Name, Names)                              \
+    {.method = "GET", .path = base, .handler = resource_list, .flags = ROUTE_QUERY, .resource = res, .verb = VERB_READ, .operation_id = "list" Names}, \
+    {.method = "POST", .path = base, .handler = resource_create, .flags = ROUTE_BODY, .resource = res, .verb = verb_create, .operation_id = "create" Name}, \
+    {.method = "POST", .path = base "/bulk", .handler = resource_bulk, .flags = ROUTE_BODY | ROUTE_BULK, .resource = res, .verb = verb_create, .operation_id = "bulk" Names}, \
+    {.method = "GET", .path = base "/{id}", .handler = resource_get, .flags = ROUTE_QUERY, .resource = res, .verb = VERB_READ, .operation_id = "get" Name}, \
+    {.method = "PATCH", .path = base "/{id}", .handler = resource_patch, .flags = ROUTE_BODY | ROUTE_MERGE, .resource = res, .verb = verb_write, .operation_id = "update" Name}, \
+    {.method = "DELETE", .path = base "/{id}", .handler = resource_delete, .resource = res, .verb = verb_write, .operation_id = "delete" Name}, \
+    {.method = "POST", .path = base "/{id}/restore", .handler = resource_restore, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = res, .verb = verb_write, .operation_id = "restore" Name}, \
+    {.method = "GET", .path = base "/{id}/history", .handler = resource_history, .flags = ROUTE_QUERY, .resource = res, .verb = VERB_READ, .operation_id = "get" Name "History"}
+
+#define BELOW(path_, res, Names)                                                                   \
+    {.method = "GET", .path = "/v1/accounts/{account_id}/" path_, .handler = resource_list, .flags = ROUTE_QUERY, .resource = res, .verb = VERB_READ, .operation_id = "listAccount" Names}
+
+/* clang-format off */
+const struct route routes[] = {
+    RESOURCE("/v1/accounts", id, RES_ACCOUNT, VERB_CREATE_ACCOUNT, VERB_WRITE, "Account", "Accounts"),
+    RESOURCE("/v1/contacts", id, RES_CONTACT, VERB_WRITE, VERB_WRITE, "Contact", "Contacts"),
+    RESOURCE("/v1/plans", id, RES_PLAN, VERB_WRITE, VERB_WRITE, "Plan", "Plans"),
+    RESOURCE("/v1/reviews", id, RES_REVIEW, VERB_WRITE, VERB_WRITE, "Review", "Reviews"),
+    RESOURCE("/v1/follow-ups", id, RES_FOLLOW_UP, VERB_WRITE, VERB_WRITE, "FollowUp", "FollowUps"),
+    RESOURCE("/v1/users", id, RES_USER, VERB_CREATE_ACCOUNT, VERB_CREATE_ACCOUNT, "User", "Users"),
+    RESOURCE("/v1/custom-fields", id, RES_CUSTOM_FIELD, VERB_ADMIN, VERB_ADMIN, "CustomField", "CustomFields"),
+    RESOURCE("/v1/accounts/{account_id}/interactions", id, RES_INTERACTION, VERB_WRITE, VERB_WRITE, "Interaction", "Interactions"),
+    RESOURCE("/v1/accounts/{account_id}/problems", id, RES_PROBLEM, VERB_WRITE, VERB_WRITE, "Problem", "Problems"),
+    RESOURCE("/v1/accounts/{account_id}/orders", id, RES_ORDER, VERB_ORDERS, VERB_ORDERS, "Order", "Orders"),
+    RESOURCE("/v1/accounts/{account_id}/team", id, RES_TEAM_MEMBER, VERB_WRITE, VERB_WRITE, "TeamMember", "TeamMembers"),
+    BELOW("contacts", RES_CONTACT, "Contacts"),
+    BELOW("plans", RES_PLAN, "Plans"),
+    BELOW("reviews", RES_REVIEW, "Reviews"),
+    BELOW("follow-ups", RES_FOLLOW_UP, "FollowUps"),
+
+    READ("/v1/plans/{id}/sections", section_list, 0, "listPlanSections"),
+    READ("/v1/plans/{id}/sections/interaction_history", section_generated, ROUTE_QUERY, "getPlanInteractionHistory"),
+    READ("/v1/plans/{id}/sections/{section}", section_get, 0, "getPlanSection"),
+    {.method = "PUT", .path = "/v1/plans/{id}/sections/{section}", .handler = section_write, .flags = ROUTE_BODY, .resource = RES_PLAN_SECTION, .verb = VERB_WRITE, .operation_id = "replacePlanSection"},
+    {.method = "PATCH", .path = "/v1/plans/{id}/sections/{section}", .handler = section_write, .flags = ROUTE_BODY | ROUTE_MERGE, .resource = RES_PLAN_SECTION, .verb = VERB_WRITE, .operation_id = "updatePlanSection"},
+
+    {.method = "GET", .path = "/v1/program", .handler = program_show, .resource = -1, .verb = VERB_READ, .operation_id = "getProgram"},
+    {.method = "PATCH", .path = "/v1/program", .handler = program_change, .flags = ROUTE_BODY | ROUTE_MERGE, .resource = -1, .verb = VERB_DECIDE, .operation_id = "updateProgram"},
+    READ("/v1/program/criteria", criteria_show, 0, "listCriteria"),
+    {.method = "POST", .path = "/v1/program/criteria", .handler = criteria_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "createCriteria"},
+    {.method = "POST", .path = "/v1/program/criteria/{version}/activate", .handler = criteria_use, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_DECIDE, .operation_id = "activateCriteria"},
+    {.method = "POST", .path = "/v1/program/evaluations", .handler = evaluation_add, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_DECIDE, .operation_id = "startEvaluation"},
+    READ("/v1/program/evaluations/{id}/results", evaluation_show, ROUTE_QUERY, "listEvaluationResults"),
+    READ("/v1/operations/{id}", operation_show, 0, "getOperation"),
+    {.method = "POST", .path = "/v1/accounts/{id}/designate", .handler = account_designation, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "designateAccount"},
+    READ("/v1/accounts/{id}/key-status", account_status, ROUTE_QUERY, "getKeyStatus"),
+    {.method = "GET", .path = "/v1/recognition", .handler = account_recognition, .flags = ROUTE_QUERY | ROUTE_MEMORY, .resource = -1, .verb = VERB_ANY, .operation_id = "recognise"},
+
+    {.method = "PUT", .path = "/v1/sync/{system}/{resource}/{external_id}", .handler = sync_record, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_SYNC, .operation_id = "syncRecord"},
+    {.method = "POST", .path = "/v1/sync/{system}/{resource}", .handler = sync_records, .flags = ROUTE_BODY | ROUTE_BULK, .resource = -1, .verb = VERB_SYNC, .operation_id = "syncRecords"},
+
+    READ("/v1/events", events_show, ROUTE_QUERY, "listEvents"),
+    READ("/v1/event-types", event_types_show, 0, "listEventTypes"),
+
+    {.method = "GET", .path = "/v1/api-keys", .handler = api_keys_show, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_ADMIN, .operation_id = "listApiKeys"},
+    {.method = "POST", .path = "/v1/api-keys", .handler = api_keys_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_ADMIN, .operation_id = "createApiKey"},
+    {.method = "DELETE", .path = "/v1/api-keys/{id}", .handler = api_keys_drop, .resource = -1, .verb = VERB_ADMIN, .operation_id = "revokeApiKey"},
+    {.method = "GET", .path = "/v1/me", .handler = me_show, .resource = -1, .verb = VERB_ANY, .operation_id = "getMe"},
+
+    {.method = "GET", .path = "/livez", .handler = livez, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getLivez"},
+    {.method = "GET", .path = "/readyz", .handler = readyz, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getReadyz"},
+    {.method = "GET", .path = "/openapi.json", .handler = openapi_show, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getOpenapi"},
+    {.method = "GET", .path = "/docs", .handler = docs_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getDocs"},
+    {.method = "GET", .path = "/docs/{file}", .handler = docs_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getDocsFile"},
+    {.method = "GET", .path = "/problems/{code}", .handler = problem_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getProblem"},
+};
+/* clang-format on */
+const size_t n_routes = COUNT_OF(routes);

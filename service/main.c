@@ -1,0 +1,300 @@
+/* kamd: reads the configuration, wires the parts, starts them, and stops them in reverse. */
+#include "api/api.h"
+#include "app/directory.h"
+#include "app/keys.h"
+#include "app/readiness.h"
+#include "cache/cache.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "core/start.h"
+#include "remote/post.h"
+#include "store/migrate.h"
+#include "store/record.h"
+#include "store/store.h"
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef KAMD_VERSION
+#define KAMD_VERSION "0.1.0"
+#endif
+
+extern char **environ;
+
+struct process {
+    struct config config;
+    struct keyring keyring;
+    struct store *store, *worker_store;
+    struct cache *cache;
+    struct app app;
+    struct readiness *readiness;
+    struct worker *worker;
+    struct api *api;
+};
+
+enum { CELL_API, CELL_WORKER };
+
+static const char *read_environment(const char *name)
+{
+    return getenv(name);
+}
+
+static int fail(const char *what, struct err *err)
+{
+    log_err(LOG_ERROR, what, err);
+    for (size_t i = 0; i < err->n_items; i++)
+        LOG(LOG_ERROR, what, LOG_S("setting", err->items[i].where), LOG_S("detail", err->items[i].detail));
+    err_release(err);
+    return 1;
+}
+
+/* ---- parts ---- */
+
+static bool open_store(const struct config *config, bool worker, struct store **ret, struct err *err)
+{
+    struct store_options options = {
+        .url = worker ? config->database_worker_url : config->database_url,
+        .name = worker ? "worker" : "api",
+        .metrics_cell = worker ? CELL_WORKER : CELL_API,
+        .size = worker ? config->db_worker_pool : config->db_pool,
+        .max_waiters = config->db_waiters,
+        .acquire_ms = config->db_acquire_ms,
+        .prepared = config->db_prepared,
+    };
+    return store_open(&options, ret, err);
+}
+
+static bool open_cache(struct process *process, struct err *err)
+{
+    const struct config *config = &process->config;
+    struct cache_options options = {
+        .url = config->redis_url,
+        .keyring = &process->keyring,
+        .value_ms = config->cache_ms,
+        .timeout_ms = config->redis_ms,
+        .lease = config->cache_lease,
+    };
+    return cache_open(&options, &process->cache, err);
+}
+
+static bool start_metrics(void)
+{
+    static const char *const pools[] = {"pool=\"api\"", "pool=\"worker\""};
+    return metrics_labels(LABELS_POOL, pools, COUNT_OF(pools)) && api_metrics() && worker_metrics();
+}
+
+static bool start_parts(struct process *process, bool with_worker, struct err *err)
+{
+    struct config *config = &process->config;
+    if (!keyring_init(&process->keyring, str_of(config->master_key), err) || !record_sql_init(err))
+        return false;
+    if (!start_metrics() || !post_start())
+        return err_set(err, PROBLEM_INTERNAL, "A part could not be initialised.");
+    if (!open_store(config, false, &process->store, err) || !open_cache(process, err))
+        return false;
+    process->app = (struct app){
+        .config = config,
+        .keyring = &process->keyring,
+        .clock = &clock_system,
+        .randomness = &randomness_system,
+        .store = process->store,
+        .cache = process->cache,
+        .version = KAMD_VERSION,
+    };
+    if (!directory_start(&process->app, &process->app.directory, err) || !readiness_start(&process->app, &process->readiness, err))
+        return false;
+    if (!with_worker)
+        return true;
+    struct worker_options options = {.cache = process->cache, .config = config, .keyring = &process->keyring, .randomness = &randomness_system};
+    if (!open_store(config, true, &process->worker_store, err))
+        return false;
+    options.store = process->worker_store;
+    return worker_start(&options, &process->worker, err);
+}
+
+static void stop_parts(struct process *process)
+{
+    api_stop(process->api);
+    worker_stop(process->worker);
+    readiness_stop(process->readiness);
+    directory_stop(process->app.directory);
+    if (process->worker_store)
+        store_close(process->worker_store);
+    if (process->cache)
+        cache_close(process->cache);
+    if (process->store)
+        store_close(process->store);
+    keyring_wipe(&process->keyring);
+}
+
+/* ---- commands ---- */
+
+/* SIGTERM and SIGINT are waited for, in this thread only. */
+static void block_signals(sigset_t *ret)
+{
+    sigemptyset(ret);
+    sigaddset(ret, SIGTERM);
+    sigaddset(ret, SIGINT);
+    pthread_sigmask(SIG_BLOCK, ret, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void wait_for_stop(const sigset_t *signals)
+{
+    int number = 0;
+    while (sigwait(signals, &number) != 0)
+        ;
+    LOG(LOG_INFO, "stopping", LOG_I("signal", number));
+}
+
+static int serve(struct process *process, bool api, bool worker)
+{
+    struct err err = ERR_INIT;
+    sigset_t signals;
+    block_signals(&signals);
+    if (!start_parts(process, worker, &err) ||
+        (api && !api_start(&process->app, &process->config, readiness_ask, process->readiness, &process->api, &err))) {
+        stop_parts(process);
+        return fail("not_started", &err);
+    }
+    if (api)
+        LOG(LOG_INFO, "listening", LOG_S("host", process->config.host), LOG_I("port", api_port(process->api)),
+            LOG_I("admin_port", api_admin_port(process->api)), LOG_S("version", KAMD_VERSION));
+    else
+        LOG(LOG_INFO, "working", LOG_S("version", KAMD_VERSION));
+    wait_for_stop(&signals);
+    if (api) {
+        api_drain(process->api);
+        usleep((useconds_t)process->config.drain_ms * 1000);
+    }
+    stop_parts(process);
+    LOG(LOG_INFO, "stopped", LOG_S("version", KAMD_VERSION));
+    return 0;
+}
+
+static int migrate_command(const struct process *process)
+{
+    struct err err = ERR_INIT;
+    int applied = 0;
+    if (!migrate(process->config.database_migrate_url, &applied, &err))
+        return fail("not_migrated", &err);
+    printf("%d migrations applied, the schema is up to date\n", applied);
+    return 0;
+}
+
+/* The first key of an installation: there is nobody yet who could make it through the API. */
+static int api_key_command(struct process *process, int argc, char **argv)
+{
+    struct err err = ERR_INIT;
+    CLEANUP(jv_unref) jv *doc = jv_new_object();
+    struct principal who = {.id = "00000000-0000-0000-0000-000000000000", .actor = "console", .role = ROLE_ADMIN};
+    struct arena arena;
+    struct outcome outcome;
+    for (int i = 0; i + 1 < argc; i += 2)
+        if (strncmp(argv[i], "--", 2) == 0)
+            jv_set(doc, strcmp(argv[i], "--user-id") == 0 ? "user_id" : strcmp(argv[i], "--expires-at") == 0 ? "expires_at" : argv[i] + 2,
+                   jv_new_text(str_of(argv[i + 1])));
+    if (argc % 2 != 0 || !keyring_init(&process->keyring, str_of(process->config.master_key), &err) || !start_parts(process, false, &err)) {
+        stop_parts(process);
+        return err_is_set(&err) ? fail("no_key", &err) : 2;
+    }
+    arena_init(&arena, (size_t)1 << 20);
+    outcome_init(&outcome);
+    struct action action = {.app = &process->app, .who = &who, .arena = &arena, .when = deadline_in_ms(5000), .origin = STR("console")};
+    bool fine = api_key_create(&action, doc, &outcome, &err);
+    CLEANUP(jv_unref) jv *answer = NULL;
+    if (fine && json_read(buf_str(&outcome.body), JSON_TOKENS, &answer, &err))
+        printf("%.*s\n", STR_ARG(jv_text(jv_get(answer, "key"))));
+    outcome_release(&outcome);
+    arena_release(&arena);
+    stop_parts(process);
+    return fine ? 0 : fail("no_key", &err);
+}
+
+static int config_check(struct process *process)
+{
+    struct err err = ERR_INIT;
+    struct buf unknown;
+    if (!keyring_init(&process->keyring, str_of(process->config.master_key), &err))
+        return fail("bad_configuration", &err);
+    keyring_wipe(&process->keyring);
+    buf_init(&unknown, 4096);
+    config_unknown(environ, &unknown);
+    if (unknown.len > 0)
+        printf("unknown settings, perhaps misspelt: %s\n", unknown.ptr);
+    else
+        printf("the configuration is fine\n");
+    int status = unknown.len > 0 ? 1 : 0;
+    buf_release(&unknown);
+    return status;
+}
+
+static int print(void (*write_text)(struct buf *ret))
+{
+    struct buf text;
+    buf_init(&text, (size_t)16 << 20);
+    write_text(&text);
+    bool fine = buf_ok(&text) && fwrite(text.ptr, 1, text.len, stdout) == text.len;
+    buf_release(&text);
+    return fine ? 0 : 1;
+}
+
+static int usage(void)
+{
+    fputs("kamd " KAMD_VERSION ": key account management\n\n"
+          "  kamd serve [--no-worker]     serve the API, and run the workers\n"
+          "  kamd worker                  run the workers alone\n"
+          "  kamd migrate                 bring the schema up to date\n"
+          "  kamd api-key create --role ROLE --name NAME [--user-id ID] [--expires-at TIME]\n"
+          "  kamd config check            read the configuration and say what is wrong\n"
+          "  kamd --print-defaults        all settings with their defaults\n"
+          "  kamd --print-api             routes, resources and problems as JSON\n"
+          "  kamd --version\n",
+          stderr);
+    return 2;
+}
+
+static int run(struct process *process, int argc, char **argv)
+{
+    const char *command = argv[1], *second = argc > 2 ? argv[2] : "";
+    if (strcmp(command, "serve") == 0)
+        return serve(process, true, process->config.worker && strcmp(second, "--no-worker") != 0);
+    if (strcmp(command, "worker") == 0)
+        return serve(process, false, true);
+    if (strcmp(command, "migrate") == 0)
+        return migrate_command(process);
+    if (strcmp(command, "api-key") == 0 && strcmp(second, "create") == 0)
+        return api_key_command(process, argc - 3, argv + 3);
+    if (strcmp(command, "config") == 0 && strcmp(second, "check") == 0)
+        return config_check(process);
+    return usage();
+}
+
+int main(int argc, char **argv)
+{
+    static struct process process;
+    struct err err = ERR_INIT;
+    enum log_level level = LOG_INFO;
+    if (argc < 2)
+        return usage();
+    if (!core_start())
+        return 1;
+    if (strcmp(argv[1], "--version") == 0)
+        return puts("kamd " KAMD_VERSION) == EOF;
+    if (strcmp(argv[1], "--print-defaults") == 0)
+        return print(config_print_defaults);
+    if (strcmp(argv[1], "--print-api") == 0)
+        return print(api_print);
+    if (!config_read(read_environment, &process.config, &err))
+        return fail("bad_configuration", &err);
+    if (log_level_parse(str_of(process.config.log_level), &level))
+        log_set_level(level);
+    int status = run(&process, argc, argv);
+    config_release(&process.config);
+    return status;
+}
