@@ -88,7 +88,7 @@ static bool set_text(CURL *easy, CURLoption option, const char *value) {
 static bool confine(CURL *easy, const struct poster_options *options) {
     return set_text(easy, CURLOPT_PROTOCOLS_STR,
                     options->policy->allow_http ? "http,https" : "https") &&
-           set_text(easy, CURLOPT_REDIR_PROTOCOLS_STR, "") &&
+           set_text(easy, CURLOPT_REDIR_PROTOCOLS_STR, "https") &&
            set_long(easy, CURLOPT_FOLLOWLOCATION, 0) &&
            /* Otherwise http_proxy of the environment holds, and only the proxy's address is judged.
             */

@@ -291,7 +291,7 @@ begin
     select r.delivery_id, r.n, r.account_id, now() - make_interval(secs => r.ago_us / 1e6), r.duration_ms, r.status, r.error, r.address, r.response_excerpt
       from unnest(results) r where r.endpoint_id = any (mine) and r.outcome <> 'returned'
     on conflict do nothing;
-    delete from webhook_retry t using unnest(results) r where r.endpoint_id = any (mine) and r.outcome = 'delivered' and r.n > 1 and t.delivery_id = r.delivery_id;
+    delete from webhook_retry t using unnest(results) r where r.endpoint_id = any (mine) and r.outcome = 'delivered' and t.delivery_id = r.delivery_id;
     insert into webhook_retry as t (delivery_id, endpoint_id, position, account_id, attempts, base, lane, state, next_at)
     select r.delivery_id, r.endpoint_id, r.at_position, r.account_id, case when r.outcome = 'returned' then r.n - 1 else r.n end, r.base, r.lane,
            case when r.outcome = 'exhausted' then 'exhausted' else 'waiting' end,
@@ -299,7 +299,7 @@ begin
       from unnest(results) r where r.endpoint_id = any (mine) and r.outcome <> 'delivered'
     on conflict (delivery_id) do update set attempts = excluded.attempts, state = excluded.state, next_at = excluded.next_at;
     perform webhook_lanes(array_agg(distinct r.endpoint_id), array_agg(distinct r.account_id))
-       from unnest(results) r where r.endpoint_id = any (mine) and r.lane and (r.n > 1 or r.outcome <> 'delivered')
+       from unnest(results) r where r.endpoint_id = any (mine) and r.lane
      having count(*) > 0;
     update webhook_endpoint_state s
        set settled = greatest(s.settled, coalesce(e.settled, s.position)), failures = e.failures, opened = e.opened,
