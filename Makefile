@@ -5,12 +5,12 @@
 #   make build BUILD=/tmp/elsewhere  another build folder
 
 SHELL := bash
-export BUILD
 MAKEFLAGS += --no-builtin-rules -j$(shell nproc)
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := build
 
 BUILD ?= .build
+export BUILD
 VARIANT ?=
 OUT := $(BUILD)$(VARIANT:%=/%)
 ifeq ($(origin CC),default)
