@@ -29,6 +29,13 @@ static void write_client(const struct sockaddr *address, char ret[static INET6_A
     }
 }
 
+static bool admit(struct server *server) {
+    if (atomic_fetch_add(&server->admitted, 1) < server->options.connections)
+        return true;
+    atomic_fetch_sub(&server->admitted, 1);
+    return false;
+}
+
 static struct conn *conn_new(struct worker *worker, struct MHD_Connection *mhd) {
     struct server *server = worker->server;
     struct conn *conn = calloc(1, sizeof *conn);
@@ -40,7 +47,7 @@ static struct conn *conn_new(struct worker *worker, struct MHD_Connection *mhd) 
     }
     conn->worker = worker;
     conn->mhd = mhd;
-    conn->shed = atomic_load(&server->open) > server->options.connections;
+    conn->shed = !admit(server);
     const union MHD_ConnectionInfo *address =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     write_client(address != NULL ? address->client_addr : NULL, conn->client);
@@ -58,6 +65,8 @@ static struct conn *conn_new(struct worker *worker, struct MHD_Connection *mhd) 
 static void conn_free(struct worker *worker, struct conn *conn) {
     if (conn != NULL) {
         reaper_remove(worker->server->reaper, &conn->reaped);
+        if (!conn->shed)
+            atomic_fetch_sub(&worker->server->admitted, 1);
         if (worker->server->options.metrics)
             metrics_add(METRIC_HTTP_CONNECTIONS, 0, -1);
         free(conn);

@@ -33,7 +33,8 @@ struct server {
     struct worker *workers;
     size_t next_worker; /* the accepting thread's */
     size_t hard_limit;
-    atomic_size_t open;
+    atomic_size_t open;     /* all connections */
+    atomic_size_t admitted; /* those that are served, at most options.connections */
 
     atomic_bool draining;
     struct reaper_limits limits;
