@@ -117,7 +117,12 @@ $$;
 
 create function webhook_endpoint_follow() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
 begin
-    if tg_when = 'BEFORE' then
+    if tg_when = 'BEFORE' and tg_op = 'UPDATE' then
+        if new.state = 'enabled' then
+            new.disabled_reason := null;
+        end if;
+        return new;
+    elsif tg_when = 'BEFORE' then
         new.owner_user_id := context('user_id')::uuid;
         new.owner_scope := coalesce(context('scope'), 'acl');
         return new;
@@ -128,7 +133,7 @@ begin
     end if;
     return null;
 end $$;
-create trigger webhook_endpoint_owner before insert on webhook_endpoint for each row execute function webhook_endpoint_follow();
+create trigger webhook_endpoint_before before insert or update on webhook_endpoint for each row execute function webhook_endpoint_follow();
 create trigger webhook_endpoint_follow after insert or update on webhook_endpoint for each row execute function webhook_endpoint_follow();
 call log_changes('webhook_endpoint', 'webhook_endpoint', '', 'quiet');
 
