@@ -4,6 +4,7 @@
 #define API_CONN_H
 
 #include "guard.h"
+#include "gzip.h"
 #include "reaper.h"
 #include "server.h"
 
@@ -24,6 +25,7 @@ struct worker {
     /* Used by its own thread only. One system call for many ids. */
     unsigned char random[POOLED_RANDOM];
     size_t random_left;
+    struct gzip *gzip;
 };
 
 struct server {
@@ -69,6 +71,7 @@ bool intake(const struct conn *conn, const struct _u_request *from, struct reque
             struct err *err);
 /* Standard headers, encoding, and the way into ulfius's response. Returns the bytes of the body
  * that will be sent. */
-size_t outgo(const struct request *request, struct answer *answer, struct _u_response *to);
+size_t outgo(struct worker *worker, const struct request *request, struct answer *answer,
+             struct _u_response *to);
 
 #endif

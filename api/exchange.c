@@ -55,7 +55,7 @@ int exchange_serve(const struct _u_request *from, struct _u_response *to, void *
     reaper_work(&conn->reaped);
     atomic_store_explicit(&worker->working, true, memory_order_relaxed);
     handle(conn, from, &request, &answer);
-    size_t bytes = outgo(&request, &answer, to);
+    size_t bytes = outgo(worker, &request, &answer, to);
     buf_release(&answer.body);
     atomic_store_explicit(&worker->working, false, memory_order_relaxed);
     reaper_answer(&conn->reaped, bytes);

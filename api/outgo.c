@@ -5,7 +5,7 @@
 #include <orcania.h>
 #include <string.h>
 
-#define OWN_HEADERS 4 /* X-Request-Id, Content-Type, Content-Encoding, Connection */
+#define OWN_HEADERS 3 /* X-Request-Id, Content-Type, Connection */
 
 static const struct answer_header standard[] = {
     {"Cache-Control", {"private, no-cache", 17}},
@@ -84,7 +84,21 @@ static void put_headers(const struct request *request, const struct answer *answ
         put(to, "Connection", STR("close"));
 }
 
-size_t outgo(const struct request *request, struct answer *answer, struct _u_response *to) {
+/* The ETag stays as it is: it names the resource's state, and clients send it back whatever coding
+ * they read it in. */
+static void encode(struct worker *worker, const struct request *request, struct answer *answer) {
+    if (answer->body.len < GZIP_LEAST || answer->content_type == NULL ||
+        has_no_body(answer->status) || !gzip_pays(answer->content_type) ||
+        answer_has_header(answer, "Content-Encoding") ||
+        request_accepts(request, "Accept-Encoding", "gzip") <= 0)
+        return;
+    if (gzip_body(&worker->gzip, &answer->body))
+        answer_header(answer, "Content-Encoding", STR("gzip"));
+}
+
+size_t outgo(struct worker *worker, const struct request *request, struct answer *answer,
+             struct _u_response *to) {
+    encode(worker, request, answer);
     put_headers(request, answer, to);
     to->status = answer->status;
     if (has_no_body(answer->status))

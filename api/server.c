@@ -185,7 +185,7 @@ static void on_cut(void *context) {
 /* Half as many again are answered with 503 in good form; beyond these only turned away. */
 static size_t hard_limit(size_t connections) { return connections + connections / 2 + 64; }
 
-static void raise_descriptor_limit(size_t wanted) {
+static void raise_descriptor_limit(const char *name, size_t wanted) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
@@ -194,7 +194,8 @@ static void raise_descriptor_limit(size_t wanted) {
         setrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur < wanted)
-        LOG(LOG_WARN, "few_descriptors", LOG_I("wanted", wanted), LOG_I("limit", limit.rlim_cur));
+        LOG(LOG_WARN, "few_descriptors", LOG_S("server", name), LOG_I("wanted", wanted),
+            LOG_I("limit", limit.rlim_cur));
 }
 
 static void set_defaults(struct server *server, const struct server_options *options) {
@@ -217,7 +218,7 @@ static void set_defaults(struct server *server, const struct server_options *opt
 static bool start(struct server *server, struct err *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, redirect_yder);
-    raise_descriptor_limit(server->hard_limit + 512);
+    raise_descriptor_limit(server->options.name, server->hard_limit + 512);
     server->workers = calloc((size_t)server->options.threads, sizeof *server->workers);
     if (server->workers == NULL || !reaper_start(on_cut, server, &server->reaper))
         return err_memory(err);
@@ -268,6 +269,7 @@ void server_stop(struct server *server, int finish_ms) {
             ulfius_stop_framework(&worker->instance);
         if (worker->initialised)
             ulfius_clean_instance(&worker->instance);
+        gzip_release(worker->gzip);
     }
     reaper_stop(server->reaper);
     free(server->workers);

@@ -273,7 +273,7 @@ static void has_limits(void **state) {
         static char text[60000];
         int at = snprintf(text, sizeof text, POST "Content-Length: %d\r\n\r\n", bodies[i].len);
         memset(text + at, 'x', (size_t)bodies[i].len);
-        ask(*state, text, (size_t)(at + bodies[i].len), 1, 2000, &said);
+        ask(*state, text, (size_t)(at) + (size_t)bodies[i].len, 1, 2000, &said);
         assert_said(bodies[i].part);
     }
 }
