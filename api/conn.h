@@ -26,6 +26,7 @@ struct worker {
     unsigned char random[POOLED_RANDOM];
     size_t random_left;
     struct gzip *gzip;
+    struct arena arena; /* of the one request that it works on */
 };
 
 struct server {

@@ -46,17 +46,16 @@ static void handle(const struct conn *conn, const struct _u_request *from, struc
 int exchange_serve(const struct _u_request *from, struct _u_response *to, void *context) {
     struct worker *worker = context;
     struct conn *conn = conn_of(from);
-    struct arena arena CLEANUP(arena_release) = {0};
     struct answer answer = {0};
-    arena_init(&arena, worker->server->options.arena_limit);
     buf_init(&answer.body, ANSWER_MAX);
-    struct request request = {.arena = &arena};
+    struct request request = {.arena = &worker->arena};
 
     reaper_work(&conn->reaped);
     atomic_store_explicit(&worker->working, true, memory_order_relaxed);
     handle(conn, from, &request, &answer);
     size_t bytes = outgo(worker, &request, &answer, to);
     buf_release(&answer.body);
+    arena_reset(&worker->arena);
     atomic_store_explicit(&worker->working, false, memory_order_relaxed);
     reaper_answer(&conn->reaped, bytes);
     return U_CALLBACK_COMPLETE;

@@ -85,6 +85,7 @@ static bool start_daemon(struct worker *worker) {
 
 static bool start_worker(struct worker *worker, struct server *server, struct err *err) {
     worker->server = server;
+    arena_init(&worker->arena, server->options.arena_limit);
     /* The port is for ulfius's checks only: connections come by MHD_add_connection. */
     if (ulfius_init_instance(&worker->instance, 1, NULL, NULL) != U_OK)
         return err_memory(err);
@@ -270,6 +271,7 @@ void server_stop(struct server *server, int finish_ms) {
         if (worker->initialised)
             ulfius_clean_instance(&worker->instance);
         gzip_release(worker->gzip);
+        arena_release(&worker->arena);
     }
     reaper_stop(server->reaper);
     free(server->workers);

@@ -15,6 +15,9 @@ struct arena {
 
 void arena_init(struct arena *arena, size_t limit);
 void arena_release(struct arena *arena);
+/* Empty again; its newest block is kept for the next use unless it is large. Not under
+ * AddressSanitizer: there, what was allocated before may not be touched any more. */
+void arena_reset(struct arena *arena);
 /* Zeroed memory, aligned for any type; NULL beyond the limit or when the system has none.
  * Callers answer NULL with PROBLEM_OVERLOADED. */
 void *arena_alloc(struct arena *arena, size_t size);

@@ -40,6 +40,25 @@ void arena_release(struct arena *arena) {
     arena->used = 0;
 }
 
+void arena_reset(struct arena *arena) {
+    struct arena_block *kept = arena->blocks;
+
+    if (ARENA_BLOCK == 0 || kept == NULL) {
+        arena_release(arena);
+        return;
+    }
+    arena->blocks = kept->next;
+    arena_release(arena);
+    memset(kept->bytes, 0, kept->at);
+    kept->at = 0;
+    kept->next = NULL;
+    if (kept->room > ARENA_BLOCK_MAX) {
+        free(kept);
+        kept = NULL;
+    }
+    arena->blocks = kept;
+}
+
 /* Blocks double, so that a large job needs few of them, and a small request one. */
 static size_t block_room(const struct arena *arena, size_t need) {
     size_t room = ARENA_BLOCK;

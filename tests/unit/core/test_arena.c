@@ -78,12 +78,33 @@ static void copies(void **state) {
     assert_null(arena_str(&arena, (struct str){"", 5000}).ptr);
 }
 
+/* A request leaves nothing of itself to the next one. */
+static void starts_anew(void **state) {
+    (void)state;
+    struct arena arena CLEANUP(arena_release) = {0};
+    arena_init(&arena, 1 << 20);
+    arena_reset(&arena);
+    static const size_t sizes[] = {100, 3000, 5000, 200000, 60000, 0, 100};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        for (size_t n = 0; n < 3; n++) {
+            unsigned char *at = arena_alloc(&arena, sizes[i]);
+            assert_non_null(at);
+            for (size_t j = 0; j < sizes[i]; j++)
+                assert_int_equal(at[j], 0);
+            memset(at, 0xAA, sizes[i]);
+        }
+        arena_reset(&arena);
+        assert_int_equal(arena.used, 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zeroed_and_aligned),
         cmocka_unit_test(no_overlap),
         cmocka_unit_test(limits),
         cmocka_unit_test(copies),
+        cmocka_unit_test(starts_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
