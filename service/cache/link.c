@@ -43,8 +43,9 @@ static bool wait_for(int fd, short events, deadline when) {
 bool link_usable(const struct link *link, const struct link_target *target) {
     if (link->redis == NULL || link->generation != address_generation(target->address))
         return false;
+    const redisReader *reader = link->redis->reader;
     struct pollfd pollfd = {.fd = link->redis->fd, .events = POLLIN};
-    return poll(&pollfd, 1, 0) == 0;
+    return reader->pos == reader->len && poll(&pollfd, 1, 0) == 0;
 }
 
 /* ---- commands ---- */

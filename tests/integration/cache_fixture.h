@@ -13,8 +13,8 @@
 #include "cache/cache.h"
 #include "redis_server.h"
 
-extern struct redis_server redis;
-extern struct keyring keyring;
+extern struct redis_server cache_redis;
+extern struct keyring cache_keyring;
 
 /* Group setup and teardown. Without a redis-server the tests skip. */
 int cache_fixture_start(void **state);
@@ -30,18 +30,18 @@ void cache_fixture_close(struct cache **cache);
 
 /* One cache_get(). The value's text is copied to `ret_value`, "" unless it hits. */
 #define VALUE_TEXT 4096
-enum cache_outcome read_through(struct cache *cache, const char *name,
-                                char ret_value[static VALUE_TEXT], struct cache_lease *ret_lease);
+enum cache_outcome cache_read(struct cache *cache, const char *name,
+                              char ret_value[static VALUE_TEXT], struct cache_lease *ret_lease);
 /* Expects a lease, and fills. */
-void fill(struct cache *cache, const char *name, int64_t version, const char *value);
-bool invalidate(struct cache *cache, const char *name, int64_t version);
+void cache_put(struct cache *cache, const char *name, int64_t version, const char *value);
+bool cache_touch_one(struct cache *cache, const char *name, int64_t version);
 /* Is this what a read comes to? */
 void expect_hit(struct cache *cache, const char *name, const char *value);
 void expect_outcome(struct cache *cache, const char *name, enum cache_outcome outcome);
 /* Reads until the outcome is the wanted one; false after `ms`. */
 bool outcome_within(struct cache *cache, const char *name, enum cache_outcome outcome, int ms);
 /* The key of `name` as it is in Redis now. */
-void key_in_redis(struct cache *cache, const char *name, char ret[static 96]);
+void cache_key(struct cache *cache, const char *name, char ret[static 96]);
 
 int64_t now_ms(void);
 

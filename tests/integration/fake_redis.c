@@ -76,6 +76,7 @@ static void *work(void *self) {
                 clients[i] = clients[--n];
             }
         if (newcomer) {
+            atomic_fetch_add(&fake->connections, 1);
             clients[n] = (struct client){.fd = accept(fake->listener, NULL, NULL)};
             setsockopt(clients[n].fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
             n++;

@@ -14,6 +14,7 @@ struct fake_redis {
     const char *bytes; /* the answer */
     size_t len;
 
+    atomic_int connections; /* how many there have been */
     int port;
     int listener;
     char url[64];

@@ -48,14 +48,14 @@ static void a_frozen_redis_costs_one_deadline(void **state) {
     struct cache_options options = short_options();
     options.timeout_ms = 50;
     OPEN(cache) = cache_fixture_open(&options);
-    fill(cache, "account:a", 1, "one");
-    redis_server_signal(&redis, SIGSTOP);
+    cache_put(cache, "account:a", 1, "one");
+    redis_server_signal(&cache_redis, SIGSTOP);
     int64_t all;
     int64_t slowest = slowest_of(cache, 10000, &all);
     int64_t start = now_ms();
-    assert_false(invalidate(cache, "account:a", 2));
+    assert_false(cache_touch_one(cache, "account:a", 2));
     int64_t invalidation = now_ms() - start;
-    redis_server_signal(&redis, SIGCONT);
+    redis_server_signal(&cache_redis, SIGCONT);
     start = now_ms();
     assert_true(outcome_within(cache, "account:b", CACHE_LEASE, RECOVERY_MS));
     print_message("10000 reads of a frozen Redis: %d ms, the slowest %d ms; an invalidation: %d "
@@ -78,7 +78,7 @@ static void *count_slow_reads(void *self) {
     struct cache_lease lease;
     for (int i = 0; i < 500; i++) {
         int64_t start = now_ms();
-        read_through(reads->cache, "account:a", text, &lease);
+        cache_read(reads->cache, "account:a", text, &lease);
         reads->slow += now_ms() - start > 20;
         sleep_ms(1);
     }
@@ -92,7 +92,7 @@ static void a_frozen_redis_costs_each_thread_one_deadline(void **state) {
     struct slow_reads reads[8];
     pthread_t threads[8];
     int slow = 0;
-    redis_server_signal(&redis, SIGSTOP);
+    redis_server_signal(&cache_redis, SIGSTOP);
     int64_t start = now_ms();
     for (size_t i = 0; i < 8; i++) {
         reads[i] = (struct slow_reads){.cache = cache};
@@ -102,7 +102,7 @@ static void a_frozen_redis_costs_each_thread_one_deadline(void **state) {
         pthread_join(threads[i], NULL);
         slow += reads[i].slow;
     }
-    redis_server_signal(&redis, SIGCONT);
+    redis_server_signal(&cache_redis, SIGCONT);
     print_message("8 threads, 4000 reads of a frozen Redis: %d slow ones, %d ms\n", slow,
                   (int)(now_ms() - start));
     assert_true(slow <= 40);
@@ -113,14 +113,14 @@ static void a_late_reply_is_nobody_elses_answer(void **state) {
     (void)state;
     struct cache_options options = short_options();
     OPEN(cache) = cache_fixture_open(&options);
-    fill(cache, "account:a", 1, "value of a");
-    fill(cache, "account:b", 1, "value of b");
+    cache_put(cache, "account:a", 1, "value of a");
+    cache_put(cache, "account:b", 1, "value of b");
     const uint64_t unsealed = metrics_value(METRIC_CACHE_READS, (size_t)CACHE_OFF + 1);
     for (int i = 0; i < 3; i++) {
         expect_hit(cache, "account:a", "value of a");
-        redis_server_signal(&redis, SIGSTOP);
+        redis_server_signal(&cache_redis, SIGSTOP);
         expect_outcome(cache, "account:a", CACHE_OFF);
-        redis_server_signal(&redis, SIGCONT);
+        redis_server_signal(&cache_redis, SIGCONT);
         assert_true(outcome_within(cache, "account:b", CACHE_HIT, RECOVERY_MS));
         expect_hit(cache, "account:b", "value of b");
     }
@@ -135,18 +135,18 @@ static void a_killed_redis_comes_back_empty_in_a_new_namespace(void **state) {
     char after[96];
     char text[VALUE_TEXT];
     struct cache_lease late;
-    fill(cache, "account:a", 1, "one");
-    assert_int_equal(read_through(cache, "account:b", text, &late), CACHE_LEASE);
-    key_in_redis(cache, "account:a", before);
-    redis_server_kill(&redis);
+    cache_put(cache, "account:a", 1, "one");
+    assert_int_equal(cache_read(cache, "account:b", text, &late), CACHE_LEASE);
+    cache_key(cache, "account:a", before);
+    redis_server_kill(&cache_redis);
     int64_t all;
     assert_true(slowest_of(cache, 1000, &all) < 1000);
-    assert_false(invalidate(cache, "account:a", 2));
-    assert_true(redis_server_start(&redis, redis.port));
+    assert_false(cache_touch_one(cache, "account:a", 2));
+    assert_true(redis_server_start(&cache_redis, cache_redis.port));
     int64_t start = now_ms();
     assert_true(outcome_within(cache, "account:c", CACHE_LEASE, RECOVERY_MS));
     print_message("back %d ms after a restart\n", (int)(now_ms() - start));
-    key_in_redis(cache, "account:a", after);
+    cache_key(cache, "account:a", after);
     assert_string_not_equal(before, after);
     cache_fill(cache, &late, 1, STR("late"));
     expect_outcome(cache, "account:b", CACHE_LEASE);
@@ -156,28 +156,28 @@ static void a_closed_idle_connection_is_made_anew_at_once(void **state) {
     (void)state;
     struct cache_options options = short_options();
     OPEN(cache) = cache_fixture_open(&options);
-    fill(cache, "account:a", 1, "one");
+    cache_put(cache, "account:a", 1, "one");
     char text[32];
     for (int64_t version = 2; version < 20; version++) {
-        redis_server_say(&redis, "CLIENT KILL TYPE normal", text, sizeof(text));
+        redis_server_say(&cache_redis, "CLIENT KILL TYPE normal", text, sizeof(text));
         expect_hit(cache, "account:a", "one");
-        redis_server_say(&redis, "CLIENT KILL TYPE normal", text, sizeof(text));
-        assert_true(invalidate(cache, "account:a", version));
-        redis_server_say(&redis, "CLIENT KILL TYPE normal", text, sizeof(text));
-        fill(cache, "account:a", version, "one");
+        redis_server_say(&cache_redis, "CLIENT KILL TYPE normal", text, sizeof(text));
+        assert_true(cache_touch_one(cache, "account:a", version));
+        redis_server_say(&cache_redis, "CLIENT KILL TYPE normal", text, sizeof(text));
+        cache_put(cache, "account:a", version, "one");
     }
 }
 
 static void *read_once(void *cache) {
     char text[VALUE_TEXT];
     struct cache_lease lease;
-    read_through(cache, "account:a", text, &lease);
+    cache_read(cache, "account:a", text, &lease);
     return NULL;
 }
 
 static int clients_of_redis(void) {
     static char text[8192];
-    redis_server_say(&redis, "INFO clients", text, sizeof(text));
+    redis_server_say(&cache_redis, "INFO clients", text, sizeof(text));
     const char *at = strstr(text, "connected_clients:");
     return at != NULL ? atoi(at + 18) : -1;
 }
@@ -206,17 +206,17 @@ static void failed_invalidation(enum proxy_mode mode) {
     static struct tcp_proxy proxy;
     char url[64];
     OPEN(reader) = cache_fixture_open(&options);
-    tcp_proxy_start(&proxy, redis.port);
+    tcp_proxy_start(&proxy, cache_redis.port);
     options.url = proxy_url(&proxy, url);
     struct cache *writer = cache_fixture_open(&options);
-    fill(reader, "account:a", 1, "one");
-    fill(reader, "account:b", 1, "other");
+    cache_put(reader, "account:a", 1, "one");
+    cache_put(reader, "account:b", 1, "other");
     expect_hit(writer, "account:a", "one");
     const uint64_t failed = metrics_value(METRIC_CACHE_INVALIDATIONS_FAILED, 0);
 
     tcp_proxy_set(&proxy, mode);
-    assert_false(invalidate(writer, "account:a", 2));
-    assert_false(invalidate(writer, "account:a", 3));
+    assert_false(cache_touch_one(writer, "account:a", 2));
+    assert_false(cache_touch_one(writer, "account:a", 3));
     assert_int_equal(metrics_value(METRIC_CACHE_INVALIDATIONS_FAILED, 0) - failed, 2);
     expect_hit(reader, "account:a",
                "one"); /* the bounded staleness that is promised for this case */
@@ -251,18 +251,18 @@ static void staleness_is_bounded_by_value_ms(void **state) {
     struct cache_lease lease;
     options.value_ms = 1000;
     OPEN(reader) = cache_fixture_open(&options);
-    tcp_proxy_start(&proxy, redis.port);
+    tcp_proxy_start(&proxy, cache_redis.port);
     options.url = proxy_url(&proxy, url);
     struct cache *writer = cache_fixture_open(&options);
     /* The worst case: the reader has its lease before the write, and fills after it. */
-    assert_int_equal(read_through(reader, "account:a", text, &lease), CACHE_LEASE);
+    assert_int_equal(cache_read(reader, "account:a", text, &lease), CACHE_LEASE);
     tcp_proxy_set(&proxy, PROXY_CUT);
-    assert_false(invalidate(writer, "account:a", 2));
+    assert_false(cache_touch_one(writer, "account:a", 2));
     int64_t start = now_ms();
     sleep_ms(300);
     cache_fill(reader, &lease, 1, STR("one"));
     expect_hit(reader, "account:a", "one");
-    while (read_through(reader, "account:a", text, &lease) == CACHE_HIT)
+    while (cache_read(reader, "account:a", text, &lease) == CACHE_HIT)
         sleep_ms(2);
     print_message("stale for %d of 1000 ms\n", (int)(now_ms() - start));
     assert_true(now_ms() - start < 1500);
@@ -276,16 +276,16 @@ static void a_breaker_that_is_open_does_not_stop_an_invalidation(void **state) {
     static struct tcp_proxy proxy;
     char url[64];
     OPEN(reader) = cache_fixture_open(&options);
-    tcp_proxy_start(&proxy, redis.port);
+    tcp_proxy_start(&proxy, cache_redis.port);
     options.url = proxy_url(&proxy, url);
     struct cache *writer = cache_fixture_open(&options);
-    fill(reader, "account:a", 1, "one");
+    cache_put(reader, "account:a", 1, "one");
     expect_hit(writer, "account:a", "one");
     tcp_proxy_set(&proxy, PROXY_HOLD);
     expect_outcome(writer, "account:a", CACHE_OFF); /* opens it */
     tcp_proxy_set(&proxy, PROXY_PASS);
     expect_outcome(writer, "account:a", CACHE_OFF);
-    assert_true(invalidate(writer, "account:a", 2));
+    assert_true(cache_touch_one(writer, "account:a", 2));
     expect_outcome(reader, "account:a", CACHE_LEASE);
     cache_close(writer);
     tcp_proxy_stop(&proxy);
@@ -300,7 +300,7 @@ static void too_many_failed_invalidations_switch_reading_off(void **state) {
     static struct cache_touch touches[5000];
     options.value_ms = 2000;
     OPEN(reader) = cache_fixture_open(&options);
-    tcp_proxy_start(&proxy, redis.port);
+    tcp_proxy_start(&proxy, cache_redis.port);
     options.url = proxy_url(&proxy, url);
     struct cache *writer = cache_fixture_open(&options);
     for (size_t i = 0; i < COUNT_OF(touches); i++) {
@@ -328,15 +328,15 @@ static void without_memory_there_are_hits_and_invalidations_but_no_fills(void **
     (void)state;
     struct cache_options options = short_options();
     OPEN(cache) = cache_fixture_open(&options);
-    fill(cache, "account:a", 1, "one");
-    assert_true(redis_server_answers(&redis, "CONFIG SET maxmemory-policy noeviction", "OK"));
-    assert_true(redis_server_answers(&redis, "CONFIG SET maxmemory 1", "OK"));
+    cache_put(cache, "account:a", 1, "one");
+    assert_true(redis_server_answers(&cache_redis, "CONFIG SET maxmemory-policy noeviction", "OK"));
+    assert_true(redis_server_answers(&cache_redis, "CONFIG SET maxmemory 1", "OK"));
     for (int i = 0; i < 20; i++)
         expect_outcome(cache, "account:b", CACHE_OFF);
     expect_hit(cache, "account:a", "one"); /* and the breaker is closed */
-    assert_true(invalidate(cache, "account:a", 2));
+    assert_true(cache_touch_one(cache, "account:a", 2));
     expect_outcome(cache, "account:a", CACHE_OFF);
-    assert_true(redis_server_answers(&redis, "CONFIG SET maxmemory 0", "OK"));
+    assert_true(redis_server_answers(&cache_redis, "CONFIG SET maxmemory 0", "OK"));
     expect_outcome(cache, "account:a", CACHE_LEASE);
 }
 
@@ -344,12 +344,14 @@ static void a_replica_is_not_used(void **state) {
     (void)state;
     struct cache_options options = short_options();
     OPEN(cache) = cache_fixture_open(&options);
-    fill(cache, "account:a", 1, "one");
-    assert_true(redis_server_answers(&redis, "REPLICAOF 127.0.0.1 1", "OK"));
-    assert_false(invalidate(cache, "account:a", 2));
+    cache_put(cache, "account:a", 1, "one");
+    cache_put(cache, "account:c", 1, "one");
+    assert_true(redis_server_answers(&cache_redis, "REPLICAOF 127.0.0.1 1", "OK"));
+    assert_false(cache_touch_one(cache, "account:a", 2));
     expect_outcome(cache, "account:a", CACHE_OFF);
     expect_outcome(cache, "account:b", CACHE_OFF);
-    assert_true(redis_server_answers(&redis, "REPLICAOF NO ONE", "OK"));
+    expect_outcome(cache, "account:c", CACHE_OFF); /* although it could be read there */
+    assert_true(redis_server_answers(&cache_redis, "REPLICAOF NO ONE", "OK"));
     assert_true(outcome_within(cache, "account:b", CACHE_LEASE, RECOVERY_MS));
     assert_true(outcome_within(cache, "account:a", CACHE_LEASE, RECOVERY_MS));
 }
@@ -358,46 +360,46 @@ static void a_replica_is_not_used(void **state) {
 static void it_logs_in_with_few_rights_and_uses_its_database(void **state) {
     (void)state;
     struct cache_options options = short_options();
-    if (redis.pid == 0)
+    if (cache_redis.pid == 0)
         skip();
     assert_true(redis_server_answers(
-        &redis,
+        &cache_redis,
         "ACL SETUSER kamd reset on >s:cr@t ~c:* +info +select +ping +script|load "
         "+evalsha +eval +get +set +del +time",
         "OK"));
     char url[96];
     char text[8192];
-    snprintf(url, sizeof(url), "redis://kamd:s%%3Acr%%40t@127.0.0.1:%d/3", redis.port);
+    snprintf(url, sizeof(url), "redis://kamd:s%%3Acr%%40t@127.0.0.1:%d/3", cache_redis.port);
     options.url = url;
     OPEN(cache) = cache_fixture_open(&options);
-    fill(cache, "account:a", 1, "one");
+    cache_put(cache, "account:a", 1, "one");
     expect_hit(cache, "account:a", "one");
-    assert_true(invalidate(cache, "account:a", 2));
+    assert_true(cache_touch_one(cache, "account:a", 2));
     assert_true(cache_ping(cache));
-    redis_server_say(&redis, "INFO keyspace", text, sizeof(text));
+    redis_server_say(&cache_redis, "INFO keyspace", text, sizeof(text));
     assert_non_null(strstr(text, "db3:keys=1"));
-    snprintf(url, sizeof(url), "redis://kamd:wrong@127.0.0.1:%d", redis.port);
+    snprintf(url, sizeof(url), "redis://kamd:wrong@127.0.0.1:%d", cache_redis.port);
     OPEN(wrong) = cache_fixture_open(&options);
     expect_outcome(wrong, "account:a", CACHE_OFF);
     assert_false(cache_ping(wrong));
-    assert_true(redis_server_answers(&redis, "ACL DELUSER kamd", "1"));
+    assert_true(redis_server_answers(&cache_redis, "ACL DELUSER kamd", "1"));
 }
 
 static void names_are_looked_up_beside_the_requests(void **state) {
     (void)state;
     struct cache_options options = short_options();
     char url[96];
-    snprintf(url, sizeof(url), "redis://localhost:%d", redis.port);
+    snprintf(url, sizeof(url), "redis://localhost:%d", cache_redis.port);
     options.url = url;
     OPEN(cache) = cache_fixture_open(&options);
-    fill(cache, "account:a", 1, "one");
+    cache_put(cache, "account:a", 1, "one");
     expect_hit(cache, "account:a", "one");
     options.url = "redis://no-such-host.invalid";
     int64_t start = now_ms();
     struct cache *lost = cache_fixture_open(&options);
     int64_t opened = now_ms();
     expect_outcome(lost, "account:a", CACHE_OFF);
-    assert_false(invalidate(lost, "account:a", 2));
+    assert_false(cache_touch_one(lost, "account:a", 2));
     cache_close(lost);
     print_message("a host without an address: open %d ms, all else %d ms\n", (int)(opened - start),
                   (int)(now_ms() - opened));
@@ -427,11 +429,11 @@ static void use(struct fake_redis *fake) {
     struct cache *cache = cache_fixture_open(&options);
     int64_t start = now_ms();
     const struct cache_lease held = {.token = "00", .key = "c:01234567:1:account:a"};
-    enum cache_outcome outcome = read_through(cache, "account:a", text, &lease);
+    enum cache_outcome outcome = cache_read(cache, "account:a", text, &lease);
     assert_int_not_equal(outcome, CACHE_HIT);
-    assert_false(invalidate(cache, "account:a", 1));
+    assert_false(cache_touch_one(cache, "account:a", 1));
     cache_fill(cache, &held, 1, STR("value"));
-    assert_int_not_equal(read_through(cache, "account:a", text, &lease), CACHE_HIT);
+    assert_int_not_equal(cache_read(cache, "account:a", text, &lease), CACHE_HIT);
     assert_true(now_ms() - start < 2000);
     cache_close(cache);
     fake_redis_stop(fake);
@@ -454,7 +456,7 @@ static void a_server_that_does_not_greet_is_off(void **state) {
         {BYTES("$59\r\n# Server\r\nrun_id:0123456789012345678901234567890123456789\r\n\r\n"
                "$13\r\nrole:master\r\n\r\n$3\r\nabc\r\n$3\r\nabc\r\n$3\r\nabc\r\n")},
     };
-    if (redis.pid == 0)
+    if (cache_redis.pid == 0)
         skip();
     for (size_t i = 0; i < COUNT_OF(fakes); i++)
         use(&fakes[i]);
@@ -503,11 +505,41 @@ static void wrong_answers_are_misses(void **state) {
         {BYTES("-ERR unknown command\r\n")},
         {BYTES("-CLUSTERDOWN Hash slot not served\r\n")},
     };
-    if (redis.pid == 0)
+    if (cache_redis.pid == 0)
         skip();
     for (size_t i = 0; i < COUNT_OF(fakes); i++) {
         fakes[i].greets = true;
         use(&fakes[i]);
+    }
+}
+
+/* Bytes that nobody asked for, and a replica's refusal, are the end of a connection. */
+static void a_doubtful_connection_is_not_used_again(void **state) {
+    (void)state;
+    struct fake_redis fakes[] = {
+        {BYTES(":0\r\n:0\r\n")},
+        {BYTES(":0\r\n:"), .drips = true},
+        {BYTES("-READONLY You can't write against a read only replica.\r\n")},
+        {BYTES("-ERR Error running script (call to f_1): @user_script:1: -READONLY You can't "
+               "write.\r\n")},
+    };
+    struct cache_options options = cache_fixture_options();
+    if (cache_redis.pid == 0)
+        skip();
+    for (size_t i = 0; i < COUNT_OF(fakes); i++) {
+        fakes[i].greets = true;
+        fake_redis_start(&fakes[i]);
+        options.url = fakes[i].url;
+        struct cache *cache = cache_fixture_open(&options);
+        for (int n = 0; n < 3; n++) {
+            char text[VALUE_TEXT];
+            struct cache_lease lease;
+            cache_read(cache, "account:a", text, &lease);
+            sleep_ms(50);
+        }
+        assert_in_range(atomic_load(&fakes[i].connections), 3, 10);
+        cache_close(cache);
+        fake_redis_stop(&fakes[i]);
     }
 }
 
@@ -538,7 +570,7 @@ static void random_answers_are_misses(void **state) {
                                         "\xff"};
     uint64_t seed = 20261122;
     const struct randomness random = randomness_seeded(&seed);
-    if (redis.pid == 0)
+    if (cache_redis.pid == 0)
         skip();
     for (int round = 0; round < 100; round++) {
         CLEANUP(buf_release) struct buf answer = {0};
@@ -579,6 +611,7 @@ int main(void) {
         TEST(a_wrong_url_is_an_error),
         TEST(a_server_that_does_not_greet_is_off),
         TEST(wrong_answers_are_misses),
+        TEST(a_doubtful_connection_is_not_used_again),
         TEST(random_answers_are_misses),
     };
     return cmocka_run_group_tests_name("cache faults", tests, cache_fixture_start,

@@ -95,7 +95,7 @@ static void read_one(struct run *run, const struct randomness *random) {
     struct cache *cache = any_cache(run, random);
     snprintf(name, sizeof(name), "row:%zu", i);
     int64_t acknowledged = atomic_load(&run->rows[i].acknowledged);
-    switch (read_through(cache, name, text, &lease)) {
+    switch (cache_read(cache, name, text, &lease)) {
     case CACHE_HIT:
         atomic_fetch_add(&run->hits, 1);
         if (atoll(text) < acknowledged)
@@ -142,12 +142,12 @@ static void disturb(struct tcp_proxy *proxy, int round) {
     if (round % 4 == 3)
         atomic_store(&proxy->cut_once, true);
     else
-        redis_server_say(&redis, commands[round % 4], text, sizeof(text));
+        redis_server_say(&cache_redis, commands[round % 4], text, sizeof(text));
 }
 
 static long evicted(void) {
     static char text[8192];
-    redis_server_say(&redis, "INFO stats", text, sizeof(text));
+    redis_server_say(&cache_redis, "INFO stats", text, sizeof(text));
     const char *at = strstr(text, "evicted_keys:");
     return at != NULL ? atol(at + 13) : 0;
 }
@@ -160,9 +160,10 @@ static void go(struct run *run, bool lease) {
     char url[64];
     options.lease = lease;
     run->caches[0] = cache_fixture_open(&options);
-    assert_true(redis_server_answers(&redis, "CONFIG SET maxmemory-policy allkeys-lru", "OK"));
-    assert_true(redis_server_answers(&redis, "CONFIG SET maxmemory 2mb", "OK"));
-    tcp_proxy_start(&proxy, redis.port);
+    assert_true(
+        redis_server_answers(&cache_redis, "CONFIG SET maxmemory-policy allkeys-lru", "OK"));
+    assert_true(redis_server_answers(&cache_redis, "CONFIG SET maxmemory 2mb", "OK"));
+    tcp_proxy_start(&proxy, cache_redis.port);
     snprintf(url, sizeof(url), "redis://127.0.0.1:%d", proxy.port);
     options.url = url;
     run->caches[1] = cache_fixture_open(&options);
