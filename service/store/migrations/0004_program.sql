@@ -126,7 +126,11 @@ declare
     c criteria;
     evs event_in[];
 begin
-    select * into p from program;
+    if ids is null then
+        select * into p from program for update; -- before any standing, in the order of designate(); its time is noted below
+    else
+        select * into p from program;
+    end if;
     select * into c from criteria where version = p.criteria_version;
     perform 1 from standing s where (ids is null or s.account_id = any (ids)) order by s.account_id for update;
     return query
@@ -166,6 +170,7 @@ begin
                designation = case when f.key_status in ('key', 'at_risk') then t.designation end
           from final f
          where t.account_id = f.account_id
+           and t.version = (f.before).version -- an account that came after the lock and was scored or designated since keeps what it has
            and (t.tier, t.key_status, t.score, t.score_rank, t.criteria_version, t.contributions, t.missing, t.grace_until)
                is distinct from (f.tier, f.key_status, f.score, f.score_rank, p.criteria_version, f.contributions, f.missing,
                                  case when f.key_status = 'at_risk' then f.grace_until end)
