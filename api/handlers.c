@@ -141,7 +141,7 @@ void program_change(struct call *call)
 
 void criteria_show(struct call *call)
 {
-    criteria_list(&call->action, &call->outcome, &call->err);
+    criteria_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }
 
 void criteria_add(struct call *call)

@@ -44,7 +44,7 @@ const struct route routes[] = {
 
     {.method = "GET", .path = "/v1/program", .handler = program_show, .resource = -1, .verb = VERB_READ, .operation_id = "getProgram"},
     {.method = "PATCH", .path = "/v1/program", .handler = program_change, .flags = ROUTE_BODY | ROUTE_MERGE, .resource = -1, .verb = VERB_DECIDE, .operation_id = "updateProgram"},
-    READ("/v1/program/criteria", criteria_show, 0, "listCriteria"),
+    READ("/v1/program/criteria", criteria_show, ROUTE_QUERY, "listCriteria"),
     {.method = "POST", .path = "/v1/program/criteria", .handler = criteria_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "createCriteria"},
     {.method = "POST", .path = "/v1/program/criteria/{version}/activate", .handler = criteria_use, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_DECIDE, .operation_id = "activateCriteria"},
     {.method = "POST", .path = "/v1/program/evaluations", .handler = evaluation_add, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_DECIDE, .operation_id = "startEvaluation"},

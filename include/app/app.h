@@ -65,6 +65,7 @@ struct outcome {
     struct buf body;      /* empty: no body */
     bool replayed;
     bool not_modified;
+    bool rolled_back; /* the answer says why nothing was written; a repetition runs again */
     struct cache_touch *touches; /* cached entries that the write replaced, as triggers noted them; in the arena */
     size_t n_touches;
 };

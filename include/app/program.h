@@ -8,7 +8,7 @@ bool program_get(struct action *action, struct outcome *outcome, struct err *err
 /* A change of scores, grace or currency queues a full evaluation. */
 bool program_patch(struct action *action, const jv *patch, struct outcome *outcome, struct err *err);
 
-bool criteria_list(struct action *action, struct outcome *outcome, struct err *err);
+bool criteria_list(struct action *action, const struct param *params, size_t n_params, struct outcome *outcome, struct err *err);
 /* {metrics[{metric, weight, floor, ceiling}], note}: the next version, not active yet. */
 bool criteria_create(struct action *action, const jv *doc, struct outcome *outcome, struct err *err);
 bool criteria_activate(struct action *action, struct str version, struct outcome *outcome, struct err *err);

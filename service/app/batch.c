@@ -239,50 +239,44 @@ static bool write_singly(struct action *action, struct tx *tx, struct batch *bat
     return true;
 }
 
-static bool first_failure(struct batch *batch, struct err *err)
+/* The one record's failure is the call's. */
+static bool single_failure(struct batch *batch, struct err *err)
 {
-    for (size_t i = 0; i < batch->n; i++) {
-        if (!failed(&batch->entries[i]))
-            continue;
-        err_release(err);
-        *err = batch->entries[i].err;
-        batch->entries[i].err = ERR_INIT;
-        return true;
-    }
-    return false;
+    if (!batch->single || !failed(&batch->entries[0]))
+        return false;
+    err_release(err);
+    *err = batch->entries[0].err;
+    batch->entries[0].err = ERR_INIT;
+    return true;
 }
 
-/* All violations of all records, for all_or_none: the pointers say which record. */
-static bool all_failures(struct batch *batch, struct err *err)
+/* all_or_none: one failure takes the others with it. */
+static bool fail_together(struct batch *batch)
 {
     bool any = false;
-    if (batch->single)
-        return first_failure(batch, err);
+    for (size_t i = 0; i < batch->n; i++)
+        any = any || failed(&batch->entries[i]);
+    if (!any || !batch->all_or_none)
+        return false;
     for (size_t i = 0; i < batch->n; i++) {
-        struct err *one = &batch->entries[i].err;
-        if (!err_is_set(one))
-            continue;
-        any = true;
-        for (size_t k = 0; k < one->n_items; k++) {
-            char where[128];
-            bool whole = strncmp(one->items[k].where, "/records/", 9) == 0;
-            snprintf(where, sizeof where, "%s%.90s", whole ? "" : batch->entries[i].at, one->items[k].where);
-            err_add(err, one->problem, ERR_AT_POINTER, where, one->items[k].code, "%s", one->items[k].detail);
-        }
-        if (one->n_items == 0)
-            err_add(err, one->problem, ERR_AT_POINTER, batch->entries[i].at, problem_info(one->problem)->code, "%s", one->detail);
+        struct entry *entry = &batch->entries[i];
+        if (!failed(entry))
+            err_add(&entry->err, PROBLEM_CONFLICT, ERR_AT_POINTER, entry->at, "rolled_back", "Nothing was written, since another record of this call failed.");
+        entry->outcome = "error";
+        entry->row = NULL;
     }
-    return any;
+    batch->rolled_back = true;
+    return true;
 }
 
 static bool write_set(struct action *action, struct tx *tx, struct batch *batch, struct err *err)
 {
-    bool isolate = !batch->single && !batch->all_or_none;
-    if (isolate)
-        tx_savepoint(tx);
-    queue_writes(action, tx, batch, 0, batch->n);
-    if (!isolate)
+    if (batch->single) {
+        queue_writes(action, tx, batch, 0, 1);
         return true; /* goes out together with the reading back */
+    }
+    tx_savepoint(tx);
+    queue_writes(action, tx, batch, 0, batch->n);
     struct err set = ERR_INIT;
     bool fine = tx_flush(tx, &set);
     bool lost = !fine && (set.problem == PROBLEM_DATABASE_UNAVAILABLE || !tx_rollback_to_savepoint(tx, err));
@@ -327,23 +321,70 @@ static bool read_back(struct action *action, struct tx *tx, struct batch *batch,
     return true;
 }
 
+/* The account that a new record is for: as the path says, else as the document says. */
+static struct str account_of(const struct batch *batch, const struct entry *entry)
+{
+    if ((batch->resource->flags & R_ACCOUNT_SCOPED) == 0 || entry->kind != ENTRY_CREATE || failed(entry))
+        return STR_ABSENT;
+    struct str said = entry->account_id.ptr ? entry->account_id : jv_text(jv_get(entry->given, "account_id"));
+    return uuid_is(said) ? said : STR_ABSENT;
+}
+
+static struct str accounts_of(struct action *action, const struct batch *batch)
+{
+    struct str *ids = arena_array(action->arena, batch->n + 1, sizeof *ids);
+    size_t n = 0;
+    for (size_t i = 0; ids && i < batch->n; i++) {
+        struct str id = account_of(batch, &batch->entries[i]);
+        if (id.ptr)
+            ids[n++] = id;
+    }
+    return n > 0 ? array_param(action->arena, ids, n) : STR_ABSENT;
+}
+
+/* Nothing new below an account that is deleted, or that the caller does not see. */
+static void check_accounts(struct batch *batch, struct tx *tx, size_t slot)
+{
+    for (size_t i = 0; i < batch->n; i++) {
+        struct entry *entry = &batch->entries[i];
+        struct str id = account_of(batch, entry);
+        bool found = !id.ptr;
+        for (size_t r = 0; r < tx_rows(tx, slot) && !found; r++)
+            found = str_case_is(id, tx_value(tx, slot, r, 0).ptr);
+        if (found)
+            continue;
+        struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
+        char where[128];
+        snprintf(where, sizeof where, "%s/account_id", entry->at);
+        if (entry->account_id.ptr)
+            not_found(&key, &entry->err);
+        else
+            err_add(&entry->err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "unknown_reference", "There is no such account that you can see.");
+    }
+}
+
+/* Shared locks: an account cannot be deleted while something is put below it. */
+#define ACCOUNTS_SQL "select id from account where id = any ($1::uuid[]) and deleted_at is null order by id for share"
+
 static bool read_current(struct action *action, struct tx *tx, struct batch *batch, const struct row **ret_rows,
                          size_t *ret_n, struct err *err)
 {
-    bool any = false;
+    struct str accounts = accounts_of(action, batch), ids = ids_of(action, batch, false);
+    size_t account_slot = 0;
     *ret_n = 0;
-    for (size_t i = 0; i < batch->n; i++)
-        any = any || batch->entries[i].id.ptr;
-    if (!any)
-        return true;
-    struct str ids = ids_of(action, batch, false);
     if (!ids.ptr)
         return err_memory(err);
-    size_t slot = tx_query(tx, record_sql(batch->resource->id)->lock, &ids, 1);
-    if (!tx_flush(tx, err))
+    if (accounts.ptr)
+        account_slot = tx_query(tx, ACCOUNTS_SQL, &accounts, 1);
+    bool any = ids.len > strlen("{}");
+    size_t slot = any ? tx_query(tx, record_sql(batch->resource->id)->lock, &ids, 1) : 0;
+    if ((accounts.ptr || any) && !tx_flush(tx, err))
         return false;
-    *ret_rows = rows_of(action, batch->resource, tx, slot, ret_n);
-    return *ret_rows ? true : err_memory(err);
+    if (accounts.ptr)
+        check_accounts(batch, tx, account_slot);
+    if (any)
+        *ret_rows = rows_of(action, batch->resource, tx, slot, ret_n);
+    return !any || *ret_rows ? true : err_memory(err);
 }
 
 static bool uses_custom(const struct batch *batch)
@@ -365,9 +406,11 @@ bool batch_write(struct action *action, struct tx *tx, struct batch *batch, stru
         return false;
     for (size_t i = 0; i < batch->n; i++)
         decide(action, batch, &customs, &batch->entries[i], rows, n_rows);
-    if ((batch->single || batch->all_or_none) && all_failures(batch, err))
+    if (single_failure(batch, err))
         return false;
-    return write_set(action, tx, batch, err) && read_back(action, tx, batch, err);
+    if (fail_together(batch))
+        return true;
+    return write_set(action, tx, batch, err) && (fail_together(batch) || read_back(action, tx, batch, err));
 }
 
 /* ---- results of bulk and sync ---- */

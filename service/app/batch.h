@@ -30,12 +30,13 @@ struct batch {
     struct entry *entries;
     size_t n;
     bool all_or_none;
-    bool single; /* errors of the one entry are the batch's */
+    bool single;      /* errors of the one entry are the batch's */
+    bool rolled_back; /* result: all_or_none, and one failed; the transaction must not be committed */
 };
 
 struct batch *batch_new(struct action *action, const struct resource *resource, size_t n, struct err *err);
 void batch_release(struct batch **batch);
-/* Inside a transaction: locks, decodes, writes, reads back. False: the whole fails (single, all_or_none, or the database is away). */
+/* Inside a transaction: locks, decodes, writes, reads back. False: the whole fails (single, or the database is away). */
 bool batch_write(struct action *action, struct tx *tx, struct batch *batch, struct err *err);
 /* {"results":[...],"summary":{...}} */
 void batch_results(struct action *action, const struct batch *batch, struct buf *ret);

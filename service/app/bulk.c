@@ -323,7 +323,8 @@ static bool bulk_work(struct action *action, struct tx *tx, void *arg, struct ou
     if (bulk->put)
         return put_answer(action, bulk, &work.batch->entries[0], outcome, err);
     batch_results(action, work.batch, &outcome->body);
-    return true;
+    outcome->rolled_back = work.batch->rolled_back;
+    return !outcome->rolled_back;
 }
 
 static bool known_members(const jv *request, const char *const *names, struct err *err)

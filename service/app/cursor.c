@@ -78,6 +78,26 @@ void unknown_parameter(struct action *action, struct str name, struct err *err)
     err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where ? where : "", "unknown_parameter", "There is no such parameter here.");
 }
 
+bool page_read(struct action *action, const char *list, const struct param *params, size_t n_params, struct page *ret, struct err *err)
+{
+    struct str cursor = STR_ABSENT;
+    *ret = (struct page){.size = PAGE_DEFAULT, .list = str_of(list)};
+    for (size_t i = 0; i < n_params; i++) {
+        if (str_is(params[i].name, "page_size"))
+            page_size_read(params[i].value, &ret->size, err);
+        else if (str_is(params[i].name, "cursor"))
+            cursor = params[i].value;
+        else
+            unknown_parameter(action, params[i].name, err);
+    }
+    return !err_is_set(err) && (!cursor.ptr || cursor_read(action, ret->list, cursor, &ret->key, 1, err));
+}
+
+struct str page_limit(struct action *action, const struct page *page)
+{
+    return str_of(arena_format(action->arena, "%zu", page->size + 1));
+}
+
 void page_end(struct outcome *outcome, bool has_more, int64_t total)
 {
     struct buf *body = &outcome->body;

@@ -1,6 +1,7 @@
 #include "app/keys.h"
 
 #include "app/directory.h"
+#include "cursor.h"
 #include "frame.h"
 #include "domain/check.h"
 #include "domain/decode.h"
@@ -156,21 +157,26 @@ bool api_key_create(struct action *action, const jv *doc, struct outcome *outcom
 bool api_key_list(struct action *action, const struct param *params, size_t n_params, struct outcome *outcome, struct err *err)
 {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    (void)params;
-    if (n_params > 0)
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, arena_copy(action->arena, params[0].name), "unknown_parameter", "There is no such parameter here.");
-    if (!read_begin(action, &tx, err))
+    struct page page;
+    if (!page_read(action, "api-keys", params, n_params, &page, err) || !read_begin(action, &tx, err))
         return false;
-    size_t slot = tx_query(tx, "select " KEY_COLUMNS " from api_key order by id limit 1000", NULL, 0);
+    struct str values[] = {page.key, page_limit(action, &page)};
+    size_t slot = tx_query(tx, "select " KEY_COLUMNS " from api_key where $1::uuid is null or id > $1::uuid order by id limit $2::int", values, 2);
     if (!tx_flush(tx, err))
         return false;
+    size_t n = tx_rows(tx, slot);
+    bool has_more = n > page.size;
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < tx_rows(tx, slot); i++) {
+    for (size_t i = 0; i < n && i < page.size; i++) {
         if (i > 0)
             buf_char(&outcome->body, ',');
         write_key(tx, slot, i, NULL, &outcome->body);
     }
-    buf_text(&outcome->body, "],\"page\":{\"next_cursor\":null,\"has_more\":false}}");
+    if (has_more) {
+        struct str last = tx_value(tx, slot, page.size - 1, 0);
+        cursor_make(action, page.list, &last, 1, outcome->next, sizeof outcome->next);
+    }
+    page_end(outcome, has_more, -1);
     return true;
 }
 

@@ -186,21 +186,29 @@ static void write_criteria(struct tx *tx, size_t slot, size_t row, struct buf *r
 #define CRITERIA_SQL                                                                                                      \
     "select c.version, c.version = p.criteria_version, c.note, c.metrics, c.created_at, c.created_by from criteria c cross join program p"
 
-bool criteria_list(struct action *action, struct outcome *outcome, struct err *err)
+bool criteria_list(struct action *action, const struct param *params, size_t n_params, struct outcome *outcome, struct err *err)
 {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    if (!read_begin(action, &tx, err))
+    struct page page;
+    if (!page_read(action, "criteria", params, n_params, &page, err) || !read_begin(action, &tx, err))
         return false;
-    size_t slot = tx_query(tx, CRITERIA_SQL " order by c.version desc limit 200", NULL, 0);
+    struct str values[] = {page.key, page_limit(action, &page)};
+    size_t slot = tx_query(tx, CRITERIA_SQL " where $1::int is null or c.version < $1::int order by c.version desc limit $2::int", values, 2);
     if (!tx_flush(tx, err))
         return false;
+    size_t n = tx_rows(tx, slot);
+    bool has_more = n > page.size;
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < tx_rows(tx, slot); i++) {
+    for (size_t i = 0; i < n && i < page.size; i++) {
         if (i > 0)
             buf_char(&outcome->body, ',');
         write_criteria(tx, slot, i, &outcome->body);
     }
-    buf_text(&outcome->body, "],\"page\":{\"next_cursor\":null,\"has_more\":false}}");
+    if (has_more) {
+        struct str last = tx_value(tx, slot, page.size - 1, 0);
+        cursor_make(action, page.list, &last, 1, outcome->next, sizeof outcome->next);
+    }
+    page_end(outcome, has_more, -1);
     return true;
 }
 

@@ -207,7 +207,7 @@ bool write_once(struct action *action, write_work work, void *arg, struct outcom
     struct once once = {.action = action, .work = work, .arg = arg, .outcome = outcome};
     struct tx_context context = action_context(action);
     if (!store_run(action->app->store, &context, action->when, once_work, once_after, &once, err))
-        return false;
+        return outcome->rolled_back && !err_is_set(err);
     fault(action, "after_commit");
     if (outcome->n_touches > 0)
         cache_invalidate(action->app->cache, outcome->touches, outcome->n_touches);

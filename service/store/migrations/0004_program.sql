@@ -226,6 +226,23 @@ begin
 end $$;
 revoke execute on function rescore_marked(int) from kamd_app;
 
+-- Raises key_account_cap_reached, with the weakest members, when the list has no free place.
+create function program_place(p program) returns void language plpgsql stable security definer set search_path = public, pg_temp as $$
+declare
+    members int;
+begin
+    select count(*) into members from standing s where s.key_status in ('key', 'at_risk');
+    if members >= p.max_key_accounts then
+        raise exception using errcode = 'KD409', message = 'key_account_cap_reached',
+            detail = format('%s of at most %s key accounts. Swap one of the weakest members out, or raise the cap.', members, p.max_key_accounts),
+            hint = (select jsonb_build_object('weakest', coalesce(jsonb_agg(jsonb_build_object('account_id', w.account_id, 'name', w.name, 'score', w.score::text, 'key_status', w.key_status)
+                        order by w.score nulls first, w.name), '[]'))::text
+                      from (select s.account_id, n.name, s.score, s.key_status from standing s join account n on n.id = s.account_id
+                             where s.key_status in ('key', 'at_risk') order by s.score nulls first, n.name limit 5) w);
+    end if;
+end $$;
+revoke execute on function program_place(program) from kamd_app;
+
 -- Makes an account a key account. The program's row is the lock under which cap, growth and load are counted.
 create function designate(account uuid, terms jsonb) returns setof standing_touch language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -233,7 +250,6 @@ declare
     a account;
     before standing;
     after standing;
-    members int;
     year_start date;
     net int;
     load int;
@@ -242,6 +258,8 @@ begin
     if context('scope') is distinct from 'all' then
         raise exception using errcode = 'KD403', message = 'forbidden', detail = 'Only a director designates key accounts.';
     end if;
+    select * into p from program;
+    perform program_place(p); -- a full list says so without waiting for the lock; it is asked again under it
     select * into p from program for update;
     select * into a from account t where t.id = designate.account and t.deleted_at is null for no key update;
     if not found then
@@ -255,15 +273,7 @@ begin
     if before.key_status not in ('none', 'candidate') then
         raise exception using errcode = 'KD409', message = 'conflict', detail = format('The account''s key status is %s already.', before.key_status);
     end if;
-    select count(*) into members from standing s where s.key_status in ('key', 'at_risk');
-    if members >= p.max_key_accounts then
-        raise exception using errcode = 'KD409', message = 'key_account_cap_reached',
-            detail = format('%s of at most %s key accounts. Swap one of the weakest members out, or raise the cap.', members, p.max_key_accounts),
-            hint = (select jsonb_build_object('weakest', coalesce(jsonb_agg(jsonb_build_object('account_id', w.account_id, 'name', w.name, 'score', w.score::text, 'key_status', w.key_status)
-                        order by w.score nulls first, w.name), '[]'))::text
-                      from (select s.account_id, n.name, s.score, s.key_status from standing s join account n on n.id = s.account_id
-                             where s.key_status in ('key', 'at_risk') order by s.score nulls first, n.name limit 5) w);
-    end if;
+    perform program_place(p);
     if p.max_net_growth is not null then
         year_start := to_date(extract(year from current_date) || '-' || p.program_year_start, 'YYYY-MM-DD');
         if year_start > current_date then
