@@ -124,7 +124,7 @@ language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     p program;
     c criteria;
-    evs event_in[];
+    locked uuid[];
 begin
     if ids is null then
         select * into p from program for update; -- before any standing, in the order of designate(); its time is noted below
@@ -132,7 +132,9 @@ begin
         select * into p from program;
     end if;
     select * into c from criteria where version = p.criteria_version;
-    perform 1 from standing s where (ids is null or s.account_id = any (ids)) order by s.account_id for update;
+    -- What comes after this is not touched: it is marked, and has its turn. (Unlocked, it could be designated or scored between reading and writing.)
+    select array_agg(l.account_id) into locked
+      from (select s.account_id from standing s where (ids is null or s.account_id = any (ids)) order by s.account_id for update) l;
     return query
     with scored as materialized (
         select r.*, case when with_rank then rank() over (order by r.score desc nulls last, a.account_number, a.id)::int end as score_rank, a.lifecycle
@@ -156,6 +158,7 @@ begin
                     when o.key_status = 'key' or (o.key_status = 'at_risk' and o.grace_until is null) then now() + make_interval(days => p.grace_days)
                     when o.key_status = 'at_risk' then o.grace_until end as grace_until
           from scored s join standing o on o.account_id = s.account_id
+         where o.account_id = any (locked)
     ), final as materialized (
         select m.*, case when m.key_status in ('key', 'at_risk') then 'A' when m.score >= p.tier_b_score then 'B' else 'C' end as tier,
                (m.before).account_id as account_id, m.key_status is distinct from (m.before).key_status as status_moved
@@ -170,7 +173,6 @@ begin
                designation = case when f.key_status in ('key', 'at_risk') then t.designation end
           from final f
          where t.account_id = f.account_id
-           and t.version = (f.before).version -- an account that came after the lock and was scored or designated since keeps what it has
            and (t.tier, t.key_status, t.score, t.score_rank, t.criteria_version, t.contributions, t.missing, t.grace_until)
                is distinct from (f.tier, f.key_status, f.score, f.score_rank, p.criteria_version, f.contributions, f.missing,
                                  case when f.key_status = 'at_risk' then f.grace_until end)
