@@ -75,7 +75,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
       assert.deepEqual(outcomes(await send(at, [{ external_id, ...kind.change }])), ['unchanged']);
       assert.deepEqual(outcomes(await send(at, [{ external_id, is_deleted: true }])), ['deleted']);
       await api.fails(404, 'not_found', 'GET', `${path}/${first.body.id}`);
-      await send(at, [{ external_id, ...sample }]);
+      await send(at, [{ ...sample, external_id }]);
       assert.equal((await api.get(`${path}/${first.body.id}`)).external_ids.crm, external_id, 'the same record came back');
     });
   });

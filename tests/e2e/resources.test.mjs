@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { events, places } from './lib/client.mjs';
 import { KINDS } from './lib/lifecycle.mjs';
+import { until } from './lib/wait.mjs';
 import { makeAccount, openWorld } from './lib/world.mjs';
 
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/;
@@ -109,16 +110,18 @@ for (const [name, kind] of Object.entries(KINDS)) {
 
     test('its history tells who did what', async () => {
       const rows = await api.all(`${item()}/history`);
-      assert.deepEqual(rows.map(({ op }) => op), ['restored', 'deleted', 'updated', 'created']);
+      // An order's arrival is no change of anything: facts have only corrections.
+      assert.deepEqual(rows.map(({ op }) => op), ['restored', 'deleted', 'updated', ...(kind.event ? ['created'] : [])]);
       const updated = rows[2];
       for (const key of Object.keys(kind.change)) assert.ok(key in updated.changes, `${key} in ${JSON.stringify(updated.changes)}`);
       assert.ok(updated.actor && updated.at && updated.version === 2);
     });
 
-    test('its events come in order', { skip: !kind.event }, async () => {
+    if (kind.event) test('its events come in order', async () => {
       const types = ['created', 'updated', 'deleted', 'restored'].map((op) => `${kind.event}.${op}`);
-      const mine = (await events(api, `types=${types}`)).filter(({ data }) => data[`${kind.event}_id`] === made.id);
-      assert.deepEqual(mine.map(({ type }) => type), types);
+      const mine = async () => (await events(api, `types=${types}`)).filter(({ data }) => data[`${kind.event}_id`] === made.id);
+      await until(async () => (await mine()).length >= types.length, { what: 'the events' });
+      assert.deepEqual((await mine()).map(({ type }) => type), types);
     });
   });
 }
