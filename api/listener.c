@@ -3,6 +3,7 @@
 #include "core/log.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,6 +17,9 @@
 
 #define BACKLOG 1024
 #define NO_DESCRIPTORS_PAUSE_MS 50
+#define HANDSHAKE_MS 30
+#define TCP_FLAGS_AT 13 /* bytes into the TCP header, where a listening socket's filter starts */
+#define TCP_FLAG_SYN_BIT 2
 
 struct listener {
     int fd;
@@ -146,10 +150,26 @@ bool listener_run(struct listener *listener, listener_accepted accepted, void *c
     return true;
 }
 
+/* A connection that is made between the last accept and close() would be reset, and its client's
+ * first request lost. So no further ones are begun: SYNs are dropped (the client tries again, and
+ * is then refused), and those half made are given the time to become whole. */
+static void let_nobody_in(const struct listener *listener) {
+    struct sock_filter drop_syn[] = {
+        {BPF_LD | BPF_B | BPF_ABS, 0, 0, TCP_FLAGS_AT},
+        {BPF_JMP | BPF_JSET | BPF_K, 0, 1, TCP_FLAG_SYN_BIT},
+        {BPF_RET | BPF_K, 0, 0, 0},
+        {BPF_RET | BPF_K, 0, 0, UINT32_MAX},
+    };
+    const struct sock_fprog program = {.len = COUNT_OF(drop_syn), .filter = drop_syn};
+    if (setsockopt(listener->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0)
+        poll(NULL, 0, HANDSHAKE_MS);
+}
+
 void listener_close(struct listener *listener) {
     if (listener == NULL)
         return;
     if (listener->running) {
+        let_nobody_in(listener);
         uint64_t one = 1;
         while (write(listener->wake, &one, sizeof one) < 0 && errno == EINTR) {
         }

@@ -11,6 +11,7 @@
 #define ROUND_MS 500
 #define BYTES_PER_SECOND 65536
 #define NEVER INT64_MAX
+#define FRESH_US 300000 /* who has just connected is about to send something */
 #define LARGE_BODY ((size_t)4 << 20)
 #define SMALL_BODY ((size_t)16 << 10)
 
@@ -93,8 +94,9 @@ static void look_at_all(struct reaper *reaper) {
 
 static void retire_if_idle(struct reaper *reaper, struct reaped *reaped, int64_t now) {
     (void)reaper;
-    (void)now;
-    if (!atomic_load_explicit(&reaped->busy, memory_order_relaxed))
+    int64_t accepted = atomic_load_explicit(&reaped->accepted, memory_order_relaxed);
+    bool fresh = accepted != 0 && now - accepted < FRESH_US;
+    if (!fresh && !atomic_load_explicit(&reaped->busy, memory_order_relaxed))
         shutdown(reaped->fd, SHUT_RD);
 }
 
@@ -205,8 +207,8 @@ void reaper_remove(struct reaper *reaper, struct reaped *reaped) {
 
 void reaper_request(struct reaper *reaper, struct reaped *reaped, const int *awaiting_head,
                     const size_t *bytes_received) {
-    int64_t from = reaped->accepted != 0 ? reaped->accepted : now_us();
-    reaped->accepted = 0;
+    int64_t accepted = atomic_exchange_explicit(&reaped->accepted, 0, memory_order_relaxed);
+    int64_t from = accepted != 0 ? accepted : now_us();
     struct shard *shard = &reaper->shards[reaped->shard];
     pthread_mutex_lock(&shard->lock);
     atomic_store_explicit(&reaped->busy, true, memory_order_relaxed);

@@ -35,7 +35,7 @@ struct reaped {
     /* Both under the shard's lock, NULL between requests. */
     const int *awaiting_head;
     const size_t *received;
-    int64_t accepted; /* 0 once the first request has come */
+    _Atomic int64_t accepted; /* 0 once the first request has come */
 };
 
 /* Bodies are held in memory before anyone has asked who sends them. While all of them together are
@@ -60,8 +60,8 @@ void reaper_work(struct reaped *reaped);
 void reaper_answer(struct reaped *reaped, size_t bytes);
 /* The request is over; the next one may wait idle_us. */
 void reaper_done(struct reaper *reaper, struct reaped *reaped);
-/* No more input for connections without a request; what has arrived is still read. They then close.
- */
+/* No more input for connections without a request, unless they are new; what has arrived is still
+ * read. They then close. */
 void reaper_retire_idle(struct reaper *reaper);
 void reaper_cut_all(struct reaper *reaper);
 
