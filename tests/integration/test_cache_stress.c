@@ -19,7 +19,7 @@
 #define WRITERS 2
 #define HITS_WANTED 100000
 #define STALE_WANTED 20
-#define LIMIT_MS 60000
+#define LIMIT_MS 120000
 
 /* The "database": versions only. A write is committed, invalidated, then acknowledged. */
 struct row {
@@ -176,7 +176,7 @@ static void go(struct run *run, bool lease) {
             0);
     }
     for (int round = 0; now_ms() - start < LIMIT_MS; round++) {
-        sleep_ms(40);
+        sleep_ms(100);
         disturb(&proxy, round);
         if (lease ? atomic_load(&run->hits) >= HITS_WANTED
                   : atomic_load(&run->stale) >= STALE_WANTED)
