@@ -1,32 +1,48 @@
-/* `kamd --print-api`: what the tables say, as JSON, for the contract test and for `make openapi`. */
+/* `kamd --print-api`: what the tables say, as JSON, for the contract test and for `make openapi`.
+ */
 #include "api/api.h"
 
 #include "app/events.h"
 #include "call.h"
+#include "domain/check.h"
 
-static void text(struct buf *ret, const char *name, const char *value)
-{
+static void text(struct buf *ret, const char *name, const char *value) {
     buf_format(ret, "\"%s\":", name);
     buf_json(ret, str_of(value));
 }
 
-static const char *type_name(enum field_type type)
-{
+static const char *type_name(enum field_type type) {
     static const char *const names[] = {
-        [FIELD_ID] = "id",     [FIELD_TEXT] = "text", [FIELD_INT] = "int",   [FIELD_BOOL] = "bool",   [FIELD_DECIMAL] = "decimal", [FIELD_DATE] = "date",
-        [FIELD_TIME] = "time", [FIELD_ENUM] = "enum", [FIELD_TEXTS] = "texts", [FIELD_DOC] = "doc", [FIELD_DOCS] = "docs",       [FIELD_MAP] = "map",
+        [FIELD_ID] = "id",     [FIELD_TEXT] = "text",       [FIELD_INT] = "int",
+        [FIELD_BOOL] = "bool", [FIELD_DECIMAL] = "decimal", [FIELD_DATE] = "date",
+        [FIELD_TIME] = "time", [FIELD_ENUM] = "enum",       [FIELD_TEXTS] = "texts",
+        [FIELD_DOC] = "doc",   [FIELD_DOCS] = "docs",       [FIELD_MAP] = "map",
     };
     return names[type];
 }
 
-static void flag(struct buf *ret, const struct field *field, unsigned bit, const char *name)
-{
+/* What a text must look like; NULL where nothing is asked. */
+static const char *format_name(const struct field *field) {
+    static const struct {
+        const char *(*check)(struct str text);
+        const char *name;
+    } formats[] = {
+        {check_email, "email"},         {check_phone, "phone"},       {check_domain, "domain"},
+        {check_url_https, "url_https"}, {check_currency, "currency"}, {check_country, "country"},
+        {check_zone, "time_zone"},      {check_slug, "slug"},         {check_uuid, "id"},
+    };
+    for (size_t i = 0; field->check && i < COUNT_OF(formats); i++)
+        if (formats[i].check == field->check)
+            return formats[i].name;
+    return NULL;
+}
+
+static void flag(struct buf *ret, const struct field *field, unsigned bit, const char *name) {
     if ((field->flags & bit) != 0)
         buf_format(ret, ",\"%s\":true", name);
 }
 
-static void fields(struct buf *ret, const struct field *list, size_t n)
-{
+static void fields(struct buf *ret, const struct field *list, size_t n) {
     buf_char(ret, '[');
     for (size_t i = 0; i < n; i++) {
         const struct field *field = &list[i];
@@ -40,6 +56,10 @@ static void fields(struct buf *ret, const struct field *list, size_t n)
             buf_char(ret, ',');
             text(ret, "ref", field->ref);
         }
+        if (format_name(field)) {
+            buf_char(ret, ',');
+            text(ret, "format", format_name(field));
+        }
         if (field->preset)
             buf_format(ret, ",\"preset\":%s", field->preset);
         flag(ret, field, F_REQUIRED, "required");
@@ -49,6 +69,7 @@ static void fields(struct buf *ret, const struct field *list, size_t n)
         flag(ret, field, F_FILTER, "filter");
         flag(ret, field, F_SORT, "sort");
         flag(ret, field, F_SEARCH, "search");
+        flag(ret, field, F_MIN, "bounded");
         for (size_t v = 0; field->values && field->values[v]; v++) {
             buf_text(ret, v == 0 ? ",\"values\":[" : ",");
             buf_json(ret, str_of(field->values[v]));
@@ -57,32 +78,35 @@ static void fields(struct buf *ret, const struct field *list, size_t n)
         }
         if (field->shape) {
             buf_text(ret, ",\"fields\":");
-            fields(ret, field->shape->fields, field->shape->n_fields); /* shapes are a few levels of const tables */
+            fields(ret, field->shape->fields,
+                   field->shape->n_fields); /* shapes are a few levels of const tables */
         }
         buf_char(ret, '}');
     }
     buf_char(ret, ']');
 }
 
-static void resource(struct buf *ret, const struct resource *r)
-{
+static void resource(struct buf *ret, const struct resource *r) {
     buf_char(ret, '{');
     text(ret, "name", r->name);
     buf_char(ret, ',');
     text(ret, "path", r->path);
     buf_char(ret, ',');
     text(ret, "about", r->about);
-    buf_format(ret, ",\"nested\":%s,\"sync\":%s,\"expand\":[", (r->flags & R_NESTED) != 0 ? "true" : "false", (r->flags & R_SYNC) != 0 ? "true" : "false");
+    buf_format(ret, ",\"nested\":%s,\"sync\":%s,\"custom\":%s,\"expand\":[",
+               (r->flags & R_NESTED) != 0 ? "true" : "false",
+               (r->flags & R_SYNC) != 0 ? "true" : "false",
+               (r->flags & R_CUSTOM) != 0 ? "true" : "false");
     for (size_t i = 0; i < r->n_expansions; i++)
-        buf_format(ret, "%s{\"name\":\"%s\",\"target\":\"%s\",\"many\":%s}", i > 0 ? "," : "", r->expansions[i].name, resource_of(r->expansions[i].target)->name,
+        buf_format(ret, "%s{\"name\":\"%s\",\"target\":\"%s\",\"many\":%s}", i > 0 ? "," : "",
+                   r->expansions[i].name, resource_of(r->expansions[i].target)->name,
                    r->expansions[i].many ? "true" : "false");
     buf_text(ret, "],\"fields\":");
     fields(ret, r->fields, r->n_fields);
     buf_char(ret, '}');
 }
 
-static void route(struct buf *ret, const struct route *r)
-{
+static void route(struct buf *ret, const struct route *r) {
     buf_char(ret, '{');
     text(ret, "method", r->method);
     buf_char(ret, ',');
@@ -91,15 +115,20 @@ static void route(struct buf *ret, const struct route *r)
     text(ret, "operation_id", r->operation_id);
     buf_char(ret, ',');
     text(ret, "verb", verb_name((enum verb)r->verb));
-    buf_format(ret, ",\"body\":%s,\"optional_body\":%s,\"merge_patch\":%s,\"bulk\":%s,\"query\":%s,\"resource\":", (r->flags & ROUTE_BODY) != 0 ? "true" : "false",
-               (r->flags & ROUTE_OPTIONAL) != 0 ? "true" : "false", (r->flags & ROUTE_MERGE) != 0 ? "true" : "false",
-               (r->flags & ROUTE_BULK) != 0 ? "true" : "false", (r->flags & ROUTE_QUERY) != 0 ? "true" : "false");
-    buf_json(ret, r->resource >= 0 ? str_of(resource_of((enum resource_id)r->resource)->name) : STR_ABSENT);
+    buf_format(ret,
+               ",\"body\":%s,\"optional_body\":%s,\"merge_patch\":%s,\"bulk\":%s,\"query\":%s,"
+               "\"resource\":",
+               (r->flags & ROUTE_BODY) != 0 ? "true" : "false",
+               (r->flags & ROUTE_OPTIONAL) != 0 ? "true" : "false",
+               (r->flags & ROUTE_MERGE) != 0 ? "true" : "false",
+               (r->flags & ROUTE_BULK) != 0 ? "true" : "false",
+               (r->flags & ROUTE_QUERY) != 0 ? "true" : "false");
+    buf_json(ret, r->resource >= 0 ? str_of(resource_of((enum resource_id)r->resource)->name)
+                                   : STR_ABSENT);
     buf_char(ret, '}');
 }
 
-void api_print(struct buf *ret)
-{
+void api_print(struct buf *ret) {
     buf_text(ret, "{\"routes\":[");
     for (size_t i = 0; i < n_routes; i++) {
         buf_text(ret, i > 0 ? ",\n" : "\n");
@@ -113,8 +142,11 @@ void api_print(struct buf *ret)
     buf_text(ret, "],\n\"problems\":[");
     for (int p = PROBLEM_NONE + 1; p < PROBLEM_COUNT; p++) {
         const struct problem_info *info = problem_info((enum problem)p);
-        buf_format(ret, "%s{\"status\":%d,\"code\":\"%s\",", p > 1 ? ",\n" : "\n", info->status, info->code);
+        buf_format(ret, "%s{\"status\":%d,\"code\":\"%s\",", p > 1 ? ",\n" : "\n", info->status,
+                   info->code);
         text(ret, "title", info->title);
+        buf_char(ret, ',');
+        text(ret, "meaning", info->meaning);
         buf_char(ret, '}');
     }
     buf_text(ret, "],\n\"event_types\":[");

@@ -75,7 +75,7 @@ static const struct field order_fields[] = {
     {.name = "ordered_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_SALES},
     {.name = "currency_code", .type = FIELD_TEXT, .flags = F_REQUIRED, .max = 3, .check = check_currency, .area = AREA_SALES},
     {.name = "lines", .type = FIELD_DOCS, .flags = F_REQUIRED, .min = 1, .max = 1000, .shape = SHAPE(order_line_fields), .area = AREA_SALES},
-    {.name = "amount", .type = FIELD_DECIMAL, .flags = F_READ_ONLY | F_FILTER, .area = AREA_SALES, .about = "Sum of the lines."},
+    {.name = "amount", .type = FIELD_DECIMAL, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .area = AREA_SALES, .about = "Sum of the lines."},
     {.name = "cost", .type = FIELD_DECIMAL, .flags = F_READ_ONLY, .area = AREA_SALES, .about = "Sum of the lines; null when the cost of one is unknown."},
 };
 static void order_check(const jv *doc, const char *at, struct err *err)

@@ -11,10 +11,10 @@
 
 /* clang-format off */
 #define FIELDS_COMMON                                                                              \
-    {.name = "id", .type = FIELD_ID, .flags = F_READ_ONLY | F_FILTER | F_SORT, .about = "UUIDv7, given by kamd."}, \
-    {.name = "version", .type = FIELD_INT, .flags = F_READ_ONLY, .about = "Counts typed edits."},  \
-    {.name = "created_at", .type = FIELD_TIME, .flags = F_READ_ONLY},                              \
-    {.name = "updated_at", .type = FIELD_TIME, .flags = F_READ_ONLY | F_FILTER | F_SORT, .about = "Of the last typed edit."}
+    {.name = "id", .type = FIELD_ID, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER | F_SORT, .about = "UUIDv7, given by kamd."}, \
+    {.name = "version", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .about = "Counts typed edits."},  \
+    {.name = "created_at", .type = FIELD_TIME, .flags = F_READ_ONLY | F_NOT_NULL},                              \
+    {.name = "updated_at", .type = FIELD_TIME, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER | F_SORT, .about = "Of the last typed edit."}
 
 #define FIELD_EXTERNAL_IDS                                                                         \
     {.name = "external_ids", .type = FIELD_MAP, .flags = F_NOT_NULL, .preset = "{}", .max = 20, .check = check_external_id, \

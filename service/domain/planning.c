@@ -40,8 +40,8 @@ static const struct field plan_fields[] = {
     {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 200, .area = AREA_PLAN},
     {.name = "period_start", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_PLAN},
     {.name = "period_end", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER, .area = AREA_PLAN},
-    {.name = "status", .type = FIELD_ENUM, .flags = F_READ_ONLY | F_FILTER, .values = VALUES("draft", "active", "closed"), .area = AREA_PLAN},
-    {.name = "version_no", .type = FIELD_INT, .flags = F_READ_ONLY, .area = AREA_PLAN, .about = "Number of the last activated version; 0: never activated."},
+    {.name = "status", .type = FIELD_ENUM, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .values = VALUES("draft", "active", "closed"), .area = AREA_PLAN},
+    {.name = "version_no", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .area = AREA_PLAN, .about = "Number of the last activated version; 0: never activated."},
     {.name = "company_strategy", .type = FIELD_TEXT, .max = 20000, .area = AREA_PLAN, .about = "Each company's overall strategy the plan builds on (004-10)."},
     {.name = "client_strategy", .type = FIELD_TEXT, .max = 20000, .area = AREA_PLAN},
     {.name = "objectives", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(objective_fields), .preset = "[]", .area = AREA_PLAN, .about = "(004-02)"},
@@ -74,7 +74,7 @@ static const struct field plan_section_fields[] = {
     {.name = "state", .type = FIELD_ENUM, .flags = F_NOT_NULL, .values = VALUES("empty", "in_progress", "complete"), .preset = "\"empty\"", .area = AREA_PLAN},
     {.name = "content", .type = FIELD_MAP, .flags = F_NOT_NULL | F_UNCHECKED, .max = 200, .preset = "{}", .area = AREA_PLAN},
     {.name = "contributors", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(contributor_fields), .preset = "[]", .area = AREA_PLAN, .about = "Who of which function fills it, by when (004-11)."},
-    {.name = "stale", .type = FIELD_BOOL, .flags = F_READ_ONLY, .column = "(t.updated_at < now() - interval '12 months')", .area = AREA_PLAN},
+    {.name = "stale", .type = FIELD_BOOL, .flags = F_READ_ONLY | F_NOT_NULL, .column = "(t.updated_at < now() - interval '12 months')", .area = AREA_PLAN},
 };
 const struct resource plan_section_resource = {
     .id = RES_PLAN_SECTION, .name = "plan_section", .path = "sections", .table = "plan_section", FIELDS(plan_section_fields), .area = AREA_PLAN,
@@ -140,8 +140,8 @@ static const struct field follow_up_fields[] = {
     {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .area = AREA_REVIEWS},
     {.name = "completed_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .area = AREA_REVIEWS},
     {.name = "completed_by", .type = FIELD_TEXT, .flags = F_READ_ONLY, .area = AREA_REVIEWS},
-    {.name = "revision", .type = FIELD_INT, .flags = F_READ_ONLY, .area = AREA_REVIEWS, .about = "Counts due times; each makes one follow_up.due event."},
-    {.name = "occurrence_no", .type = FIELD_INT, .flags = F_READ_ONLY, .area = AREA_REVIEWS},
+    {.name = "revision", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .area = AREA_REVIEWS, .about = "Counts due times; each makes one follow_up.due event."},
+    {.name = "occurrence_no", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .area = AREA_REVIEWS},
 };
 static const struct expansion follow_up_expansions[] = {
     {.name = "account", .target = RES_ACCOUNT, .field = "account_id"},
