@@ -115,7 +115,8 @@ static void frozen_and_back(void **state) {
     pid_t pid = frozen = worker_spawn("");
     assert_true(sink_wait(sink, NULL, 200, 1, 10000));
     worker_open();
-    assert_true(sink_wait(sink, NULL, 200, 32, 15000));
+    assert_true(sql_becomes(
+        "31", 20000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
     kill(pid, SIGCONT);
     assert_true(sql_becomes(
         "31", 5000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));

@@ -125,9 +125,14 @@ static struct worker *start_worker(struct store *store) {
 }
 
 struct worker *worker_open(void) {
+    bool first = true;
+
     if (db == NULL)
         skip();
-    read_config();
+    for (size_t i = 0; i < COUNT_OF(running); i++)
+        first &= running[i].worker == NULL;
+    if (first)
+        read_config();
     for (size_t i = 0; i < COUNT_OF(running); i++) {
         if (running[i].worker != NULL)
             continue;
