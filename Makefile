@@ -130,7 +130,9 @@ $(OUT)/objects: FORCE
 $(OUT)/gen/embedded: FORCE
 	$(call write_if_changed,$(MIGRATIONS) $(ASSETS))
 
-$(BUILD)/view/made: Makefile
+$(BUILD)/view-of: FORCE
+	$(call write_if_changed,$(CURDIR))
+$(BUILD)/view/made: Makefile $(BUILD)/view-of
 	@rm -rf $(@D); $(foreach l,main $(LAYERS),mkdir -p $(@D)/$(l); \
 	  $(foreach s,$(see_$(l)),ln -s $(CURDIR)/include/$(s) $(@D)/$(l)/$(s);)) touch $@
 

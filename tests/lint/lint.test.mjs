@@ -32,10 +32,13 @@ function put(path, text) {
   writeFileSync(join(folder, path), text);
 }
 
-function lint(name) {
+// Without BUILD, which would lead out of the folder.
+function run(command, ...args) {
   const { BUILD, MAKEFLAGS, ...env } = process.env;
-  return spawnSync(join(folder, 'tests/lint', name), { cwd: folder, env, encoding: 'utf8' });
+  return spawnSync(command, args, { cwd: folder, env, encoding: 'utf8' });
 }
+
+const lint = (name) => run(join(folder, 'tests/lint', name));
 
 // [lint, file, content, what it must say]
 const OFFENCES = [
@@ -71,7 +74,7 @@ for (const [name, path, text, says] of OFFENCES) {
 
 test('an upward include does not compile', () => {
   put('service/core/up.c', '#include "domain/rule.h"\n');
-  const { status, stderr } = spawnSync('make', ['-s', 'build'], { cwd: folder, encoding: 'utf8' });
+  const { status, stderr } = run('make', '-s', 'build');
   rmSync(join(folder, 'service/core/up.c'));
   assert.notEqual(status, 0);
   assert.match(stderr, /domain\/rule\.h: No such file/);
