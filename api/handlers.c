@@ -5,6 +5,7 @@
 #include "app/keys.h"
 #include "app/program.h"
 #include "app/sections.h"
+#include "app/webhooks.h"
 #include "assets.h"
 #include "problem.h"
 
@@ -215,6 +216,56 @@ void api_keys_drop(struct call *call)
 void me_show(struct call *call)
 {
     me_get(&call->action, &call->outcome, &call->err);
+}
+
+/* ---- webhooks ---- */
+
+void webhook_add(struct call *call)
+{
+    answer_header(call->answer, "Cache-Control", STR("no-store"));
+    webhook_endpoint_create(&call->action, call->doc, &call->outcome, &call->err);
+}
+
+void webhook_change(struct call *call)
+{
+    struct record_key key = key_of(call);
+    webhook_endpoint_patch(&call->action, &key, call->doc, &call->outcome, &call->err);
+}
+
+void webhook_rotate(struct call *call)
+{
+    answer_header(call->answer, "Cache-Control", STR("no-store"));
+    webhook_secret_rotate(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void webhook_try(struct call *call)
+{
+    webhook_endpoint_test(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
+void webhook_on(struct call *call)
+{
+    webhook_endpoint_enable(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
+void deliveries_show(struct call *call)
+{
+    webhook_delivery_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
+}
+
+void delivery_show(struct call *call)
+{
+    webhook_delivery_get(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
+void attempts_show(struct call *call)
+{
+    webhook_attempt_list(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
+void delivery_again(struct call *call)
+{
+    webhook_delivery_retry(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
 /* ---- around it ---- */

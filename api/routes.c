@@ -60,6 +60,23 @@ const struct route routes[] = {
     READ("/v1/events", events_show, ROUTE_QUERY, "listEvents"),
     READ("/v1/event-types", event_types_show, 0, "listEventTypes"),
 
+#define WEBHOOK(method_, path_, handler_, flags_, operation)                                        \
+    {.method = method_, .path = path_, .handler = handler_, .flags = (flags_), .resource = RES_WEBHOOK_ENDPOINT, .verb = VERB_WEBHOOKS, .operation_id = operation}
+    WEBHOOK("GET", "/v1/webhook-endpoints", resource_list, ROUTE_QUERY, "listWebhookEndpoints"),
+    WEBHOOK("POST", "/v1/webhook-endpoints", webhook_add, ROUTE_BODY, "createWebhookEndpoint"),
+    WEBHOOK("GET", "/v1/webhook-endpoints/{id}", resource_get, ROUTE_QUERY, "getWebhookEndpoint"),
+    WEBHOOK("PATCH", "/v1/webhook-endpoints/{id}", webhook_change, ROUTE_BODY | ROUTE_MERGE, "updateWebhookEndpoint"),
+    WEBHOOK("DELETE", "/v1/webhook-endpoints/{id}", resource_delete, 0, "deleteWebhookEndpoint"),
+    WEBHOOK("POST", "/v1/webhook-endpoints/{id}/restore", resource_restore, ROUTE_BODY | ROUTE_OPTIONAL, "restoreWebhookEndpoint"),
+    WEBHOOK("GET", "/v1/webhook-endpoints/{id}/history", resource_history, ROUTE_QUERY, "getWebhookEndpointHistory"),
+    WEBHOOK("POST", "/v1/webhook-endpoints/{id}/rotate-secret", webhook_rotate, ROUTE_BODY | ROUTE_OPTIONAL, "rotateWebhookSecret"),
+    WEBHOOK("POST", "/v1/webhook-endpoints/{id}/test", webhook_try, ROUTE_BODY | ROUTE_OPTIONAL, "testWebhookEndpoint"),
+    WEBHOOK("POST", "/v1/webhook-endpoints/{id}/enable", webhook_on, ROUTE_BODY | ROUTE_OPTIONAL, "enableWebhookEndpoint"),
+    WEBHOOK("GET", "/v1/webhook-deliveries", deliveries_show, ROUTE_QUERY, "listWebhookDeliveries"),
+    WEBHOOK("GET", "/v1/webhook-deliveries/{id}", delivery_show, 0, "getWebhookDelivery"),
+    WEBHOOK("GET", "/v1/webhook-deliveries/{id}/attempts", attempts_show, 0, "listWebhookAttempts"),
+    WEBHOOK("POST", "/v1/webhook-deliveries/{id}/retry", delivery_again, ROUTE_BODY | ROUTE_OPTIONAL, "retryWebhookDelivery"),
+
     {.method = "GET", .path = "/v1/api-keys", .handler = api_keys_show, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_ADMIN, .operation_id = "listApiKeys"},
     {.method = "POST", .path = "/v1/api-keys", .handler = api_keys_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_ADMIN, .operation_id = "createApiKey"},
     {.method = "DELETE", .path = "/v1/api-keys/{id}", .handler = api_keys_drop, .resource = -1, .verb = VERB_ADMIN, .operation_id = "revokeApiKey"},
@@ -70,7 +87,7 @@ const struct route routes[] = {
     {.method = "GET", .path = "/openapi.json", .handler = openapi_show, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getOpenapi"},
     {.method = "GET", .path = "/docs", .handler = docs_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getDocs"},
     {.method = "GET", .path = "/docs/{file}", .handler = docs_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getDocsFile"},
-    {.method = "GET", .path = "/problems/{code}", .handler = problem_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getProblem"},
+    {.method = "GET", .path = "/problems/{code}", .handler = problem_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getProblemType"},
 };
 /* clang-format on */
 const size_t n_routes = COUNT_OF(routes);

@@ -12,6 +12,7 @@ bool event_types_list(struct action *action, struct outcome *outcome, struct err
 struct event_type {
     const char *name;
     const char *about;
+    const char *data; /* example of its data, JSON */
 };
 extern const struct event_type event_types[];
 extern const size_t n_event_types;

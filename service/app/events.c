@@ -6,15 +6,24 @@
 #include <stdio.h>
 #include <string.h>
 
+/* clang-format off */
 const struct event_type event_types[] = {
-    {"account.tier_changed", "An account's tier (A, B, C) is another one."},
-    {"account.key_status.designated", "An account became a key account."},
-    {"account.key_status.at_risk", "A key account fell below exit_score; the grace clock runs."},
-    {"account.key_status.recovered", "An account at risk reached recover_score again."},
-    {"account.key_status.slipped", "A key account lost its status, with each criterion's contribution before and after."},
-    {"follow_up.due", "A follow-up's due time has come: exactly one event per occurrence and revision."},
-    {"webhook.ping", "Sent on request to try an endpoint."},
+    {"account.tier_changed", "An account's tier (A, B, C) is another one.",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"cause\":\"inputs_changed\",\"key_status\":\"candidate\",\"tier\":\"B\",\"score\":\"52.1000\",\"score_rank\":7,\"as_of\":\"2026-11-21\",\"criteria_version\":1,\"contributions\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}],\"missing\":[\"margin_ttm\"],\"score_before\":\"61.0000\",\"contributions_before\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}]}"},
+    {"account.key_status.designated", "An account became a key account.",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"cause\":\"designated\",\"key_status\":\"key\",\"tier\":\"A\",\"score\":\"52.1000\",\"score_rank\":7,\"as_of\":\"2026-11-21\",\"criteria_version\":1,\"contributions\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}],\"missing\":[\"margin_ttm\"],\"score_before\":\"61.0000\",\"contributions_before\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}]}"},
+    {"account.key_status.at_risk", "A key account fell below exit_score; the grace clock runs.",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"cause\":\"inputs_changed\",\"key_status\":\"at_risk\",\"tier\":\"A\",\"score\":\"52.1000\",\"score_rank\":7,\"as_of\":\"2026-11-21\",\"criteria_version\":1,\"contributions\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}],\"missing\":[\"margin_ttm\"],\"score_before\":\"61.0000\",\"contributions_before\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}]}"},
+    {"account.key_status.recovered", "An account at risk reached recover_score again.",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"cause\":\"inputs_changed\",\"key_status\":\"key\",\"tier\":\"A\",\"score\":\"52.1000\",\"score_rank\":7,\"as_of\":\"2026-11-21\",\"criteria_version\":1,\"contributions\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}],\"missing\":[\"margin_ttm\"],\"score_before\":\"61.0000\",\"contributions_before\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}]}"},
+    {"account.key_status.slipped", "A key account lost its status, with each criterion's contribution before and after.",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"cause\":\"inputs_changed\",\"key_status\":\"none\",\"tier\":\"B\",\"score\":\"52.1000\",\"score_rank\":7,\"as_of\":\"2026-11-21\",\"criteria_version\":1,\"contributions\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}],\"missing\":[\"margin_ttm\"],\"score_before\":\"61.0000\",\"contributions_before\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}]}"},
+    {"follow_up.due", "A follow-up's due time has come: exactly one event per occurrence and revision.",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"follow_up_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d02\",\"version\":1,\"title\":\"Call about the new plant\",\"priority\":\"normal\",\"revision\":1,\"occurrence_no\":1,\"due_at\":\"2026-11-21T09:00:00.000000Z\"}"},
+    {"webhook.ping", "Sent on request to try an endpoint.",
+     "{\"endpoint_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d03\"}"},
 };
+/* clang-format on */
 const size_t n_event_types = COUNT_OF(event_types);
 
 struct event_query {
@@ -118,33 +127,73 @@ bool event_list(struct action *action, const struct param *params, size_t n_para
     return true;
 }
 
-static void write_type(struct buf *ret, const char *name, const char *about, bool *first)
+/* JSON Schema of the example's members: enough for a receiver to generate types from. */
+static void write_schema(const jv *data, struct buf *ret)
 {
-    buf_format(ret, "%s{\"name\":\"%s\",\"description\":", *first ? "" : ",", name);
-    buf_json(ret, str_of(about));
-    buf_char(ret, '}');
+    static const char *const types[] = {[JV_NULL] = "object", [JV_BOOL] = "boolean", [JV_INT] = "integer", [JV_REAL] = "number",
+                                        [JV_TEXT] = "string", [JV_ARRAY] = "array", [JV_OBJECT] = "object"};
+    bool first = true;
+    buf_text(ret, "{\"type\":\"object\",\"required\":[\"id\",\"type\",\"timestamp\",\"sequence\",\"api_version\",\"data\",\"previous\"],\"properties\":{"
+                  "\"id\":{\"type\":\"string\",\"format\":\"uuid\"},\"type\":{\"type\":\"string\"},\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\"},"
+                  "\"sequence\":{\"type\":\"integer\"},\"api_version\":{\"type\":\"string\"},\"previous\":{\"type\":\"object\"},"
+                  "\"data\":{\"type\":\"object\",\"properties\":{");
+    for (void *it = jv_first(data); it; it = jv_next(data, it)) {
+        buf_format(ret, "%s\"%s\":{\"type\":\"%s\"}", first ? "" : ",", jv_key(it), types[jv_kind(jv_value(it))]);
+        first = false;
+    }
+    buf_text(ret, "}}}}");
+}
+
+static bool write_type(struct buf *ret, const struct event_type *type, bool *first, struct err *err)
+{
+    CLEANUP(jv_unref) jv *data = NULL;
+    if (!json_read(str_of(type->data), JSON_TOKENS, &data, err))
+        return false;
+    buf_format(ret, "%s{\"name\":\"%s\",\"description\":", *first ? "" : ",", type->name);
+    buf_json(ret, str_of(type->about));
+    buf_text(ret, ",\"schema\":");
+    write_schema(data, ret);
+    buf_format(ret, ",\"example\":{\"id\":\"2d6a90f9-fc62-5811-8bc2-c0b666272f34\",\"type\":\"%s\",\"timestamp\":\"2026-11-21T09:00:00.000000Z\",\"sequence\":12,"
+                    "\"api_version\":\"v1\",\"data\":%s,\"previous\":{}}}", type->name, type->data);
     *first = false;
+    return true;
+}
+
+static bool write_resource_types(struct buf *ret, const struct resource *resource, bool *first, struct err *err)
+{
+    static const char *const ops[] = {"created", "updated", "deleted", "restored"};
+    for (size_t o = 0; o < COUNT_OF(ops); o++) {
+        char name[64], about[96], data[256];
+        bool scoped = (resource->flags & R_ACCOUNT_SCOPED) != 0;
+        snprintf(name, sizeof name, "%s.%s", resource->name, ops[o]);
+        snprintf(about, sizeof about, "A record of %s was %s.", resource->path, ops[o]);
+        snprintf(data, sizeof data, "{%s\"%s_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d04\",\"version\":%d%s}",
+                 scoped ? "\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\"," : "", resource->name, o == 0 ? 1 : 2,
+                 o == 0 ? "" : ",\"changed_fields\":[\"updated_at\"]");
+        struct event_type type = {name, about, data};
+        if (!write_type(ret, &type, first, err))
+            return false;
+    }
+    return true;
+}
+
+/* These make no events of their own: sections and orders tell of the plan and the account, the others are settings. */
+static bool silent(enum resource_id id)
+{
+    return id == RES_PLAN_SECTION || id == RES_ORDER || id == RES_WEBHOOK_ENDPOINT || id == RES_CUSTOM_FIELD;
 }
 
 bool event_types_list(struct action *action, struct outcome *outcome, struct err *err)
 {
-    static const char *const ops[] = {"created", "updated", "deleted", "restored"};
     bool first = true;
     (void)action;
-    (void)err;
     buf_text(&outcome->body, "{\"data\":[");
-    for (enum resource_id id = RES_USER; id < RES_COUNT; id++) {
-        if (id == RES_PLAN_SECTION || id == RES_ORDER || id == RES_WEBHOOK_ENDPOINT || id == RES_CUSTOM_FIELD)
-            continue;
-        for (size_t o = 0; o < COUNT_OF(ops); o++) {
-            char name[64], about[96];
-            snprintf(name, sizeof name, "%s.%s", resource_of(id)->name, ops[o]);
-            snprintf(about, sizeof about, "A record of %s was %s.", resource_of(id)->path, ops[o]);
-            write_type(&outcome->body, name, about, &first);
-        }
-    }
+    for (enum resource_id id = RES_USER; id < RES_COUNT; id++)
+        if (!silent(id) && !write_resource_types(&outcome->body, resource_of(id), &first, err))
+            return false;
     for (size_t i = 0; i < n_event_types; i++)
-        write_type(&outcome->body, event_types[i].name, event_types[i].about, &first);
+        if (!write_type(&outcome->body, &event_types[i], &first, err))
+            return false;
     buf_text(&outcome->body, "],\"page\":{\"next_cursor\":null,\"has_more\":false}}");
     return true;
 }
