@@ -39,6 +39,8 @@ struct process {
 
 enum { CELL_API, CELL_WORKER };
 
+#define CONSOLE_MS 10000
+
 static const char *read_environment(const char *name)
 {
     return getenv(name);
@@ -187,35 +189,6 @@ static int migrate_command(const struct process *process)
     return 0;
 }
 
-/* The first key of an installation: there is nobody yet who could make it through the API. */
-static int api_key_command(struct process *process, int argc, char **argv)
-{
-    struct err err = ERR_INIT;
-    CLEANUP(jv_unref) jv *doc = jv_new_object();
-    struct principal who = {.id = "00000000-0000-0000-0000-000000000000", .actor = "console", .role = ROLE_ADMIN};
-    struct arena arena;
-    struct outcome outcome;
-    for (int i = 0; i + 1 < argc; i += 2)
-        if (strncmp(argv[i], "--", 2) == 0)
-            jv_set(doc, strcmp(argv[i], "--user-id") == 0 ? "user_id" : strcmp(argv[i], "--expires-at") == 0 ? "expires_at" : argv[i] + 2,
-                   jv_new_text(str_of(argv[i + 1])));
-    if (argc % 2 != 0 || !keyring_init(&process->keyring, str_of(process->config.master_key), &err) || !start_parts(process, false, &err)) {
-        stop_parts(process);
-        return err_is_set(&err) ? fail("no_key", &err) : 2;
-    }
-    arena_init(&arena, (size_t)1 << 20);
-    outcome_init(&outcome);
-    struct action action = {.app = &process->app, .who = &who, .arena = &arena, .when = deadline_in_ms(5000), .origin = STR("console")};
-    bool fine = api_key_create(&action, doc, &outcome, &err);
-    CLEANUP(jv_unref) jv *answer = NULL;
-    if (fine && json_read(buf_str(&outcome.body), JSON_TOKENS, &answer, &err))
-        printf("%.*s\n", STR_ARG(jv_text(jv_get(answer, "key"))));
-    outcome_release(&outcome);
-    arena_release(&arena);
-    stop_parts(process);
-    return fine ? 0 : fail("no_key", &err);
-}
-
 static int config_check(struct process *process)
 {
     struct err err = ERR_INIT;
@@ -257,6 +230,37 @@ static int usage(void)
           "  kamd --version\n",
           stderr);
     return 2;
+}
+
+/* The first key of an installation: there is nobody yet who could make it through the API. */
+static int api_key_command(struct process *process, int argc, char **argv)
+{
+    struct err err = ERR_INIT;
+    CLEANUP(jv_unref) jv *doc = jv_new_object();
+    struct principal who = {.id = "00000000-0000-0000-0000-000000000000", .actor = "console", .role = ROLE_ADMIN};
+    struct arena arena;
+    struct outcome outcome;
+    for (int i = 0; i + 1 < argc; i += 2)
+        if (strncmp(argv[i], "--", 2) == 0)
+            jv_set(doc, strcmp(argv[i], "--user-id") == 0 ? "user_id" : strcmp(argv[i], "--expires-at") == 0 ? "expires_at" : argv[i] + 2,
+                   jv_new_text(str_of(argv[i + 1])));
+    if (argc % 2 != 0)
+        return usage();
+    process->config.db_acquire_ms = CONSOLE_MS; /* there is no hurry, and nobody else who waits */
+    if (!open_store(&process->config, false, &process->store, &err))
+        return fail("no_key", &err);
+    process->app = (struct app){.config = &process->config, .clock = &clock_system, .randomness = &randomness_system, .store = process->store};
+    arena_init(&arena, (size_t)1 << 20);
+    outcome_init(&outcome);
+    struct action action = {.app = &process->app, .who = &who, .arena = &arena, .when = deadline_in_ms(CONSOLE_MS), .origin = STR("console")};
+    bool fine = api_key_create(&action, doc, &outcome, &err);
+    CLEANUP(jv_unref) jv *answer = NULL;
+    if (fine && json_read(buf_str(&outcome.body), JSON_TOKENS, &answer, &err))
+        printf("%.*s\n", STR_ARG(jv_text(jv_get(answer, "key"))));
+    outcome_release(&outcome);
+    arena_release(&arena);
+    stop_parts(process);
+    return fine ? 0 : fail("no_key", &err);
 }
 
 static int run(struct process *process, int argc, char **argv)
