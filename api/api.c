@@ -19,8 +19,7 @@ struct api {
     void *ready_context;
 };
 
-static bool ready(void *context, struct buf *ret_reasons)
-{
+static bool ready(void *context, struct buf *ret_reasons) {
     struct api *api = context;
     if (atomic_load(&api->draining)) {
         buf_text(ret_reasons, "[\"draining\"]");
@@ -29,8 +28,7 @@ static bool ready(void *context, struct buf *ret_reasons)
     return api->ready(api->ready_context, ret_reasons);
 }
 
-static struct server_options options(const struct config *config, struct api *api)
-{
+static struct server_options options(const struct config *config, struct api *api) {
     return (struct server_options){
         .host = config->host,
         .port = config->port,
@@ -48,8 +46,7 @@ static struct server_options options(const struct config *config, struct api *ap
     };
 }
 
-static bool listen_both(struct api *api, const struct config *config, struct err *err)
-{
+static bool listen_both(struct api *api, const struct config *config, struct err *err) {
     struct server_options public = options(config, api), private = public;
     private.host = config->admin_host;
     private.port = config->admin_port;
@@ -59,13 +56,12 @@ static bool listen_both(struct api *api, const struct config *config, struct err
     private.name = "admin";
     private.serve = admin_serve;
     private.context = &api->admin;
-    return router_init(routes, n_routes, &api->face.router, err) && server_start(&private, &api->private, err) &&
-           server_start(&public, &api->public, err);
+    return router_init(routes, n_routes, &api->face.router, err) &&
+           server_start(&private, &api->private, err) && server_start(&public, &api->public, err);
 }
 
-bool api_start(struct app *app, const struct config *config, api_ready *ready_function, void *ready_context, struct api **ret,
-               struct err *err)
-{
+bool api_start(struct app *app, const struct config *config, api_ready *ready_function,
+               void *ready_context, struct api **ret, struct err *err) {
     struct api *api = calloc(1, sizeof *api);
     if (!api)
         return err_memory(err);
@@ -81,29 +77,18 @@ bool api_start(struct app *app, const struct config *config, api_ready *ready_fu
     return true;
 }
 
-bool api_metrics(void)
-{
-    return pipeline_metrics();
-}
+bool api_metrics(void) { return pipeline_metrics(); }
 
-int api_port(const struct api *api)
-{
-    return server_port(api->public);
-}
+int api_port(const struct api *api) { return server_port(api->public); }
 
-int api_admin_port(const struct api *api)
-{
-    return server_port(api->private);
-}
+int api_admin_port(const struct api *api) { return server_port(api->private); }
 
-void api_drain(struct api *api)
-{
+void api_drain(struct api *api) {
     atomic_store(&api->draining, true);
     server_drain(api->public);
 }
 
-void api_stop(struct api *api)
-{
+void api_stop(struct api *api) {
     if (!api)
         return;
     server_stop(api->public, FINISH_MS);

@@ -11,13 +11,11 @@
 
 #include <string.h>
 
-static struct str arg(const struct call *call, const char *name)
-{
+static struct str arg(const struct call *call, const char *name) {
     return path_arg(&call->args, name);
 }
 
-static struct record_key key_of(const struct call *call)
-{
+static struct record_key key_of(const struct call *call) {
     return (struct record_key){
         .resource = resource_of((enum resource_id)call->route->resource),
         .id = arg(call, "id"),
@@ -27,86 +25,77 @@ static struct record_key key_of(const struct call *call)
 
 /* ---- resources ---- */
 
-void resource_list(struct call *call)
-{
+void resource_list(struct call *call) {
     struct record_key key = key_of(call);
     record_list(&call->action, &key, call->params, call->n_params, &call->outcome, &call->err);
 }
 
-void resource_create(struct call *call)
-{
+void resource_create(struct call *call) {
     struct record_key key = key_of(call);
     record_create(&call->action, &key, call->doc, &call->outcome, &call->err);
 }
 
-void resource_get(struct call *call)
-{
+void resource_get(struct call *call) {
     struct record_key key = key_of(call);
     record_get(&call->action, &key, call->params, call->n_params, &call->outcome, &call->err);
 }
 
-void resource_patch(struct call *call)
-{
+void resource_patch(struct call *call) {
     struct record_key key = key_of(call);
     record_patch(&call->action, &key, call->doc, &call->outcome, &call->err);
 }
 
-void resource_delete(struct call *call)
-{
+void resource_delete(struct call *call) {
     struct record_key key = key_of(call);
     record_delete(&call->action, &key, &call->outcome, &call->err);
 }
 
-void resource_restore(struct call *call)
-{
+void resource_restore(struct call *call) {
     struct record_key key = key_of(call);
     record_restore(&call->action, &key, &call->outcome, &call->err);
 }
 
-void resource_history(struct call *call)
-{
+void resource_history(struct call *call) {
     struct record_key key = key_of(call);
     record_history(&call->action, &key, call->params, call->n_params, &call->outcome, &call->err);
 }
 
-void resource_bulk(struct call *call)
-{
+void resource_bulk(struct call *call) {
     struct record_key key = key_of(call);
     record_bulk(&call->action, &key, call->doc, &call->outcome, &call->err);
 }
 
 /* ---- plan sections ---- */
 
-void section_list(struct call *call)
-{
+void section_list(struct call *call) {
     plan_sections(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
-void section_get(struct call *call)
-{
-    plan_section_get(&call->action, arg(call, "id"), arg(call, "section"), &call->outcome, &call->err);
+void section_get(struct call *call) {
+    plan_section_get(&call->action, arg(call, "id"), arg(call, "section"), &call->outcome,
+                     &call->err);
 }
 
-void section_write(struct call *call)
-{
+void section_write(struct call *call) {
     if (str_is(arg(call, "section"), "interaction_history")) {
         answer_header(call->answer, "Allow", STR("GET, HEAD, OPTIONS"));
-        err_set(&call->err, PROBLEM_METHOD_NOT_ALLOWED, "Section i is generated from interactions, problems, orders and reviews; nobody types it (004-24).");
+        err_set(&call->err, PROBLEM_METHOD_NOT_ALLOWED,
+                "Section i is generated from interactions, problems, orders and reviews; nobody "
+                "types it (004-24).");
         return;
     }
-    plan_section_write(&call->action, arg(call, "id"), arg(call, "section"), call->doc, str_is(call->request->method, "PUT"), &call->outcome,
-                       &call->err);
+    plan_section_write(&call->action, arg(call, "id"), arg(call, "section"), call->doc,
+                       str_is(call->request->method, "PUT"), &call->outcome, &call->err);
 }
 
-void section_generated(struct call *call)
-{
-    plan_history(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome, &call->err);
+void section_generated(struct call *call) {
+    plan_history(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
+                 &call->err);
 }
 
 /* ---- sync ---- */
 
-static const struct resource *synced(struct call *call)
-{
+static const struct resource *synced(struct call *call) {
     const struct resource *resource = resource_by_path(arg(call, "resource"));
     if (resource && (resource->flags & R_SYNC) != 0)
         return resource;
@@ -114,195 +103,163 @@ static const struct resource *synced(struct call *call)
     return NULL;
 }
 
-void sync_record(struct call *call)
-{
+void sync_record(struct call *call) {
     const struct resource *resource = synced(call);
     if (resource)
-        sync_put(&call->action, arg(call, "system"), resource, arg(call, "external_id"), call->doc, &call->outcome, &call->err);
+        sync_put(&call->action, arg(call, "system"), resource, arg(call, "external_id"), call->doc,
+                 &call->outcome, &call->err);
 }
 
-void sync_records(struct call *call)
-{
+void sync_records(struct call *call) {
     const struct resource *resource = synced(call);
     if (resource)
-        sync_bulk(&call->action, arg(call, "system"), resource, call->doc, &call->outcome, &call->err);
+        sync_bulk(&call->action, arg(call, "system"), resource, call->doc, &call->outcome,
+                  &call->err);
 }
 
 /* ---- program ---- */
 
-void program_show(struct call *call)
-{
-    program_get(&call->action, &call->outcome, &call->err);
-}
+void program_show(struct call *call) { program_get(&call->action, &call->outcome, &call->err); }
 
-void program_change(struct call *call)
-{
+void program_change(struct call *call) {
     program_patch(&call->action, call->doc, &call->outcome, &call->err);
 }
 
-void criteria_show(struct call *call)
-{
+void criteria_show(struct call *call) {
     criteria_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }
 
-void criteria_add(struct call *call)
-{
+void criteria_add(struct call *call) {
     criteria_create(&call->action, call->doc, &call->outcome, &call->err);
 }
 
-void criteria_use(struct call *call)
-{
+void criteria_use(struct call *call) {
     criteria_activate(&call->action, arg(call, "version"), &call->outcome, &call->err);
 }
 
-void evaluation_add(struct call *call)
-{
+void evaluation_add(struct call *call) {
     evaluation_start(&call->action, call->doc, &call->outcome, &call->err);
 }
 
-void evaluation_show(struct call *call)
-{
-    evaluation_results(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome, &call->err);
+void evaluation_show(struct call *call) {
+    evaluation_results(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
+                       &call->err);
 }
 
-void operation_show(struct call *call)
-{
+void operation_show(struct call *call) {
     operation_get(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
-void account_designation(struct call *call)
-{
+void account_designation(struct call *call) {
     account_designate(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
 }
 
-void account_status(struct call *call)
-{
-    account_key_status(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome, &call->err);
+void account_status(struct call *call) {
+    account_key_status(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
+                       &call->err);
 }
 
-void account_recognition(struct call *call)
-{
+void account_recognition(struct call *call) {
     recognition(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }
 
 /* ---- events, keys ---- */
 
-void events_show(struct call *call)
-{
+void events_show(struct call *call) {
     event_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }
 
-void event_types_show(struct call *call)
-{
+void event_types_show(struct call *call) {
     event_types_list(&call->action, &call->outcome, &call->err);
 }
 
-void api_keys_show(struct call *call)
-{
+void api_keys_show(struct call *call) {
     api_key_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }
 
-void api_keys_add(struct call *call)
-{
+void api_keys_add(struct call *call) {
     answer_header(call->answer, "Cache-Control", STR("no-store"));
     api_key_create(&call->action, call->doc, &call->outcome, &call->err);
 }
 
-void api_keys_drop(struct call *call)
-{
+void api_keys_drop(struct call *call) {
     api_key_revoke(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
-void me_show(struct call *call)
-{
-    me_get(&call->action, &call->outcome, &call->err);
-}
+void me_show(struct call *call) { me_get(&call->action, &call->outcome, &call->err); }
 
 /* ---- webhooks ---- */
 
-void webhook_add(struct call *call)
-{
+void webhook_add(struct call *call) {
     answer_header(call->answer, "Cache-Control", STR("no-store"));
     webhook_endpoint_create(&call->action, call->doc, &call->outcome, &call->err);
 }
 
-void webhook_change(struct call *call)
-{
+void webhook_change(struct call *call) {
     struct record_key key = key_of(call);
     webhook_endpoint_patch(&call->action, &key, call->doc, &call->outcome, &call->err);
 }
 
-void webhook_rotate(struct call *call)
-{
+void webhook_rotate(struct call *call) {
     answer_header(call->answer, "Cache-Control", STR("no-store"));
     webhook_secret_rotate(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
 }
 
-void webhook_try(struct call *call)
-{
+void webhook_try(struct call *call) {
     webhook_endpoint_test(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
-void webhook_on(struct call *call)
-{
+void webhook_on(struct call *call) {
     webhook_endpoint_enable(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
-void deliveries_show(struct call *call)
-{
+void deliveries_show(struct call *call) {
     webhook_delivery_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }
 
-void delivery_show(struct call *call)
-{
+void delivery_show(struct call *call) {
     webhook_delivery_get(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
-void attempts_show(struct call *call)
-{
+void attempts_show(struct call *call) {
     webhook_attempt_list(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
-void delivery_again(struct call *call)
-{
+void delivery_again(struct call *call) {
     webhook_delivery_retry(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
 /* ---- around it ---- */
 
-void livez(struct call *call)
-{
+void livez(struct call *call) {
     admin_livez(call->answer);
     call->done = true;
 }
 
-void readyz(struct call *call)
-{
+void readyz(struct call *call) {
     admin_readyz(call->face->admin, call->answer);
     call->done = true;
 }
 
-static const struct asset *asset_by_name(const char *name)
-{
+static const struct asset *asset_by_name(const char *name) {
     for (size_t i = 0; i < n_assets; i++)
         if (strcmp(assets[i].name, name) == 0)
             return &assets[i];
     return NULL;
 }
 
-static const char *type_of(const char *name)
-{
-    static const char *const types[][2] = {{".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
-                                           {".css", "text/css; charset=utf-8"},   {".svg", "image/svg+xml"},
-                                           {".json", "application/json"},         {".png", "image/png"}};
+static const char *type_of(const char *name) {
+    static const char *const types[][2] = {
+        {".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
+        {".css", "text/css; charset=utf-8"},   {".svg", "image/svg+xml"},
+        {".json", "application/json"},         {".png", "image/png"}};
     for (size_t i = 0; i < COUNT_OF(types); i++)
         if (str_ends(str_of(name), types[i][0]))
             return types[i][1];
     return "application/octet-stream";
 }
 
-static void asset_answer(struct call *call, const char *name, const char *cache)
-{
+static void asset_answer(struct call *call, const char *name, const char *cache) {
     const struct asset *asset = asset_by_name(name);
     if (!asset) {
         err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such page.");
@@ -315,18 +272,16 @@ static void asset_answer(struct call *call, const char *name, const char *cache)
     call->done = true;
 }
 
-void openapi_show(struct call *call)
-{
-    asset_answer(call, "openapi.json", "public, max-age=60");
-}
+void openapi_show(struct call *call) { asset_answer(call, "openapi.json", "public, max-age=60"); }
 
 /* The page and its files; it may talk to this origin only. */
-void docs_show(struct call *call)
-{
+void docs_show(struct call *call) {
     struct str file = arg(call, "file");
-    const char *name = file.ptr ? arena_format(call->request->arena, "docs/%.*s", STR_ARG(file)) : "docs/index.html";
+    const char *name = file.ptr ? arena_format(call->request->arena, "docs/%.*s", STR_ARG(file))
+                                : "docs/index.html";
     answer_header(call->answer, "Content-Security-Policy",
-                  STR("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+                  STR("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' "
+                      "data:; font-src 'self'; connect-src 'self'; "
                       "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"));
     if (name)
         asset_answer(call, name, "public, max-age=60");
@@ -334,8 +289,7 @@ void docs_show(struct call *call)
         err_memory(&call->err);
 }
 
-void problem_show(struct call *call)
-{
+void problem_show(struct call *call) {
     call->done = problem_page(arg(call, "code"), call->request, call->answer);
     if (!call->done)
         err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such problem code.");

@@ -6,13 +6,16 @@
 
 typedef void handler(struct call *call);
 
-handler resource_list, resource_create, resource_get, resource_patch, resource_delete, resource_restore, resource_history, resource_bulk;
+handler resource_list, resource_create, resource_get, resource_patch, resource_delete,
+    resource_restore, resource_history, resource_bulk;
 handler section_list, section_get, section_write, section_generated;
 handler sync_record, sync_records;
-handler program_show, program_change, criteria_show, criteria_add, criteria_use, evaluation_add, evaluation_show, operation_show;
+handler program_show, program_change, criteria_show, criteria_add, criteria_use, evaluation_add,
+    evaluation_show, operation_show;
 handler account_designation, account_status, account_recognition;
 handler events_show, event_types_show;
-handler webhook_add, webhook_change, webhook_rotate, webhook_try, webhook_on, deliveries_show, delivery_show, attempts_show, delivery_again;
+handler webhook_add, webhook_change, webhook_rotate, webhook_try, webhook_on, deliveries_show,
+    delivery_show, attempts_show, delivery_again;
 handler api_keys_show, api_keys_add, api_keys_drop, me_show;
 handler livez, readyz, openapi_show, docs_show, problem_show;
 

@@ -15,12 +15,11 @@
 
 /* ---- match ---- */
 
-static bool match(struct call *call)
-{
+static bool match(struct call *call) {
     struct buf allow;
     buf_init(&allow, 256);
-    enum match found = router_match(call->face->router, call->request->method, call->request->path, call->request->arena, &call->route,
-                                    &call->args, &allow);
+    enum match found = router_match(call->face->router, call->request->method, call->request->path,
+                                    call->request->arena, &call->route, &call->args, &allow);
     if (found == MATCH_NO_METHOD)
         answer_header(call->answer, "Allow", arena_str(call->request->arena, buf_str(&allow)));
     buf_release(&allow);
@@ -33,19 +32,21 @@ static bool match(struct call *call)
         call->done = true;
         return true;
     }
-    return err_set(&call->err, PROBLEM_METHOD_NOT_ALLOWED, "%.*s is not a method of this path.", STR_ARG(call->request->method));
+    return err_set(&call->err, PROBLEM_METHOD_NOT_ALLOWED, "%.*s is not a method of this path.",
+                   STR_ARG(call->request->method));
 }
 
 /* ---- authenticate, authorize ---- */
 
-static bool authenticate(struct call *call)
-{
+static bool authenticate(struct call *call) {
     struct str header = request_header(call->request, "Authorization", NULL), scheme;
     if (call->route->verb == VERB_PUBLIC)
         return true;
-    bool bearer = header.ptr && str_split(&header, ' ', &scheme) && str_case_is(scheme, "Bearer") && header.ptr;
-    if (bearer && principal_find(call->face->app, str_trim(header), (call->route->flags & ROUTE_MEMORY) != 0, call->request->when, &call->who,
-                                 &call->err))
+    bool bearer = header.ptr && str_split(&header, ' ', &scheme) && str_case_is(scheme, "Bearer") &&
+                  header.ptr;
+    if (bearer &&
+        principal_find(call->face->app, str_trim(header), (call->route->flags & ROUTE_MEMORY) != 0,
+                       call->request->when, &call->who, &call->err))
         return true;
     if (!bearer)
         err_set(&call->err, PROBLEM_UNAUTHENTICATED, "Send Authorization: Bearer with an API key.");
@@ -54,64 +55,69 @@ static bool authenticate(struct call *call)
     return false;
 }
 
-static bool authorize(struct call *call)
-{
+static bool authorize(struct call *call) {
     enum verb verb = (enum verb)call->route->verb;
-    if (verb == VERB_PUBLIC || (access_allows(call->who.role, verb) && scopes_allow(call->who.scopes, verb)))
+    if (verb == VERB_PUBLIC ||
+        (access_allows(call->who.role, verb) && scopes_allow(call->who.scopes, verb)))
         return true;
-    return err_set(&call->err, PROBLEM_FORBIDDEN, "The role %s%s may not do this: it needs the right to %s.", role_name(call->who.role),
+    return err_set(&call->err, PROBLEM_FORBIDDEN,
+                   "The role %s%s may not do this: it needs the right to %s.",
+                   role_name(call->who.role),
                    call->who.scopes != 0 ? " with this key's scopes" : "", verb_name(verb));
 }
 
 /* ---- admit ---- */
 
-static bool accepts(struct call *call)
-{
+static bool accepts(struct call *call) {
     const struct request *request = call->request;
-    if ((call->route->flags & ROUTE_HTML) != 0 || request_accepts(request, "Accept", "application/json") != 0 ||
+    if ((call->route->flags & ROUTE_HTML) != 0 ||
+        request_accepts(request, "Accept", "application/json") != 0 ||
         request_accepts(request, "Accept", "application/problem+json") > 0)
         return true;
     return err_set(&call->err, PROBLEM_NOT_ACCEPTABLE, "This answers with application/json only.");
 }
 
-static bool body_type(struct call *call)
-{
+static bool body_type(struct call *call) {
     struct str type = request_header(call->request, "Content-Type", NULL), name;
     bool merge = (call->route->flags & ROUTE_MERGE) != 0;
     if (!type.ptr || !str_split(&type, ';', &name))
         name = STR("");
     name = str_trim(name);
     struct str charset = type.ptr ? str_trim(type) : STR("");
-    bool utf8 = charset.len == 0 || str_case_is(charset, "charset=utf-8") || str_case_is(charset, "charset=\"utf-8\"");
-    if (utf8 && (str_case_is(name, "application/json") || (merge && str_case_is(name, "application/merge-patch+json"))))
+    bool utf8 = charset.len == 0 || str_case_is(charset, "charset=utf-8") ||
+                str_case_is(charset, "charset=\"utf-8\"");
+    if (utf8 && (str_case_is(name, "application/json") ||
+                 (merge && str_case_is(name, "application/merge-patch+json"))))
         return true;
     if (merge)
-        answer_header(call->answer, "Accept-Patch", STR("application/merge-patch+json, application/json"));
+        answer_header(call->answer, "Accept-Patch",
+                      STR("application/merge-patch+json, application/json"));
     else
         answer_header(call->answer, "Accept-Post", STR("application/json"));
-    return err_set(&call->err, PROBLEM_UNSUPPORTED_MEDIA, "Send %s in UTF-8.", merge ? "application/merge-patch+json or application/json" : "application/json");
+    return err_set(&call->err, PROBLEM_UNSUPPORTED_MEDIA, "Send %s in UTF-8.",
+                   merge ? "application/merge-patch+json or application/json" : "application/json");
 }
 
-static bool body_size(struct call *call)
-{
+static bool body_size(struct call *call) {
     size_t most = (call->route->flags & ROUTE_BULK) != 0 ? BULK_BODY_MAX : BODY_MAX;
     if (!call->request->body_too_large && call->request->body.len <= most)
         return true;
-    return err_set(&call->err, PROBLEM_PAYLOAD_TOO_LARGE, "This route takes at most %zu bytes.", most);
+    return err_set(&call->err, PROBLEM_PAYLOAD_TOO_LARGE, "This route takes at most %zu bytes.",
+                   most);
 }
 
-static bool header_wrong(struct call *call, const char *name, const char *code, const char *detail)
-{
+static bool header_wrong(struct call *call, const char *name, const char *code,
+                         const char *detail) {
     return err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_HEADER, name, code, "%s", detail);
 }
 
 /* Bare, or quoted as a structured-field string. */
-static bool idempotency_key(struct call *call)
-{
+static bool idempotency_key(struct call *call) {
     struct str key = request_header(call->request, "Idempotency-Key", NULL);
     if (!key.ptr) {
         if ((call->route->flags & ROUTE_BULK) != 0)
-            return header_wrong(call, "Idempotency-Key", "required", "is required here, so that a repeated call has one effect");
+            return header_wrong(call, "Idempotency-Key", "required",
+                                "is required here, so that a repeated call has one effect");
         return true;
     }
     if (key.len >= 2 && key.ptr[0] == '"' && key.ptr[key.len - 1] == '"')
@@ -125,33 +131,38 @@ static bool idempotency_key(struct call *call)
     return true;
 }
 
-static void hash_request(struct call *call)
-{
+static void hash_request(struct call *call) {
     static const unsigned char key[] = "kamd request";
-    const struct str parts[] = {call->request->method, STR("\n"), call->request->path, STR("\n"), call->request->raw_query.ptr ? call->request->raw_query : STR(""),
-                                STR("\n"), call->request->body.ptr ? call->request->body : STR("")};
+    const struct str parts[] = {call->request->method,
+                                STR("\n"),
+                                call->request->path,
+                                STR("\n"),
+                                call->request->raw_query.ptr ? call->request->raw_query : STR(""),
+                                STR("\n"),
+                                call->request->body.ptr ? call->request->body : STR("")};
     hmac_sha256(key, sizeof key, parts, COUNT_OF(parts), call->action.request_hash);
 }
 
-static bool no_query(struct call *call)
-{
+static bool no_query(struct call *call) {
     if ((call->route->flags & ROUTE_QUERY) != 0)
         return true;
     for (size_t i = 0; i < call->request->n_query; i++)
-        err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, arena_copy(call->request->arena, call->request->query[i].name),
-                "unknown_parameter", "There is no such parameter here.");
+        err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
+                arena_copy(call->request->arena, call->request->query[i].name), "unknown_parameter",
+                "There is no such parameter here.");
     return !err_is_set(&call->err);
 }
 
 /* Ids in paths are UUIDs; other parameters are looked up by their handler. */
-static bool path_ids(struct call *call)
-{
+static bool path_ids(struct call *call) {
     for (size_t i = 0; i < call->args.n; i++) {
         const struct path_arg *arg = &call->args.items[i];
         struct uuid id;
-        if ((str_is(arg->name, "id") || str_is(arg->name, "account_id")) && !uuid_parse(arg->value, &id))
-            return err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, str_is(arg->name, "id") ? "id" : "account_id",
-                           "malformed_id", "The path's id must be a UUID.");
+        if ((str_is(arg->name, "id") || str_is(arg->name, "account_id")) &&
+            !uuid_parse(arg->value, &id))
+            return err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
+                           str_is(arg->name, "id") ? "id" : "account_id", "malformed_id",
+                           "The path's id must be a UUID.");
         if (str_is(arg->name, "id") || str_is(arg->name, "account_id")) {
             char *text = arena_alloc(call->request->arena, UUID_TEXT);
             if (!text)
@@ -163,8 +174,7 @@ static bool path_ids(struct call *call)
     return true;
 }
 
-static bool admit(struct call *call)
-{
+static bool admit(struct call *call) {
     bool body = (call->route->flags & ROUTE_BODY) != 0;
     bool empty = call->request->body.len == 0 && !call->request->body_too_large;
     if (!path_ids(call) || !no_query(call) || !accepts(call) || !body_size(call))
@@ -176,8 +186,7 @@ static bool admit(struct call *call)
 
 /* ---- decode ---- */
 
-static bool decode(struct call *call)
-{
+static bool decode(struct call *call) {
     struct str body = call->request->body;
     size_t tokens = JSON_TOKENS * ((call->route->flags & ROUTE_BULK) != 0 ? BULK_MAX : 1);
     if ((call->route->flags & ROUTE_BODY) == 0)
@@ -187,8 +196,7 @@ static bool decode(struct call *call)
     return json_read(body.ptr ? body : STR(""), tokens, &call->doc, &call->err);
 }
 
-static bool prepare(struct call *call)
-{
+static bool prepare(struct call *call) {
     struct request *request = call->request;
     call->action = (struct action){
         .app = call->face->app,
@@ -211,8 +219,7 @@ static bool prepare(struct call *call)
     return true;
 }
 
-static bool handle(struct call *call)
-{
+static bool handle(struct call *call) {
     if (call->action.idempotency_key.ptr)
         hash_request(call);
     call->route->handler(call);
@@ -221,8 +228,7 @@ static bool handle(struct call *call)
 
 /* ---- answer ---- */
 
-static void link_next(struct call *call)
-{
+static void link_next(struct call *call) {
     const struct request *request = call->request;
     struct buf link;
     buf_init(&link, 8192);
@@ -245,8 +251,7 @@ static void link_next(struct call *call)
     buf_release(&link);
 }
 
-static void respond(struct call *call)
-{
+static void respond(struct call *call) {
     struct outcome *outcome = &call->outcome;
     struct answer *answer = call->answer;
     struct arena *arena = call->request->arena;
@@ -262,7 +267,8 @@ static void respond(struct call *call)
     if (answer->status == 304)
         return;
     /* Salesforce Flow cannot read an empty answer. */
-    if (answer->status == 204 && call->route->verb != VERB_PUBLIC && call->who.role == ROLE_INTEGRATION) {
+    if (answer->status == 204 && call->route->verb != VERB_PUBLIC &&
+        call->who.role == ROLE_INTEGRATION) {
         answer->status = 200;
         buf_text(&outcome->body, "{}");
     }
@@ -274,22 +280,22 @@ static void respond(struct call *call)
     buf_init(&outcome->body, 0);
 }
 
-static void write_log(const struct call *call, int64_t taken)
-{
+static void write_log(const struct call *call, int64_t taken) {
     const struct answer *answer = call->answer;
     bool failed = answer->status >= 500;
     if (failed && err_is_set(&call->err))
         log_err(LOG_ERROR, "request_failed", &call->err);
     if (!log_enabled(LOG_INFO))
         return;
-    LOG(failed ? LOG_ERROR : LOG_INFO, "request", LOG_T("method", call->request->method), LOG_S("route", route_label(call->route)),
-        LOG_I("status", answer->status), LOG_MS("ms", taken), LOG_I("bytes", answer->body.len), LOG_S("request_id", call->request->id),
-        LOG_S("traceparent", call->request->traceparent), LOG_S("key", call->who.id), LOG_T("client", call->request->client),
+    LOG(failed ? LOG_ERROR : LOG_INFO, "request", LOG_T("method", call->request->method),
+        LOG_S("route", route_label(call->route)), LOG_I("status", answer->status),
+        LOG_MS("ms", taken), LOG_I("bytes", answer->body.len),
+        LOG_S("request_id", call->request->id), LOG_S("traceparent", call->request->traceparent),
+        LOG_S("key", call->who.id), LOG_T("client", call->request->client),
         LOG_S("code", err_is_set(&call->err) ? problem_info(call->err.problem)->code : ""));
 }
 
-static void finish(struct call *call)
-{
+static void finish(struct call *call) {
     int64_t taken = clock_mono(&clock_system) - call->request->started_us;
     size_t row = call->route ? (size_t)(call->route - routes) : n_routes;
     int class = call->answer->status / 100;
@@ -298,11 +304,12 @@ static void finish(struct call *call)
     write_log(call, taken);
 }
 
-void pipeline_serve(void *context, struct request *request, struct answer *answer)
-{
+void pipeline_serve(void *context, struct request *request, struct answer *answer) {
     struct call call = {.face = context, .request = request, .answer = answer, .err = ERR_INIT};
     outcome_init(&call.outcome);
-    bool fine = match(&call) && (call.done || (prepare(&call) && authenticate(&call) && authorize(&call) && admit(&call) && decode(&call) && handle(&call)));
+    bool fine =
+        match(&call) && (call.done || (prepare(&call) && authenticate(&call) && authorize(&call) &&
+                                       admit(&call) && decode(&call) && handle(&call)));
     if (!fine)
         problem_answer(&call.err, request, answer);
     else if (!call.done)
@@ -315,21 +322,18 @@ void pipeline_serve(void *context, struct request *request, struct answer *answe
 
 /* ---- metrics ---- */
 
-const char *route_label(const struct route *route)
-{
-    return route ? route->path : "unmatched";
-}
+const char *route_label(const struct route *route) { return route ? route->path : "unmatched"; }
 
-bool pipeline_metrics(void)
-{
+bool pipeline_metrics(void) {
     static char texts[512 * 5][112];
     static const char *cells[512 * 5];
     if (n_routes + 1 > COUNT_OF(texts) / 5)
         return false;
     for (size_t i = 0; i <= n_routes; i++)
-        for (int class = 1; class <= 5; class++) {
-            size_t cell = i * 5 + (size_t)class - 1;
-            snprintf(texts[cell], sizeof texts[cell], "route=\"%s\",method=\"%s\",status=\"%dxx\"", i < n_routes ? routes[i].path : "unmatched",
+        for (int class = 1; class <= 5; class ++) {
+            size_t cell = i * 5 + (size_t) class - 1;
+            snprintf(texts[cell], sizeof texts[cell], "route=\"%s\",method=\"%s\",status=\"%dxx\"",
+                     i < n_routes ? routes[i].path : "unmatched",
                      i < n_routes ? routes[i].method : "", class);
             cells[cell] = texts[cell];
         }

@@ -2,21 +2,73 @@
 #include "handlers.h"
 
 #define READ(path_, handler_, flags_, operation)                                                   \
-    {.method = "GET", .path = path_, .handler = handler_, .flags = (flags_), .resource = -1, .verb = VERB_READ, .operation_id = operation}
+    {                                                                                              \
+        .method = "GET", .path = path_, .handler = handler_, .flags = (flags_), .resource = -1,    \
+        .verb = VERB_READ, .operation_id = operation                                               \
+    }
 
 /* A plain resource: list, create, bulk, and one record's get, change, delete, restore, history. */
-#define RESOURCE(base, id_, res, verb_create, verb_write, Name, Names)                              \
-    {.method = "GET", .path = base, .handler = resource_list, .flags = ROUTE_QUERY, .resource = res, .verb = VERB_READ, .operation_id = "list" Names}, \
-    {.method = "POST", .path = base, .handler = resource_create, .flags = ROUTE_BODY, .resource = res, .verb = verb_create, .operation_id = "create" Name}, \
-    {.method = "POST", .path = base "/bulk", .handler = resource_bulk, .flags = ROUTE_BODY | ROUTE_BULK, .resource = res, .verb = verb_create, .operation_id = "bulk" Names}, \
-    {.method = "GET", .path = base "/{id}", .handler = resource_get, .flags = ROUTE_QUERY, .resource = res, .verb = VERB_READ, .operation_id = "get" Name}, \
-    {.method = "PATCH", .path = base "/{id}", .handler = resource_patch, .flags = ROUTE_BODY | ROUTE_MERGE, .resource = res, .verb = verb_write, .operation_id = "update" Name}, \
-    {.method = "DELETE", .path = base "/{id}", .handler = resource_delete, .resource = res, .verb = verb_write, .operation_id = "delete" Name}, \
-    {.method = "POST", .path = base "/{id}/restore", .handler = resource_restore, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = res, .verb = verb_write, .operation_id = "restore" Name}, \
-    {.method = "GET", .path = base "/{id}/history", .handler = resource_history, .flags = ROUTE_QUERY, .resource = res, .verb = VERB_READ, .operation_id = "get" Name "History"}
+#define RESOURCE(base, id_, res, verb_create, verb_write, Name, Names)                             \
+    {.method = "GET",                                                                              \
+     .path = base,                                                                                 \
+     .handler = resource_list,                                                                     \
+     .flags = ROUTE_QUERY,                                                                         \
+     .resource = res,                                                                              \
+     .verb = VERB_READ,                                                                            \
+     .operation_id = "list" Names},                                                                \
+        {.method = "POST",                                                                         \
+         .path = base,                                                                             \
+         .handler = resource_create,                                                               \
+         .flags = ROUTE_BODY,                                                                      \
+         .resource = res,                                                                          \
+         .verb = verb_create,                                                                      \
+         .operation_id = "create" Name},                                                           \
+        {.method = "POST",                                                                         \
+         .path = base "/bulk",                                                                     \
+         .handler = resource_bulk,                                                                 \
+         .flags = ROUTE_BODY | ROUTE_BULK,                                                         \
+         .resource = res,                                                                          \
+         .verb = verb_create,                                                                      \
+         .operation_id = "bulk" Names},                                                            \
+        {.method = "GET",                                                                          \
+         .path = base "/{id}",                                                                     \
+         .handler = resource_get,                                                                  \
+         .flags = ROUTE_QUERY,                                                                     \
+         .resource = res,                                                                          \
+         .verb = VERB_READ,                                                                        \
+         .operation_id = "get" Name},                                                              \
+        {.method = "PATCH",                                                                        \
+         .path = base "/{id}",                                                                     \
+         .handler = resource_patch,                                                                \
+         .flags = ROUTE_BODY | ROUTE_MERGE,                                                        \
+         .resource = res,                                                                          \
+         .verb = verb_write,                                                                       \
+         .operation_id = "update" Name},                                                           \
+        {.method = "DELETE",                                                                       \
+         .path = base "/{id}",                                                                     \
+         .handler = resource_delete,                                                               \
+         .resource = res,                                                                          \
+         .verb = verb_write,                                                                       \
+         .operation_id = "delete" Name},                                                           \
+        {.method = "POST",                                                                         \
+         .path = base "/{id}/restore",                                                             \
+         .handler = resource_restore,                                                              \
+         .flags = ROUTE_BODY | ROUTE_OPTIONAL,                                                     \
+         .resource = res,                                                                          \
+         .verb = verb_write,                                                                       \
+         .operation_id = "restore" Name},                                                          \
+    {                                                                                              \
+        .method = "GET", .path = base "/{id}/history", .handler = resource_history,                \
+        .flags = ROUTE_QUERY, .resource = res, .verb = VERB_READ,                                  \
+        .operation_id = "get" Name "History"                                                       \
+    }
 
 #define BELOW(path_, res, Names)                                                                   \
-    {.method = "GET", .path = "/v1/accounts/{account_id}/" path_, .handler = resource_list, .flags = ROUTE_QUERY, .resource = res, .verb = VERB_READ, .operation_id = "listAccount" Names}
+    {                                                                                              \
+        .method = "GET", .path = "/v1/accounts/{account_id}/" path_, .handler = resource_list,     \
+        .flags = ROUTE_QUERY, .resource = res, .verb = VERB_READ,                                  \
+        .operation_id = "listAccount" Names                                                        \
+    }
 
 /* clang-format off */
 const struct route routes[] = {

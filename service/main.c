@@ -41,24 +41,21 @@ enum { CELL_API, CELL_WORKER };
 
 #define CONSOLE_MS 10000
 
-static const char *read_environment(const char *name)
-{
-    return getenv(name);
-}
+static const char *read_environment(const char *name) { return getenv(name); }
 
-static int fail(const char *what, struct err *err)
-{
+static int fail(const char *what, struct err *err) {
     log_err(LOG_ERROR, what, err);
     for (size_t i = 0; i < err->n_items; i++)
-        LOG(LOG_ERROR, what, LOG_S("setting", err->items[i].where), LOG_S("detail", err->items[i].detail));
+        LOG(LOG_ERROR, what, LOG_S("setting", err->items[i].where),
+            LOG_S("detail", err->items[i].detail));
     err_release(err);
     return 1;
 }
 
 /* ---- parts ---- */
 
-static bool open_store(const struct config *config, bool worker, struct store **ret, struct err *err)
-{
+static bool open_store(const struct config *config, bool worker, struct store **ret,
+                       struct err *err) {
     struct store_options options = {
         .url = worker ? config->database_worker_url : config->database_url,
         .name = worker ? "worker" : "api",
@@ -71,8 +68,7 @@ static bool open_store(const struct config *config, bool worker, struct store **
     return store_open(&options, ret, err);
 }
 
-static bool open_cache(struct process *process, struct err *err)
-{
+static bool open_cache(struct process *process, struct err *err) {
     const struct config *config = &process->config;
     struct cache_options options = {
         .url = config->redis_url,
@@ -84,14 +80,12 @@ static bool open_cache(struct process *process, struct err *err)
     return cache_open(&options, &process->cache, err);
 }
 
-static bool start_metrics(void)
-{
+static bool start_metrics(void) {
     static const char *const pools[] = {"pool=\"api\"", "pool=\"worker\""};
     return metrics_labels(LABELS_POOL, pools, COUNT_OF(pools)) && api_metrics() && worker_metrics();
 }
 
-static bool start_parts(struct process *process, bool with_worker, struct err *err)
-{
+static bool start_parts(struct process *process, bool with_worker, struct err *err) {
     struct config *config = &process->config;
     if (!keyring_init(&process->keyring, str_of(config->master_key), err) || !record_sql_init(err))
         return false;
@@ -108,19 +102,22 @@ static bool start_parts(struct process *process, bool with_worker, struct err *e
         .cache = process->cache,
         .version = KAMD_VERSION,
     };
-    if (!directory_start(&process->app, &process->app.directory, err) || !readiness_start(&process->app, &process->readiness, err))
+    if (!directory_start(&process->app, &process->app.directory, err) ||
+        !readiness_start(&process->app, &process->readiness, err))
         return false;
     if (!with_worker)
         return true;
-    struct worker_options options = {.cache = process->cache, .config = config, .keyring = &process->keyring, .randomness = &randomness_system};
+    struct worker_options options = {.cache = process->cache,
+                                     .config = config,
+                                     .keyring = &process->keyring,
+                                     .randomness = &randomness_system};
     if (!open_store(config, true, &process->worker_store, err))
         return false;
     options.store = process->worker_store;
     return worker_start(&options, &process->worker, err);
 }
 
-static void stop_parts(struct process *process)
-{
+static void stop_parts(struct process *process) {
     api_stop(process->api);
     worker_stop(process->worker);
     readiness_stop(process->readiness);
@@ -137,8 +134,7 @@ static void stop_parts(struct process *process)
 /* ---- commands ---- */
 
 /* SIGTERM and SIGINT are waited for, in this thread only. */
-static void block_signals(sigset_t *ret)
-{
+static void block_signals(sigset_t *ret) {
     sigemptyset(ret);
     sigaddset(ret, SIGTERM);
     sigaddset(ret, SIGINT);
@@ -146,26 +142,26 @@ static void block_signals(sigset_t *ret)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void wait_for_stop(const sigset_t *signals)
-{
+static void wait_for_stop(const sigset_t *signals) {
     int number = 0;
     while (sigwait(signals, &number) != 0)
         ;
     LOG(LOG_INFO, "stopping", LOG_I("signal", number));
 }
 
-static int serve(struct process *process, bool api, bool worker)
-{
+static int serve(struct process *process, bool api, bool worker) {
     struct err err = ERR_INIT;
     sigset_t signals;
     block_signals(&signals);
     if (!start_parts(process, worker, &err) ||
-        (api && !api_start(&process->app, &process->config, readiness_ask, process->readiness, &process->api, &err))) {
+        (api && !api_start(&process->app, &process->config, readiness_ask, process->readiness,
+                           &process->api, &err))) {
         stop_parts(process);
         return fail("not_started", &err);
     }
     if (api)
-        LOG(LOG_INFO, "listening", LOG_S("host", process->config.host), LOG_I("port", api_port(process->api)),
+        LOG(LOG_INFO, "listening", LOG_S("host", process->config.host),
+            LOG_I("port", api_port(process->api)),
             LOG_I("admin_port", api_admin_port(process->api)), LOG_S("version", KAMD_VERSION));
     else
         LOG(LOG_INFO, "working", LOG_S("version", KAMD_VERSION));
@@ -179,8 +175,7 @@ static int serve(struct process *process, bool api, bool worker)
     return 0;
 }
 
-static int migrate_command(const struct process *process)
-{
+static int migrate_command(const struct process *process) {
     struct err err = ERR_INIT;
     int applied = 0;
     if (!migrate(process->config.database_migrate_url, &applied, &err))
@@ -189,8 +184,7 @@ static int migrate_command(const struct process *process)
     return 0;
 }
 
-static int config_check(struct process *process)
-{
+static int config_check(struct process *process) {
     struct err err = ERR_INIT;
     struct buf unknown;
     if (!keyring_init(&process->keyring, str_of(process->config.master_key), &err))
@@ -207,8 +201,7 @@ static int config_check(struct process *process)
     return status;
 }
 
-static int print(void (*write_text)(struct buf *ret))
-{
+static int print(void (*write_text)(struct buf *ret)) {
     struct buf text;
     buf_init(&text, (size_t)16 << 20);
     write_text(&text);
@@ -217,8 +210,7 @@ static int print(void (*write_text)(struct buf *ret))
     return fine ? 0 : 1;
 }
 
-static int usage(void)
-{
+static int usage(void) {
     fputs("kamd " KAMD_VERSION ": key account management\n\n"
           "  kamd serve [--no-worker]     serve the API, and run the workers\n"
           "  kamd worker                  run the workers alone\n"
@@ -233,26 +225,36 @@ static int usage(void)
 }
 
 /* The first key of an installation: there is nobody yet who could make it through the API. */
-static int api_key_command(struct process *process, int argc, char **argv)
-{
+static int api_key_command(struct process *process, int argc, char **argv) {
     struct err err = ERR_INIT;
     CLEANUP(jv_unref) jv *doc = jv_new_object();
-    struct principal who = {.id = "00000000-0000-0000-0000-000000000000", .actor = "console", .role = ROLE_ADMIN};
+    struct principal who = {
+        .id = "00000000-0000-0000-0000-000000000000", .actor = "console", .role = ROLE_ADMIN};
     struct arena arena;
     struct outcome outcome;
     for (int i = 0; i + 1 < argc; i += 2)
         if (strncmp(argv[i], "--", 2) == 0)
-            jv_set(doc, strcmp(argv[i], "--user-id") == 0 ? "user_id" : strcmp(argv[i], "--expires-at") == 0 ? "expires_at" : argv[i] + 2,
+            jv_set(doc,
+                   strcmp(argv[i], "--user-id") == 0      ? "user_id"
+                   : strcmp(argv[i], "--expires-at") == 0 ? "expires_at"
+                                                          : argv[i] + 2,
                    jv_new_text(str_of(argv[i + 1])));
     if (argc % 2 != 0)
         return usage();
     process->config.db_acquire_ms = CONSOLE_MS; /* there is no hurry, and nobody else who waits */
     if (!open_store(&process->config, false, &process->store, &err))
         return fail("no_key", &err);
-    process->app = (struct app){.config = &process->config, .clock = &clock_system, .randomness = &randomness_system, .store = process->store};
+    process->app = (struct app){.config = &process->config,
+                                .clock = &clock_system,
+                                .randomness = &randomness_system,
+                                .store = process->store};
     arena_init(&arena, (size_t)1 << 20);
     outcome_init(&outcome);
-    struct action action = {.app = &process->app, .who = &who, .arena = &arena, .when = deadline_in_ms(CONSOLE_MS), .origin = STR("console")};
+    struct action action = {.app = &process->app,
+                            .who = &who,
+                            .arena = &arena,
+                            .when = deadline_in_ms(CONSOLE_MS),
+                            .origin = STR("console")};
     bool fine = api_key_create(&action, doc, &outcome, &err);
     CLEANUP(jv_unref) jv *answer = NULL;
     if (fine && json_read(buf_str(&outcome.body), JSON_TOKENS, &answer, &err))
@@ -263,8 +265,7 @@ static int api_key_command(struct process *process, int argc, char **argv)
     return fine ? 0 : fail("no_key", &err);
 }
 
-static int run(struct process *process, int argc, char **argv)
-{
+static int run(struct process *process, int argc, char **argv) {
     const char *command = argv[1], *second = argc > 2 ? argv[2] : "";
     if (strcmp(command, "serve") == 0)
         return serve(process, true, process->config.worker && strcmp(second, "--no-worker") != 0);
@@ -279,8 +280,7 @@ static int run(struct process *process, int argc, char **argv)
     return usage();
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     static struct process process;
     struct err err = ERR_INIT;
     enum log_level level = LOG_INFO;

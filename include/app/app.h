@@ -33,9 +33,9 @@ struct app {
 
 /* Who calls. Borrowed from the directory for the time of one request. */
 struct principal {
-    char id[UUID_TEXT];      /* of the API key */
+    char id[UUID_TEXT];        /* of the API key */
     char actor[UUID_TEXT + 8]; /* "key:<id>" or "user:<id>": what history shows */
-    char user_id[UUID_TEXT]; /* "" without a user */
+    char user_id[UUID_TEXT];   /* "" without a user */
     char name[80];
     enum role role;
     unsigned scopes;
@@ -52,11 +52,12 @@ struct action {
     struct str origin;          /* "api", or the system of a sync call */
     struct str idempotency_key; /* absent: none given */
     unsigned char request_hash[CRYPTO_SHA256];
-    struct str if_match;        /* absent: none given */
+    struct str if_match; /* absent: none given */
     struct str if_none_match;
 };
 
-/* What comes out of a use case. `body` is the JSON that the client gets; on a replay it is the first answer's, byte by byte. */
+/* What comes out of a use case. `body` is the JSON that the client gets; on a replay it is the
+ * first answer's, byte by byte. */
 struct outcome {
     int status;
     char etag[ETAG_TEXT]; /* "" = none */
@@ -66,7 +67,8 @@ struct outcome {
     bool replayed;
     bool not_modified;
     bool rolled_back; /* the answer says why nothing was written; a repetition runs again */
-    struct cache_touch *touches; /* cached entries that the write replaced, as triggers noted them; in the arena */
+    struct cache_touch
+        *touches; /* cached entries that the write replaced, as triggers noted them; in the arena */
     size_t n_touches;
 };
 

@@ -5,10 +5,12 @@
 #include "app/records.h"
 
 /* Parameters after, types, account_id, page_size. */
-bool event_list(struct action *action, const struct param *params, size_t n_params, struct outcome *outcome, struct err *err);
+bool event_list(struct action *action, const struct param *params, size_t n_params,
+                struct outcome *outcome, struct err *err);
 bool event_types_list(struct action *action, struct outcome *outcome, struct err *err);
 
-/* Every event type there is, with what it says; the descriptors' created, updated, deleted, restored come on top. */
+/* Every event type there is, with what it says; the descriptors' created, updated, deleted,
+ * restored come on top. */
 struct event_type {
     const char *name;
     const char *about;

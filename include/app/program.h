@@ -6,25 +6,33 @@
 
 bool program_get(struct action *action, struct outcome *outcome, struct err *err);
 /* A change of scores, grace or currency queues a full evaluation. */
-bool program_patch(struct action *action, const jv *patch, struct outcome *outcome, struct err *err);
+bool program_patch(struct action *action, const jv *patch, struct outcome *outcome,
+                   struct err *err);
 
-bool criteria_list(struct action *action, const struct param *params, size_t n_params, struct outcome *outcome, struct err *err);
+bool criteria_list(struct action *action, const struct param *params, size_t n_params,
+                   struct outcome *outcome, struct err *err);
 /* {metrics[{metric, weight, floor, ceiling}], note}: the next version, not active yet. */
-bool criteria_create(struct action *action, const jv *doc, struct outcome *outcome, struct err *err);
-bool criteria_activate(struct action *action, struct str version, struct outcome *outcome, struct err *err);
+bool criteria_create(struct action *action, const jv *doc, struct outcome *outcome,
+                     struct err *err);
+bool criteria_activate(struct action *action, struct str version, struct outcome *outcome,
+                       struct err *err);
 
-/* {as_of?}: an operation that a worker does. As of today it moves the status machine, as of another day it only stores results. */
-bool evaluation_start(struct action *action, const jv *doc, struct outcome *outcome, struct err *err);
-bool evaluation_results(struct action *action, struct str id, const struct param *params, size_t n_params, struct outcome *outcome,
-                        struct err *err);
+/* {as_of?}: an operation that a worker does. As of today it moves the status machine, as of another
+ * day it only stores results. */
+bool evaluation_start(struct action *action, const jv *doc, struct outcome *outcome,
+                      struct err *err);
+bool evaluation_results(struct action *action, struct str id, const struct param *params,
+                        size_t n_params, struct outcome *outcome, struct err *err);
 bool operation_get(struct action *action, struct str id, struct outcome *outcome, struct err *err);
 
 /* {reason, benefits[], charter, told_customer_at} */
-bool account_designate(struct action *action, struct str account_id, const jv *doc, struct outcome *outcome, struct err *err);
+bool account_designate(struct action *action, struct str account_id, const jv *doc,
+                       struct outcome *outcome, struct err *err);
 /* Parameter as_of: the score of another day, computed now. */
-bool account_key_status(struct action *action, struct str account_id, const struct param *params, size_t n_params,
-                        struct outcome *outcome, struct err *err);
+bool account_key_status(struct action *action, struct str account_id, const struct param *params,
+                        size_t n_params, struct outcome *outcome, struct err *err);
 /* One of phone, email, domain, account_number, salesforce_id. From memory. */
-bool recognition(struct action *action, const struct param *params, size_t n_params, struct outcome *outcome, struct err *err);
+bool recognition(struct action *action, const struct param *params, size_t n_params,
+                 struct outcome *outcome, struct err *err);
 
 #endif

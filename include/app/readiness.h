@@ -1,4 +1,5 @@
-/* Can this process do useful work: PostgreSQL answers, and its schema fits this binary. Asked in the background, so that probes never wait. Redis is optional. */
+/* Can this process do useful work: PostgreSQL answers, and its schema fits this binary. Asked in
+ * the background, so that probes never wait. Redis is optional. */
 #ifndef KAMD_APP_READINESS_H
 #define KAMD_APP_READINESS_H
 

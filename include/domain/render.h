@@ -9,15 +9,18 @@
 typedef uint64_t field_set;
 #define FIELD_SET_ALL (~(field_set)0)
 
-/* "name":value,... of the fields in `set`, without braces. `values` are PostgreSQL's texts in the order of the descriptor; lists and documents are JSON. */
-void render_fields(const struct resource *resource, const struct str *values, field_set set, struct buf *ret);
+/* "name":value,... of the fields in `set`, without braces. `values` are PostgreSQL's texts in the
+ * order of the descriptor; lists and documents are JSON. */
+void render_fields(const struct resource *resource, const struct str *values, field_set set,
+                   struct buf *ret);
 /* One value. */
 void render_value(const struct field *field, struct str value, struct buf *ret);
-/* Only the writable fields, as an object: the canonical document that decode_change() starts from. */
+/* Only the writable fields, as an object: the canonical document that decode_change() starts from.
+ */
 void render_writable(const struct resource *resource, const struct str *values, struct buf *ret);
 
-/* ETag: sixteen hex digits of what people edit, '-', eight of the whole body. If-Match compares the first part, so that a new score never makes a 412; If-None-Match
- * compares all. */
+/* ETag: sixteen hex digits of what people edit, '-', eight of the whole body. If-Match compares the
+ * first part, so that a new score never makes a 412; If-None-Match compares all. */
 #define ETAG_TEXT 28 /* with quotes and NUL */
 void etag_make(struct str id, int64_t edit_version, struct str body, char ret[static ETAG_TEXT]);
 /* Does a comma list of If-Match match? `*` does. Weak tags never. */

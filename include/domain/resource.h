@@ -1,5 +1,6 @@
-/* What a resource is: one const descriptor each, from which decoding, validation, SQL, filters, ordering, rendering, sync, history and the contract
- * test follow. A plain resource costs one descriptor, one migration and its part of openapi.yaml. */
+/* What a resource is: one const descriptor each, from which decoding, validation, SQL, filters,
+ * ordering, rendering, sync, history and the contract test follow. A plain resource costs one
+ * descriptor, one migration and its part of openapi.yaml. */
 #ifndef KAMD_DOMAIN_RESOURCE_H
 #define KAMD_DOMAIN_RESOURCE_H
 
@@ -8,12 +9,15 @@
 
 /* Information areas (product 4): what is granted to people. The plan's nine sections come first. */
 #define AREAS(X)                                                                                   \
-    X(COMPETITIVE_ENVIRONMENT, "competitive_environment") X(CONTACTS_AND_DECISIONS, "contacts_and_decisions") \
-    X(NEGOTIATIONS, "negotiations") X(LEADER_PERCEPTIONS, "leader_perceptions") X(VALUES_BELIEFS, "values_beliefs") \
-    X(CAPABILITIES, "capabilities") X(STRATEGIES, "strategies") X(INTERNAL_PROCESSES, "internal_processes") \
-    X(INTERACTION_HISTORY, "interaction_history") X(PROFILE, "profile") X(CONTACTS, "contacts") X(SALES, "sales") \
-    X(ECONOMICS, "economics") X(INTERACTIONS, "interactions") X(PROBLEMS, "problems") X(REVIEWS, "reviews") X(PLAN, "plan") \
-    X(DIVESTMENT, "divestment")
+    X(COMPETITIVE_ENVIRONMENT, "competitive_environment")                                          \
+    X(CONTACTS_AND_DECISIONS, "contacts_and_decisions") X(NEGOTIATIONS, "negotiations")            \
+        X(LEADER_PERCEPTIONS, "leader_perceptions") X(VALUES_BELIEFS, "values_beliefs")            \
+            X(CAPABILITIES, "capabilities") X(STRATEGIES, "strategies")                            \
+                X(INTERNAL_PROCESSES, "internal_processes")                                        \
+                    X(INTERACTION_HISTORY, "interaction_history") X(PROFILE, "profile")            \
+                        X(CONTACTS, "contacts") X(SALES, "sales") X(ECONOMICS, "economics")        \
+                            X(INTERACTIONS, "interactions") X(PROBLEMS, "problems")                \
+                                X(REVIEWS, "reviews") X(PLAN, "plan") X(DIVESTMENT, "divestment")
 enum area {
 #define X(name, text) AREA_##name,
     AREAS(X)
@@ -23,11 +27,12 @@ enum area {
 const char *area_name(enum area area);
 
 enum field_type {
-    FIELD_ID,      /* UUID; `ref` names the resource it refers to */
-    FIELD_TEXT,    /* min..max characters; `check` */
-    FIELD_INT,     /* min..max */
+    FIELD_ID,   /* UUID; `ref` names the resource it refers to */
+    FIELD_TEXT, /* min..max characters; `check` */
+    FIELD_INT,  /* min..max */
     FIELD_BOOL,
-    FIELD_DECIMAL, /* a JSON string; at most 15 digits before and `max` (default 4) after the point; at least `min` if F_MIN */
+    FIELD_DECIMAL, /* a JSON string; at most 15 digits before and `max` (default 4) after the point;
+                      at least `min` if F_MIN */
     FIELD_DATE,    /* YYYY-MM-DD */
     FIELD_TIME,    /* RFC 3339; stored and shown in UTC with microseconds */
     FIELD_ENUM,    /* one of `values` */
@@ -43,11 +48,11 @@ enum field_flag {
     F_READ_ONLY = 1 << 2,   /* derived or kept by the server; in a body it is an error */
     F_CREATE_ONLY = 1 << 3, /* cannot be changed later */
     F_FILTER = 1 << 4,
-    F_SORT = 1 << 5,        /* an index carries it */
-    F_SEARCH = 1 << 6,      /* `q` looks into it */
-    F_PII = 1 << 7,         /* about a person: erasable */
-    F_MIN = 1 << 8,         /* `min` holds for a decimal */
-    F_UNCHECKED = 1 << 9    /* FIELD_MAP: any JSON value inside, within the reader's limits */
+    F_SORT = 1 << 5,     /* an index carries it */
+    F_SEARCH = 1 << 6,   /* `q` looks into it */
+    F_PII = 1 << 7,      /* about a person: erasable */
+    F_MIN = 1 << 8,      /* `min` holds for a decimal */
+    F_UNCHECKED = 1 << 9 /* FIELD_MAP: any JSON value inside, within the reader's limits */
 };
 
 struct shape;
@@ -59,12 +64,12 @@ struct field {
     enum area area;
     const char *column; /* SQL expression over t (the table) and s (standing); NULL: t.<name> */
     int min, max;
-    const char *const *values;         /* NULL-terminated */
+    const char *const *values; /* NULL-terminated */
     const struct shape *shape;
     const char *(*check)(struct str text); /* NULL when fine, else a short sentence */
-    const char *ref;                   /* name of the resource that an id refers to */
-    const char *preset;                /* JSON text for an absent field on creation */
-    const char *about;                 /* for openapi.yaml; cites requirement numbers */
+    const char *ref;                       /* name of the resource that an id refers to */
+    const char *preset;                    /* JSON text for an absent field on creation */
+    const char *about;                     /* for openapi.yaml; cites requirement numbers */
 };
 
 struct shape {
@@ -97,7 +102,8 @@ enum resource_flag {
     R_CUSTOM = 1 << 4          /* has custom fields */
 };
 
-/* What expand= can add: our `field` holds the id of `target`; or, reversed, `target`'s `field` holds our id, once or (many) often. */
+/* What expand= can add: our `field` holds the id of `target`; or, reversed, `target`'s `field`
+ * holds our id, once or (many) often. */
 struct expansion {
     const char *name;
     enum resource_id target;
@@ -109,10 +115,10 @@ struct expansion {
 
 struct resource {
     enum resource_id id;
-    const char *name;  /* "account": event types, history, external ids */
-    const char *path;  /* "accounts": URL */
+    const char *name; /* "account": event types, history, external ids */
+    const char *path; /* "accounts": URL */
     const char *table;
-    const char *join;  /* further FROM for derived fields, or NULL */
+    const char *join;            /* further FROM for derived fields, or NULL */
     const char *derived_version; /* SQL expression of the derived values' version, or NULL */
     const struct field *fields;
     size_t n_fields;
@@ -120,7 +126,8 @@ struct resource {
     size_t n_expansions;
     enum area area;
     unsigned flags;
-    /* Rules over several fields of a whole, valid document. Adds violations with pointers below `at`. */
+    /* Rules over several fields of a whole, valid document. Adds violations with pointers below
+     * `at`. */
     void (*check)(const jv *doc, const char *at, struct err *err);
     const char *about;
 };
@@ -128,11 +135,11 @@ struct resource {
 const struct resource *resource_of(enum resource_id id);
 const struct resource *resource_by_path(struct str path); /* NULL: none */
 const struct resource *resource_by_name(const char *name);
-const struct field *resource_field(const struct resource *resource, struct str name); /* NULL: none */
+const struct field *resource_field(const struct resource *resource,
+                                   struct str name); /* NULL: none */
 /* Position of a field in `fields`. */
 size_t resource_field_at(const struct resource *resource, const struct field *field);
-static inline bool field_writable(const struct field *field)
-{
+static inline bool field_writable(const struct field *field) {
     return (field->flags & F_READ_ONLY) == 0;
 }
 
@@ -149,6 +156,7 @@ struct custom_fields {
     const struct custom_field *list;
     size_t n;
 };
-const struct custom_field *custom_field_find(const struct custom_fields *fields, enum resource_id resource, struct str name);
+const struct custom_field *custom_field_find(const struct custom_fields *fields,
+                                             enum resource_id resource, struct str name);
 
 #endif

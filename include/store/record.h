@@ -1,5 +1,6 @@
-/* SQL texts of the resources, made from the descriptors once at start. Columns come in the order of the descriptor's fields; one further column holds the derived values'
- * version ("0" where a resource has none), and one more deleted_at. */
+/* SQL texts of the resources, made from the descriptors once at start. Columns come in the order of
+ * the descriptor's fields; one further column holds the derived values' version ("0" where a
+ * resource has none), and one more deleted_at. */
 #ifndef KAMD_STORE_RECORD_H
 #define KAMD_STORE_RECORD_H
 
@@ -7,15 +8,15 @@
 #include "domain/resource.h"
 
 struct record_sql {
-    const char *columns;  /* "t.id, ..., s.version, t.deleted_at" */
-    const char *from;     /* "account t join standing s on ..." */
-    const char *get;      /* $1 uuid[]: live ones, in no order */
-    const char *get_any;  /* $1 uuid[]: deleted ones, too */
-    const char *lock;     /* $1 uuid[]: deleted ones, too, in id order, locked for update */
-    const char *insert;   /* $1 jsonb array of canonical documents with their id */
-    const char *update;   /* $1 the same; counts the version */
-    const char *del;      /* $1 uuid[] */
-    const char *restore;  /* $1 uuid[] */
+    const char *columns; /* "t.id, ..., s.version, t.deleted_at" */
+    const char *from;    /* "account t join standing s on ..." */
+    const char *get;     /* $1 uuid[]: live ones, in no order */
+    const char *get_any; /* $1 uuid[]: deleted ones, too */
+    const char *lock;    /* $1 uuid[]: deleted ones, too, in id order, locked for update */
+    const char *insert;  /* $1 jsonb array of canonical documents with their id */
+    const char *update;  /* $1 the same; counts the version */
+    const char *del;     /* $1 uuid[] */
+    const char *restore; /* $1 uuid[] */
 };
 
 /* Before threads start. */

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-struct batch *batch_new(struct action *action, const struct resource *resource, size_t n, struct err *err)
-{
+struct batch *batch_new(struct action *action, const struct resource *resource, size_t n,
+                        struct err *err) {
     struct batch *batch = arena_alloc(action->arena, sizeof *batch);
     if (batch) {
         *batch = (struct batch){.resource = resource, .n = n};
@@ -22,8 +22,7 @@ struct batch *batch_new(struct action *action, const struct resource *resource, 
     return batch;
 }
 
-static void entry_reset(struct entry *entry)
-{
+static void entry_reset(struct entry *entry) {
     jv_unref(&entry->clean);
     err_release(&entry->err);
     entry->err = ERR_INIT;
@@ -32,21 +31,16 @@ static void entry_reset(struct entry *entry)
     entry->changed = entry->was_deleted = false;
 }
 
-void batch_release(struct batch **batch)
-{
+void batch_release(struct batch **batch) {
     for (size_t i = 0; *batch && i < (*batch)->n; i++)
         entry_reset(&(*batch)->entries[i]);
 }
 
-static bool failed(const struct entry *entry)
-{
-    return err_is_set(&entry->err);
-}
+static bool failed(const struct entry *entry) { return err_is_set(&entry->err); }
 
 /* ---- reading what is there ---- */
 
-static struct str ids_of(struct action *action, const struct batch *batch, bool live_only)
-{
+static struct str ids_of(struct action *action, const struct batch *batch, bool live_only) {
     struct str *ids = arena_array(action->arena, batch->n + 1, sizeof *ids);
     size_t n = 0;
     for (size_t i = 0; ids && i < batch->n; i++)
@@ -55,25 +49,24 @@ static struct str ids_of(struct action *action, const struct batch *batch, bool 
     return ids ? array_param(action->arena, ids, n) : STR_ABSENT;
 }
 
-static const struct row *row_by_id(const struct row *rows, size_t n, struct str id)
-{
+static const struct row *row_by_id(const struct row *rows, size_t n, struct str id) {
     for (size_t i = 0; i < n; i++)
         if (str_eq(rows[i].values[0], id))
             return &rows[i];
     return NULL;
 }
 
-static bool visible(const struct batch *batch, const struct entry *entry, const struct row *row)
-{
+static bool visible(const struct batch *batch, const struct entry *entry, const struct row *row) {
     if (!row)
         return false;
     if (row_deleted(batch->resource, row) && entry->kind != ENTRY_RESTORE && !entry->upsert)
         return false;
-    return !entry->account_id.ptr || str_eq(row_value(batch->resource, row, "account_id"), entry->account_id);
+    return !entry->account_id.ptr ||
+           str_eq(row_value(batch->resource, row, "account_id"), entry->account_id);
 }
 
-static bool precondition(struct action *action, const struct batch *batch, struct entry *entry, const struct row *row)
-{
+static bool precondition(struct action *action, const struct batch *batch, struct entry *entry,
+                         const struct row *row) {
     if (entry->unconditional)
         return true;
     char etag[ETAG_TEXT];
@@ -81,7 +74,8 @@ static bool precondition(struct action *action, const struct batch *batch, struc
     if (!action->if_match.ptr) {
         if (action->who->role == ROLE_INTEGRATION)
             return true;
-        return err_set(&entry->err, PROBLEM_PRECONDITION_REQUIRED, "Send If-Match with the etag that you read.");
+        return err_set(&entry->err, PROBLEM_PRECONDITION_REQUIRED,
+                       "Send If-Match with the etag that you read.");
     }
     if (etag_edit_matches(action->if_match, str_of(etag)))
         return true;
@@ -94,16 +88,18 @@ static bool precondition(struct action *action, const struct batch *batch, struc
     buf_release(&body);
     snprintf(entry->err.etag, sizeof entry->err.etag, "%s", etag);
     if ((batch->resource->flags & R_CACHED) != 0) {
-        /* This answer tells of the newer version; no replica may answer with the older one after it. */
+        /* This answer tells of the newer version; no replica may answer with the older one after
+         * it. */
         struct cache_touch touch = {.version = row_cache_version(batch->resource, row)};
-        snprintf(touch.name, sizeof touch.name, "%s:%.*s", batch->resource->name, STR_ARG(row->values[0]));
+        snprintf(touch.name, sizeof touch.name, "%s:%.*s", batch->resource->name,
+                 STR_ARG(row->values[0]));
         cache_invalidate(action->app->cache, &touch, 1);
     }
-    return err_set(&entry->err, PROBLEM_PRECONDITION_FAILED, "The %s was changed since you read it.", batch->resource->name);
+    return err_set(&entry->err, PROBLEM_PRECONDITION_FAILED,
+                   "The %s was changed since you read it.", batch->resource->name);
 }
 
-static jv *current_of(const struct batch *batch, const struct row *row, struct err *err)
-{
+static jv *current_of(const struct batch *batch, const struct row *row, struct err *err) {
     struct buf text;
     jv *doc = NULL;
     buf_init(&text, (size_t)8 << 20);
@@ -118,8 +114,7 @@ static jv *current_of(const struct batch *batch, const struct row *row, struct e
 
 /* ---- deciding ---- */
 
-static void give_id(struct action *action, struct entry *entry)
-{
+static void give_id(struct action *action, struct entry *entry) {
     struct uuid id = uuid_v7(action->app->clock, action->app->randomness);
     char text[UUID_TEXT];
     uuid_text(&id, text);
@@ -128,9 +123,8 @@ static void give_id(struct action *action, struct entry *entry)
         jv_set(entry->clean, "id", jv_new_text(entry->id));
 }
 
-static void decide_change(struct action *action, const struct batch *batch, const struct decode *decode,
-                          struct entry *entry, const struct row *row)
-{
+static void decide_change(struct action *action, const struct batch *batch,
+                          const struct decode *decode, struct entry *entry, const struct row *row) {
     CLEANUP(jv_unref) jv *current = current_of(batch, row, &entry->err);
     if (!current)
         return;
@@ -140,10 +134,13 @@ static void decide_change(struct action *action, const struct batch *batch, cons
     (void)action;
 }
 
-static void decide(struct action *action, const struct batch *batch, const struct custom_fields *customs,
-                   struct entry *entry, const struct row *rows, size_t n_rows)
-{
-    struct decode decode = {.resource = batch->resource, .customs = customs, .at = entry->at, .replace = entry->replace};
+static void decide(struct action *action, const struct batch *batch,
+                   const struct custom_fields *customs, struct entry *entry, const struct row *rows,
+                   size_t n_rows) {
+    struct decode decode = {.resource = batch->resource,
+                            .customs = customs,
+                            .at = entry->at,
+                            .replace = entry->replace};
     if (failed(entry))
         return;
     if (entry->kind == ENTRY_CREATE) {
@@ -163,17 +160,17 @@ static void decide(struct action *action, const struct batch *batch, const struc
 
 /* ---- writing ---- */
 
-static bool wants(const struct entry *entry, enum entry_kind kind)
-{
+static bool wants(const struct entry *entry, enum entry_kind kind) {
     if (failed(entry))
         return false;
     if (kind == ENTRY_RESTORE)
         return entry->was_deleted && (entry->kind == ENTRY_RESTORE || entry->kind == ENTRY_CHANGE);
-    return entry->kind == kind && (kind != ENTRY_CHANGE || entry->changed) && (kind != ENTRY_DELETE || !entry->was_deleted);
+    return entry->kind == kind && (kind != ENTRY_CHANGE || entry->changed) &&
+           (kind != ENTRY_DELETE || !entry->was_deleted);
 }
 
-static struct str documents(struct action *action, const struct batch *batch, size_t from, size_t to, enum entry_kind kind)
-{
+static struct str documents(struct action *action, const struct batch *batch, size_t from,
+                            size_t to, enum entry_kind kind) {
     struct buf text;
     struct str ret = STR_ABSENT;
     bool first = true;
@@ -194,8 +191,8 @@ static struct str documents(struct action *action, const struct batch *batch, si
     return ret;
 }
 
-static struct str ids_wanting(struct action *action, const struct batch *batch, size_t from, size_t to, enum entry_kind kind)
-{
+static struct str ids_wanting(struct action *action, const struct batch *batch, size_t from,
+                              size_t to, enum entry_kind kind) {
     struct str *ids = arena_array(action->arena, to - from + 1, sizeof *ids);
     size_t n = 0;
     for (size_t i = from; ids && i < to; i++)
@@ -205,8 +202,8 @@ static struct str ids_wanting(struct action *action, const struct batch *batch, 
 }
 
 /* Restore comes before update: a change of a deleted record brings it back. */
-static void queue_writes(struct action *action, struct tx *tx, const struct batch *batch, size_t from, size_t to)
-{
+static void queue_writes(struct action *action, struct tx *tx, const struct batch *batch,
+                         size_t from, size_t to) {
     const struct record_sql *sql = record_sql(batch->resource->id);
     struct str back = ids_wanting(action, batch, from, to, ENTRY_RESTORE);
     struct str fresh = documents(action, batch, from, to, ENTRY_CREATE);
@@ -223,8 +220,8 @@ static void queue_writes(struct action *action, struct tx *tx, const struct batc
 }
 
 /* The database refused the set: one after the other, to learn which. */
-static bool write_singly(struct action *action, struct tx *tx, struct batch *batch, struct err *err)
-{
+static bool write_singly(struct action *action, struct tx *tx, struct batch *batch,
+                         struct err *err) {
     for (size_t i = 0; i < batch->n; i++) {
         struct entry *entry = &batch->entries[i];
         if (failed(entry))
@@ -233,15 +230,17 @@ static bool write_singly(struct action *action, struct tx *tx, struct batch *bat
         queue_writes(action, tx, batch, i, i + 1);
         if (tx_flush(tx, &entry->err))
             continue;
-        if (entry->err.problem == PROBLEM_DATABASE_UNAVAILABLE || !tx_rollback_to_savepoint(tx, err))
-            return err_is_set(err) ? false : err_set(err, PROBLEM_DATABASE_UNAVAILABLE, "The database went away.");
+        if (entry->err.problem == PROBLEM_DATABASE_UNAVAILABLE ||
+            !tx_rollback_to_savepoint(tx, err))
+            return err_is_set(err)
+                       ? false
+                       : err_set(err, PROBLEM_DATABASE_UNAVAILABLE, "The database went away.");
     }
     return true;
 }
 
 /* The one record's failure is the call's. */
-static bool single_failure(struct batch *batch, struct err *err)
-{
+static bool single_failure(struct batch *batch, struct err *err) {
     if (!batch->single || !failed(&batch->entries[0]))
         return false;
     err_release(err);
@@ -251,8 +250,7 @@ static bool single_failure(struct batch *batch, struct err *err)
 }
 
 /* all_or_none: one failure takes the others with it. */
-static bool fail_together(struct batch *batch)
-{
+static bool fail_together(struct batch *batch) {
     bool any = false;
     for (size_t i = 0; i < batch->n; i++)
         any = any || failed(&batch->entries[i]);
@@ -261,7 +259,8 @@ static bool fail_together(struct batch *batch)
     for (size_t i = 0; i < batch->n; i++) {
         struct entry *entry = &batch->entries[i];
         if (!failed(entry))
-            err_add(&entry->err, PROBLEM_CONFLICT, ERR_AT_POINTER, entry->at, "rolled_back", "Nothing was written, since another record of this call failed.");
+            err_add(&entry->err, PROBLEM_CONFLICT, ERR_AT_POINTER, entry->at, "rolled_back",
+                    "Nothing was written, since another record of this call failed.");
         entry->outcome = "error";
         entry->row = NULL;
     }
@@ -269,8 +268,7 @@ static bool fail_together(struct batch *batch)
     return true;
 }
 
-static bool write_set(struct action *action, struct tx *tx, struct batch *batch, struct err *err)
-{
+static bool write_set(struct action *action, struct tx *tx, struct batch *batch, struct err *err) {
     if (batch->single) {
         queue_writes(action, tx, batch, 0, 1);
         return true; /* goes out together with the reading back */
@@ -279,15 +277,15 @@ static bool write_set(struct action *action, struct tx *tx, struct batch *batch,
     queue_writes(action, tx, batch, 0, batch->n);
     struct err set = ERR_INIT;
     bool fine = tx_flush(tx, &set);
-    bool lost = !fine && (set.problem == PROBLEM_DATABASE_UNAVAILABLE || !tx_rollback_to_savepoint(tx, err));
+    bool lost = !fine &&
+                (set.problem == PROBLEM_DATABASE_UNAVAILABLE || !tx_rollback_to_savepoint(tx, err));
     if (lost && !err_is_set(err))
         err_set(err, PROBLEM_DATABASE_UNAVAILABLE, "The database went away.");
     err_release(&set);
     return !lost && (fine || write_singly(action, tx, batch, err));
 }
 
-static const char *outcome_of(const struct entry *entry)
-{
+static const char *outcome_of(const struct entry *entry) {
     switch (entry->kind) {
     case ENTRY_CREATE:
         return "created";
@@ -301,8 +299,7 @@ static const char *outcome_of(const struct entry *entry)
     return "error";
 }
 
-static bool read_back(struct action *action, struct tx *tx, struct batch *batch, struct err *err)
-{
+static bool read_back(struct action *action, struct tx *tx, struct batch *batch, struct err *err) {
     struct str ids = ids_of(action, batch, true);
     size_t n = 0;
     if (!ids.ptr)
@@ -322,16 +319,16 @@ static bool read_back(struct action *action, struct tx *tx, struct batch *batch,
 }
 
 /* The account that a new record is for: as the path says, else as the document says. */
-static struct str account_of(const struct batch *batch, const struct entry *entry)
-{
-    if ((batch->resource->flags & R_ACCOUNT_SCOPED) == 0 || entry->kind != ENTRY_CREATE || failed(entry))
+static struct str account_of(const struct batch *batch, const struct entry *entry) {
+    if ((batch->resource->flags & R_ACCOUNT_SCOPED) == 0 || entry->kind != ENTRY_CREATE ||
+        failed(entry))
         return STR_ABSENT;
-    struct str said = entry->account_id.ptr ? entry->account_id : jv_text(jv_get(entry->given, "account_id"));
+    struct str said =
+        entry->account_id.ptr ? entry->account_id : jv_text(jv_get(entry->given, "account_id"));
     return uuid_is(said) ? said : STR_ABSENT;
 }
 
-static struct str accounts_of(struct action *action, const struct batch *batch)
-{
+static struct str accounts_of(struct action *action, const struct batch *batch) {
     struct str *ids = arena_array(action->arena, batch->n + 1, sizeof *ids);
     size_t n = 0;
     for (size_t i = 0; ids && i < batch->n; i++) {
@@ -343,8 +340,7 @@ static struct str accounts_of(struct action *action, const struct batch *batch)
 }
 
 /* Nothing new below an account that is deleted, or that the caller does not see. */
-static void check_accounts(struct batch *batch, struct tx *tx, size_t slot)
-{
+static void check_accounts(struct batch *batch, struct tx *tx, size_t slot) {
     for (size_t i = 0; i < batch->n; i++) {
         struct entry *entry = &batch->entries[i];
         struct str id = account_of(batch, entry);
@@ -359,16 +355,18 @@ static void check_accounts(struct batch *batch, struct tx *tx, size_t slot)
         if (entry->account_id.ptr)
             not_found(&key, &entry->err);
         else
-            err_add(&entry->err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "unknown_reference", "There is no such account that you can see.");
+            err_add(&entry->err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "unknown_reference",
+                    "There is no such account that you can see.");
     }
 }
 
 /* Shared locks: an account cannot be deleted while something is put below it. */
-#define ACCOUNTS_SQL "select id from account where id = any ($1::uuid[]) and deleted_at is null order by id for share"
+#define ACCOUNTS_SQL                                                                               \
+    "select id from account where id = any ($1::uuid[]) and deleted_at is null order by id for "   \
+    "share"
 
-static bool read_current(struct action *action, struct tx *tx, struct batch *batch, const struct row **ret_rows,
-                         size_t *ret_n, struct err *err)
-{
+static bool read_current(struct action *action, struct tx *tx, struct batch *batch,
+                         const struct row **ret_rows, size_t *ret_n, struct err *err) {
     struct str accounts = accounts_of(action, batch), ids = ids_of(action, batch, false);
     size_t account_slot = 0;
     *ret_n = 0;
@@ -387,16 +385,15 @@ static bool read_current(struct action *action, struct tx *tx, struct batch *bat
     return !any || *ret_rows ? true : err_memory(err);
 }
 
-static bool uses_custom(const struct batch *batch)
-{
+static bool uses_custom(const struct batch *batch) {
     for (size_t i = 0; i < batch->n && (batch->resource->flags & R_CUSTOM) != 0; i++)
-        if (batch->entries[i].given && (batch->entries[i].kind == ENTRY_CHANGE || jv_get(batch->entries[i].given, "custom")))
+        if (batch->entries[i].given &&
+            (batch->entries[i].kind == ENTRY_CHANGE || jv_get(batch->entries[i].given, "custom")))
             return true;
     return false;
 }
 
-bool batch_write(struct action *action, struct tx *tx, struct batch *batch, struct err *err)
-{
+bool batch_write(struct action *action, struct tx *tx, struct batch *batch, struct err *err) {
     const struct row *rows = NULL;
     size_t n_rows = 0;
     if (!read_current(action, tx, batch, &rows, &n_rows, err))
@@ -410,13 +407,13 @@ bool batch_write(struct action *action, struct tx *tx, struct batch *batch, stru
         return false;
     if (fail_together(batch))
         return true;
-    return write_set(action, tx, batch, err) && (fail_together(batch) || read_back(action, tx, batch, err));
+    return write_set(action, tx, batch, err) &&
+           (fail_together(batch) || read_back(action, tx, batch, err));
 }
 
 /* ---- results of bulk and sync ---- */
 
-static void write_errors(const struct entry *entry, struct buf *ret)
-{
+static void write_errors(const struct entry *entry, struct buf *ret) {
     const struct err *err = &entry->err;
     const struct problem_info *info = problem_info(err->problem);
     buf_char(ret, '[');
@@ -430,7 +427,9 @@ static void write_errors(const struct entry *entry, struct buf *ret)
         buf_format(ret, "%s{\"status_code\":%d,\"code\":", i > 0 ? "," : "", info->status);
         buf_json(ret, str_of(item ? item->code : info->code));
         buf_text(ret, ",\"message\":");
-        buf_json(ret, str_of(item ? item->detail : info->status >= 500 ? info->title : err->detail));
+        buf_json(ret, str_of(item                  ? item->detail
+                             : info->status >= 500 ? info->title
+                                                   : err->detail));
         buf_text(ret, ",\"fields\":[");
         if (*field == '/')
             buf_json(ret, str_of(field + 1));
@@ -439,8 +438,8 @@ static void write_errors(const struct entry *entry, struct buf *ret)
     buf_char(ret, ']');
 }
 
-static void write_result(struct action *action, const struct batch *batch, size_t i, struct buf *ret)
-{
+static void write_result(struct action *action, const struct batch *batch, size_t i,
+                         struct buf *ret) {
     const struct entry *entry = &batch->entries[i];
     char etag[ETAG_TEXT] = "";
     if (entry->row && !row_deleted(batch->resource, entry->row)) {
@@ -455,7 +454,9 @@ static void write_result(struct action *action, const struct batch *batch, size_
     buf_json(ret, failed(entry) && entry->kind == ENTRY_CREATE ? STR_ABSENT : entry->id);
     buf_text(ret, ",\"external_id\":");
     buf_json(ret, entry->external_id);
-    buf_format(ret, ",\"success\":%s,\"outcome\":\"%s\",\"etag\":", failed(entry) ? "false" : "true", entry->outcome);
+    buf_format(ret,
+               ",\"success\":%s,\"outcome\":\"%s\",\"etag\":", failed(entry) ? "false" : "true",
+               entry->outcome);
     buf_json(ret, etag[0] ? str_of(etag) : STR_ABSENT);
     buf_text(ret, ",\"errors\":");
     if (failed(entry))
@@ -465,9 +466,9 @@ static void write_result(struct action *action, const struct batch *batch, size_
     buf_char(ret, '}');
 }
 
-void batch_results(struct action *action, const struct batch *batch, struct buf *ret)
-{
-    static const char *const outcomes[] = {"created", "updated", "unchanged", "stale", "deleted", "error"};
+void batch_results(struct action *action, const struct batch *batch, struct buf *ret) {
+    static const char *const outcomes[] = {"created", "updated", "unchanged",
+                                           "stale",   "deleted", "error"};
     buf_text(ret, "{\"results\":[");
     for (size_t i = 0; i < batch->n; i++)
         write_result(action, batch, i, ret);

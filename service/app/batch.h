@@ -1,4 +1,5 @@
-/* The core of every write of resources: one record or two hundred, by id, by external id or new, in a few set-based statements. Private to the app layer. */
+/* The core of every write of resources: one record or two hundred, by id, by external id or new, in
+ * a few set-based statements. Private to the app layer. */
 #ifndef KAMD_APP_BATCH_H
 #define KAMD_APP_BATCH_H
 
@@ -31,12 +32,15 @@ struct batch {
     size_t n;
     bool all_or_none;
     bool single;      /* errors of the one entry are the batch's */
-    bool rolled_back; /* result: all_or_none, and one failed; the transaction must not be committed */
+    bool rolled_back; /* result: all_or_none, and one failed; the transaction must not be committed
+                       */
 };
 
-struct batch *batch_new(struct action *action, const struct resource *resource, size_t n, struct err *err);
+struct batch *batch_new(struct action *action, const struct resource *resource, size_t n,
+                        struct err *err);
 void batch_release(struct batch **batch);
-/* Inside a transaction: locks, decodes, writes, reads back. False: the whole fails (single, or the database is away). */
+/* Inside a transaction: locks, decodes, writes, reads back. False: the whole fails (single, or the
+ * database is away). */
 bool batch_write(struct action *action, struct tx *tx, struct batch *batch, struct err *err);
 /* {"results":[...],"summary":{...}} */
 void batch_results(struct action *action, const struct batch *batch, struct buf *ret);

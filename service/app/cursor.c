@@ -6,8 +6,8 @@
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 200
 
-bool cursor_make(struct action *action, struct str list, const struct str *values, size_t n, char *ret, size_t room)
-{
+bool cursor_make(struct action *action, struct str list, const struct str *values, size_t n,
+                 char *ret, size_t room) {
     struct buf plain, sealed, text;
     buf_init(&plain, 4096);
     buf_init(&sealed, 8192);
@@ -20,7 +20,8 @@ bool cursor_make(struct action *action, struct str list, const struct str *value
         crypto_seal(action->app->keyring->keys[CRYPTO_CURSOR], list, buf_str(&plain), &sealed);
     if (buf_ok(&sealed))
         buf_base64url(&text, sealed.ptr, sealed.len);
-    bool fine = buf_ok(&plain) && buf_ok(&sealed) && buf_ok(&text) && text.len > 0 && text.len < room;
+    bool fine =
+        buf_ok(&plain) && buf_ok(&sealed) && buf_ok(&text) && text.len > 0 && text.len < room;
     if (fine)
         memcpy(ret, text.ptr, text.len + 1);
     buf_release(&plain);
@@ -29,11 +30,11 @@ bool cursor_make(struct action *action, struct str list, const struct str *value
     return fine;
 }
 
-static bool take_value(struct str *rest, struct str *ret)
-{
+static bool take_value(struct str *rest, struct str *ret) {
     struct str head;
     int64_t len;
-    if (!str_split(rest, ':', &head) || !rest->ptr || !str_to_i64(head, &len) || len > (int64_t)rest->len)
+    if (!str_split(rest, ':', &head) || !rest->ptr || !str_to_i64(head, &len) ||
+        len > (int64_t)rest->len)
         return false;
     if (len < 0) {
         *ret = STR_ABSENT;
@@ -44,15 +45,16 @@ static bool take_value(struct str *rest, struct str *ret)
     return true;
 }
 
-bool cursor_read(struct action *action, struct str list, struct str cursor, struct str *ret_values, size_t n, struct err *err)
-{
+bool cursor_read(struct action *action, struct str list, struct str cursor, struct str *ret_values,
+                 size_t n, struct err *err) {
     size_t len = 0;
     struct str plain;
     char *sealed = arena_alloc(action->arena, cursor.len + 1);
     if (!sealed)
         return err_memory(err);
     bool fine = cursor.len < 4096 && base64url_decode(cursor, sealed, cursor.len, &len) &&
-                crypto_open(action->app->keyring->keys[CRYPTO_CURSOR], list, (struct str){sealed, len}, action->arena, &plain);
+                crypto_open(action->app->keyring->keys[CRYPTO_CURSOR], list,
+                            (struct str){sealed, len}, action->arena, &plain);
     for (size_t i = 0; fine && i < n; i++)
         fine = take_value(&plain, &ret_values[i]);
     if (!fine || plain.len > 0) {
@@ -63,23 +65,23 @@ bool cursor_read(struct action *action, struct str list, struct str cursor, stru
     return true;
 }
 
-bool page_size_read(struct str value, size_t *ret, struct err *err)
-{
+bool page_size_read(struct str value, size_t *ret, struct err *err) {
     int64_t size;
     if (!str_to_i64(value, &size) || size <= 0)
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "page_size", "invalid_value", "must be a number from 1 to %d", PAGE_MAX);
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "page_size", "invalid_value",
+                       "must be a number from 1 to %d", PAGE_MAX);
     *ret = size > PAGE_MAX ? PAGE_MAX : (size_t)size;
     return true;
 }
 
-void unknown_parameter(struct action *action, struct str name, struct err *err)
-{
+void unknown_parameter(struct action *action, struct str name, struct err *err) {
     const char *where = arena_copy(action->arena, name);
-    err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where ? where : "", "unknown_parameter", "There is no such parameter here.");
+    err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where ? where : "", "unknown_parameter",
+            "There is no such parameter here.");
 }
 
-bool page_read(struct action *action, const char *list, const struct param *params, size_t n_params, struct page *ret, struct err *err)
-{
+bool page_read(struct action *action, const char *list, const struct param *params, size_t n_params,
+               struct page *ret, struct err *err) {
     struct str cursor = STR_ABSENT;
     *ret = (struct page){.size = PAGE_DEFAULT, .list = str_of(list)};
     for (size_t i = 0; i < n_params; i++) {
@@ -90,16 +92,15 @@ bool page_read(struct action *action, const char *list, const struct param *para
         else
             unknown_parameter(action, params[i].name, err);
     }
-    return !err_is_set(err) && (!cursor.ptr || cursor_read(action, ret->list, cursor, &ret->key, 1, err));
+    return !err_is_set(err) &&
+           (!cursor.ptr || cursor_read(action, ret->list, cursor, &ret->key, 1, err));
 }
 
-struct str page_limit(struct action *action, const struct page *page)
-{
+struct str page_limit(struct action *action, const struct page *page) {
     return str_of(arena_format(action->arena, "%zu", page->size + 1));
 }
 
-void page_end(struct outcome *outcome, bool has_more, int64_t total)
-{
+void page_end(struct outcome *outcome, bool has_more, int64_t total) {
     struct buf *body = &outcome->body;
     buf_text(body, "],\"page\":{\"next_cursor\":");
     buf_json(body, outcome->next[0] ? str_of(outcome->next) : STR_ABSENT);

@@ -45,8 +45,7 @@ struct directory {
     pthread_t thread;
 };
 
-static void snapshot_free(struct snapshot *snapshot)
-{
+static void snapshot_free(struct snapshot *snapshot) {
     if (!snapshot)
         return;
     arena_release(&snapshot->arena);
@@ -55,38 +54,43 @@ static void snapshot_free(struct snapshot *snapshot)
 
 /* ---- reading ---- */
 
-#define KEYS_SQL                                                                                                          \
-    "select k.id, k.hash, k.name, k.role, array_to_string(k.scopes, ','), k.user_id,"                                     \
-    " coalesce((extract(epoch from k.expires_at) * 1000000)::bigint, 0) from api_key k"                                    \
+#define KEYS_SQL                                                                                   \
+    "select k.id, k.hash, k.name, k.role, array_to_string(k.scopes, ','), k.user_id,"              \
+    " coalesce((extract(epoch from k.expires_at) * 1000000)::bigint, 0) from api_key k"            \
     " where k.revoked_at is null and (k.expires_at is null or k.expires_at > now())"
 
-#define ACCOUNTS_SQL                                                                                                      \
-    "select a.id, a.name, a.account_number, s.tier, coalesce(s.designation -> 'benefits', '[]'),"                         \
-    " case when m.id is not null then jsonb_build_object('id', m.id, 'name', m.name, 'email', m.email) end,"               \
-    " case when d.id is not null and coalesce(a.delegate_until, 'infinity') > now()"                                      \
-    "  then jsonb_build_object('id', d.id, 'name', d.name, 'email', d.email, 'until', to_jsonb(a.delegate_until)) end,"    \
-    " (select count(*) from problem p where p.account_id = a.id and p.resolved_at is null and p.deleted_at is null"       \
-    "   and p.severity = 'revenue_loss'),"                                                                                \
-    " a.domain, a.external_ids ->> 'salesforce', s.key_status"                                                            \
-    " from standing s join account a on a.id = s.account_id"                                                              \
-    " left join app_user m on m.id = a.manager_id left join app_user d on d.id = a.delegate_id"                           \
+#define ACCOUNTS_SQL                                                                               \
+    "select a.id, a.name, a.account_number, s.tier, coalesce(s.designation -> 'benefits', '[]'),"  \
+    " case when m.id is not null then jsonb_build_object('id', m.id, 'name', m.name, 'email', "    \
+    "m.email) end,"                                                                                \
+    " case when d.id is not null and coalesce(a.delegate_until, 'infinity') > now()"               \
+    "  then jsonb_build_object('id', d.id, 'name', d.name, 'email', d.email, 'until', "            \
+    "to_jsonb(a.delegate_until)) end,"                                                             \
+    " (select count(*) from problem p where p.account_id = a.id and p.resolved_at is null and "    \
+    "p.deleted_at is null"                                                                         \
+    "   and p.severity = 'revenue_loss'),"                                                         \
+    " a.domain, a.external_ids ->> 'salesforce', s.key_status"                                     \
+    " from standing s join account a on a.id = s.account_id"                                       \
+    " left join app_user m on m.id = a.manager_id left join app_user d on d.id = a.delegate_id"    \
     " where s.key_status in ('key', 'at_risk') and a.deleted_at is null order by a.id"
 
 /* (account, kind, value), contacts' numbers and addresses, too. */
-#define IDENTIFIERS_SQL                                                                                                   \
-    "with k as (select a.* from standing s join account a on a.id = s.account_id"                                         \
-    "  where s.key_status in ('key', 'at_risk') and a.deleted_at is null)"                                                \
-    " select k.id, 0, p from k, unnest(k.phones) p union all select k.id, 1, lower(e) from k, unnest(k.emails) e"          \
-    " union all select k.id, 2, lower(k.domain) from k where k.domain is not null"                                        \
-    " union all select k.id, 3, k.account_number from k where k.account_number is not null"                               \
-    " union all select k.id, 4, k.external_ids ->> 'salesforce' from k where k.external_ids ? 'salesforce'"                \
-    " union all select c.account_id, 0, c.phone from contact c join k on k.id = c.account_id"                             \
-    "  where c.phone is not null and c.deleted_at is null"                                                                \
-    " union all select c.account_id, 1, lower(c.email) from contact c join k on k.id = c.account_id"                      \
+#define IDENTIFIERS_SQL                                                                            \
+    "with k as (select a.* from standing s join account a on a.id = s.account_id"                  \
+    "  where s.key_status in ('key', 'at_risk') and a.deleted_at is null)"                         \
+    " select k.id, 0, p from k, unnest(k.phones) p union all select k.id, 1, lower(e) from k, "    \
+    "unnest(k.emails) e"                                                                           \
+    " union all select k.id, 2, lower(k.domain) from k where k.domain is not null"                 \
+    " union all select k.id, 3, k.account_number from k where k.account_number is not null"        \
+    " union all select k.id, 4, k.external_ids ->> 'salesforce' from k where k.external_ids ? "    \
+    "'salesforce'"                                                                                 \
+    " union all select c.account_id, 0, c.phone from contact c join k on k.id = c.account_id"      \
+    "  where c.phone is not null and c.deleted_at is null"                                         \
+    " union all select c.account_id, 1, lower(c.email) from contact c join k on k.id = "           \
+    "c.account_id"                                                                                 \
     "  where c.email is not null and c.deleted_at is null"
 
-static bool read_scopes(struct str list, unsigned *ret)
-{
+static bool read_scopes(struct str list, unsigned *ret) {
     struct str name;
     unsigned scope;
     *ret = 0;
@@ -98,9 +102,9 @@ static bool read_scopes(struct str list, unsigned *ret)
     return true;
 }
 
-static bool read_key(struct tx *tx, size_t slot, size_t row, struct key_entry *ret)
-{
-    struct str id = tx_value(tx, slot, row, 0), hash = tx_value(tx, slot, row, 1), user = tx_value(tx, slot, row, 5);
+static bool read_key(struct tx *tx, size_t slot, size_t row, struct key_entry *ret) {
+    struct str id = tx_value(tx, slot, row, 0), hash = tx_value(tx, slot, row, 1),
+               user = tx_value(tx, slot, row, 5);
     struct principal *who = &ret->principal;
     if (hash.len != 2 + 2 * CRYPTO_SHA256)
         return false;
@@ -114,28 +118,31 @@ static bool read_key(struct tx *tx, size_t slot, size_t row, struct key_entry *r
     snprintf(who->name, sizeof who->name, "%.*s", STR_ARG(tx_value(tx, slot, row, 2)));
     if (user.ptr)
         snprintf(who->user_id, sizeof who->user_id, "%.*s", STR_ARG(user));
-    snprintf(who->actor, sizeof who->actor, "%s:%.*s", user.ptr ? "user" : "key", STR_ARG(user.ptr ? user : id));
+    snprintf(who->actor, sizeof who->actor, "%s:%.*s", user.ptr ? "user" : "key",
+             STR_ARG(user.ptr ? user : id));
     ret->expires_us = tx_int(tx, slot, row, 6);
-    return role_by_name(tx_value(tx, slot, row, 3), &who->role) && read_scopes(tx_value(tx, slot, row, 4), &who->scopes);
+    return role_by_name(tx_value(tx, slot, row, 3), &who->role) &&
+           read_scopes(tx_value(tx, slot, row, 4), &who->scopes);
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    return memcmp(((const struct key_entry *)a)->hash, ((const struct key_entry *)b)->hash, CRYPTO_SHA256);
+static int compare_keys(const void *a, const void *b) {
+    return memcmp(((const struct key_entry *)a)->hash, ((const struct key_entry *)b)->hash,
+                  CRYPTO_SHA256);
 }
 
-static int compare_identifiers(const void *a, const void *b)
-{
+static int compare_identifiers(const void *a, const void *b) {
     const struct identifier_entry *x = a, *y = b;
     if (x->kind != y->kind)
         return x->kind < y->kind ? -1 : 1;
     size_t len = x->value.len < y->value.len ? x->value.len : y->value.len;
     int order = memcmp(x->value.ptr, y->value.ptr, len);
-    return order != 0 ? order : x->value.len == y->value.len ? 0 : x->value.len < y->value.len ? -1 : 1;
+    return order != 0                     ? order
+           : x->value.len == y->value.len ? 0
+           : x->value.len < y->value.len  ? -1
+                                          : 1;
 }
 
-static bool read_keys(struct tx *tx, size_t slot, struct snapshot *snapshot)
-{
+static bool read_keys(struct tx *tx, size_t slot, struct snapshot *snapshot) {
     snapshot->keys = arena_array(&snapshot->arena, tx_rows(tx, slot) + 1, sizeof *snapshot->keys);
     for (size_t i = 0; snapshot->keys && i < tx_rows(tx, slot); i++)
         snapshot->n_keys += read_key(tx, slot, i, &snapshot->keys[snapshot->n_keys]);
@@ -144,9 +151,10 @@ static bool read_keys(struct tx *tx, size_t slot, struct snapshot *snapshot)
     return snapshot->keys != NULL;
 }
 
-static struct str members(struct tx *tx, size_t slot, size_t row, struct arena *arena)
-{
-    static const char *const names[] = {"account_id", "name", "account_number", "tier", "benefits", "manager", "cover", "open_emergencies"};
+static struct str members(struct tx *tx, size_t slot, size_t row, struct arena *arena) {
+    static const char *const names[] = {
+        "account_id", "name",    "account_number", "tier",
+        "benefits",   "manager", "cover",          "open_emergencies"};
     struct buf text;
     buf_init(&text, 1 << 16);
     buf_text(&text, "\"is_key\":true");
@@ -165,8 +173,8 @@ static struct str members(struct tx *tx, size_t slot, size_t row, struct arena *
     return ret;
 }
 
-static bool read_identifiers(struct tx *tx, size_t accounts, size_t slot, struct snapshot *snapshot)
-{
+static bool read_identifiers(struct tx *tx, size_t accounts, size_t slot,
+                             struct snapshot *snapshot) {
     size_t n = tx_rows(tx, accounts), n_ids = tx_rows(tx, slot);
     struct str *texts = arena_array(&snapshot->arena, n + 1, sizeof *texts);
     snapshot->identifiers = arena_array(&snapshot->arena, n_ids + 1, sizeof *snapshot->identifiers);
@@ -193,14 +201,15 @@ static bool read_identifiers(struct tx *tx, size_t accounts, size_t slot, struct
         if (!entry->value.ptr || !entry->members.ptr)
             return false;
     }
-    qsort(snapshot->identifiers, snapshot->n_identifiers, sizeof *snapshot->identifiers, compare_identifiers);
+    qsort(snapshot->identifiers, snapshot->n_identifiers, sizeof *snapshot->identifiers,
+          compare_identifiers);
     return true;
 }
 
-static bool read_snapshot(struct directory *directory, struct snapshot *snapshot, struct err *err)
-{
+static bool read_snapshot(struct directory *directory, struct snapshot *snapshot, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct tx_context context = {.scope = STR("all"), .actor = STR("directory"), .origin = STR("kamd")};
+    struct tx_context context = {
+        .scope = STR("all"), .actor = STR("directory"), .origin = STR("kamd")};
     if (!tx_begin(directory->app->store, TX_READ, &context, deadline_in_ms(1000), &tx, err))
         return false;
     size_t keys = tx_query(tx, KEYS_SQL, NULL, 0);
@@ -213,8 +222,7 @@ static bool read_snapshot(struct directory *directory, struct snapshot *snapshot
     return true;
 }
 
-static void report(struct directory *directory, bool fine, const struct err *err)
-{
+static void report(struct directory *directory, bool fine, const struct err *err) {
     if (!fine && !directory->failed)
         log_err(LOG_WARN, "directory_not_read", err);
     if (fine && directory->failed)
@@ -222,8 +230,7 @@ static void report(struct directory *directory, bool fine, const struct err *err
     directory->failed = !fine;
 }
 
-void directory_refresh(struct directory *directory)
-{
+void directory_refresh(struct directory *directory) {
     CLEANUP(err_release) struct err err = ERR_INIT;
     pthread_mutex_lock(&directory->reading);
     struct snapshot *fresh = calloc(1, sizeof *fresh), *old = fresh;
@@ -248,31 +255,30 @@ void directory_refresh(struct directory *directory)
 
 /* ---- the thread ---- */
 
-static void age_metric(struct directory *directory)
-{
+static void age_metric(struct directory *directory) {
     pthread_rwlock_rdlock(&directory->lock);
-    int64_t age = directory->snapshot ? clock_mono(&clock_system) - directory->snapshot->read_mono_us : 0;
+    int64_t age =
+        directory->snapshot ? clock_mono(&clock_system) - directory->snapshot->read_mono_us : 0;
     pthread_rwlock_unlock(&directory->lock);
     metrics_set(METRIC_DIRECTORY_AGE, 0, (double)age / 1e6);
 }
 
-static bool sleep_for(struct directory *directory, int ms)
-{
+static bool sleep_for(struct directory *directory, int ms) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     int64_t ns = until.tv_nsec + (int64_t)ms * 1000000;
     until.tv_sec += ns / 1000000000;
     until.tv_nsec = ns % 1000000000;
     pthread_mutex_lock(&directory->wake_lock);
-    while (!directory->stopping && pthread_cond_timedwait(&directory->wake, &directory->wake_lock, &until) == 0)
+    while (!directory->stopping &&
+           pthread_cond_timedwait(&directory->wake, &directory->wake_lock, &until) == 0)
         ;
     bool stopping = directory->stopping;
     pthread_mutex_unlock(&directory->wake_lock);
     return !stopping;
 }
 
-static void *run(void *arg)
-{
+static void *run(void *arg) {
     struct directory *directory = arg;
     do {
         directory_refresh(directory);
@@ -281,8 +287,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-bool directory_start(const struct app *app, struct directory **ret, struct err *err)
-{
+bool directory_start(const struct app *app, struct directory **ret, struct err *err) {
     struct directory *directory = calloc(1, sizeof *directory);
     pthread_condattr_t attr;
     if (!directory)
@@ -303,8 +308,7 @@ bool directory_start(const struct app *app, struct directory **ret, struct err *
     return true;
 }
 
-void directory_stop(struct directory *directory)
-{
+void directory_stop(struct directory *directory) {
     if (!directory)
         return;
     pthread_mutex_lock(&directory->wake_lock);
@@ -322,17 +326,20 @@ void directory_stop(struct directory *directory)
 
 /* ---- asking ---- */
 
-enum directory_answer directory_principal(struct directory *directory, const unsigned char hash[static CRYPTO_SHA256], bool any_age,
-                                          struct principal *ret)
-{
+enum directory_answer directory_principal(struct directory *directory,
+                                          const unsigned char hash[static CRYPTO_SHA256],
+                                          bool any_age, struct principal *ret) {
     struct key_entry wanted = {.expires_us = 0};
     enum directory_answer answer = DIRECTORY_TOO_OLD;
     memcpy(wanted.hash, hash, CRYPTO_SHA256);
     pthread_rwlock_rdlock(&directory->lock);
     const struct snapshot *snapshot = directory->snapshot;
-    if (snapshot && (any_age || clock_mono(&clock_system) - snapshot->read_mono_us < DIRECTORY_FRESH_US)) {
-        const struct key_entry *found = bsearch(&wanted, snapshot->keys, snapshot->n_keys, sizeof *snapshot->keys, compare_keys);
-        bool live = found && (found->expires_us == 0 || found->expires_us > clock_wall(directory->app->clock));
+    if (snapshot &&
+        (any_age || clock_mono(&clock_system) - snapshot->read_mono_us < DIRECTORY_FRESH_US)) {
+        const struct key_entry *found = bsearch(&wanted, snapshot->keys, snapshot->n_keys,
+                                                sizeof *snapshot->keys, compare_keys);
+        bool live = found && (found->expires_us == 0 ||
+                              found->expires_us > clock_wall(directory->app->clock));
         answer = live ? DIRECTORY_KNOWN : DIRECTORY_UNKNOWN;
         if (live)
             *ret = found->principal;
@@ -341,15 +348,16 @@ enum directory_answer directory_principal(struct directory *directory, const uns
     return answer;
 }
 
-bool directory_recognise(struct directory *directory, enum identifier kind, struct str value, bool *ret_known, bool *ret_stale,
-                         char ret_as_of[static TIME_TEXT], struct buf *ret_members)
-{
+bool directory_recognise(struct directory *directory, enum identifier kind, struct str value,
+                         bool *ret_known, bool *ret_stale, char ret_as_of[static TIME_TEXT],
+                         struct buf *ret_members) {
     struct identifier_entry wanted = {.kind = kind, .value = value};
     pthread_rwlock_rdlock(&directory->lock);
     const struct snapshot *snapshot = directory->snapshot;
     if (snapshot) {
         const struct identifier_entry *found =
-            bsearch(&wanted, snapshot->identifiers, snapshot->n_identifiers, sizeof *snapshot->identifiers, compare_identifiers);
+            bsearch(&wanted, snapshot->identifiers, snapshot->n_identifiers,
+                    sizeof *snapshot->identifiers, compare_identifiers);
         *ret_known = found != NULL;
         *ret_stale = clock_mono(&clock_system) - snapshot->read_mono_us >= DIRECTORY_FRESH_US;
         time_text(snapshot->read_wall_us, ret_as_of);

@@ -33,14 +33,15 @@ struct event_query {
     size_t page_size;
 };
 
-static bool take(struct action *action, const struct param *param, struct event_query *query, struct err *err)
-{
+static bool take(struct action *action, const struct param *param, struct event_query *query,
+                 struct err *err) {
     int64_t position;
     struct uuid id;
     if (str_is(param->name, "after")) {
         query->after = param->value;
         if (!str_is(param->value, "now") && (!str_to_i64(param->value, &position) || position < 0))
-            return err_add(err, PROBLEM_INVALID_CURSOR, ERR_AT_PARAMETER, "after", "invalid_cursor", "must be a next_cursor of this list, or now");
+            return err_add(err, PROBLEM_INVALID_CURSOR, ERR_AT_PARAMETER, "after", "invalid_cursor",
+                           "must be a next_cursor of this list, or now");
     } else if (str_is(param->name, "types")) {
         struct str rest = param->value, one;
         struct str items[64];
@@ -50,7 +51,8 @@ static bool take(struct action *action, const struct param *param, struct event_
         query->types = array_param(action->arena, items, n);
     } else if (str_is(param->name, "account_id")) {
         if (!uuid_parse(param->value, &id))
-            return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "account_id", "malformed_id", "must be a UUID");
+            return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "account_id",
+                           "malformed_id", "must be a UUID");
         query->account_id = param->value;
     } else if (str_is(param->name, "page_size")) {
         return page_size_read(param->value, &query->page_size, err);
@@ -61,8 +63,7 @@ static bool take(struct action *action, const struct param *param, struct event_
     return true;
 }
 
-static void write_event(struct tx *tx, size_t slot, size_t row, struct buf *ret)
-{
+static void write_event(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
     static const struct field time = {.type = FIELD_TIME};
     buf_text(ret, row > 0 ? ",{\"id\":" : "{\"id\":");
     buf_json(ret, tx_value(tx, slot, row, 1));
@@ -85,34 +86,40 @@ static void write_event(struct tx *tx, size_t slot, size_t row, struct buf *ret)
     buf_char(ret, '}');
 }
 
-static bool expired(struct tx *tx, size_t bounds, const struct event_query *query)
-{
+static bool expired(struct tx *tx, size_t bounds, const struct event_query *query) {
     int64_t after = 0;
     struct str earliest = tx_value(tx, bounds, 0, 0);
-    return query->after.ptr && str_to_i64(query->after, &after) && after > 0 && earliest.ptr && after + 1 < tx_int(tx, bounds, 0, 0);
+    return query->after.ptr && str_to_i64(query->after, &after) && after > 0 && earliest.ptr &&
+           after + 1 < tx_int(tx, bounds, 0, 0);
 }
 
-bool event_list(struct action *action, const struct param *params, size_t n_params, struct outcome *outcome, struct err *err)
-{
+bool event_list(struct action *action, const struct param *params, size_t n_params,
+                struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct event_query query = {.page_size = 50};
     for (size_t i = 0; i < n_params; i++)
         take(action, &params[i], &query, err);
     if (err_is_set(err) || !read_begin(action, &tx, err))
         return false;
-    size_t bounds = tx_query(tx, "select min(position), (select position from sequencer) from event_position", NULL, 0);
-    struct str values[] = {query.after, query.types, query.account_id, str_of(arena_format(action->arena, "%zu", query.page_size + 1))};
+    size_t bounds = tx_query(
+        tx, "select min(position), (select position from sequencer) from event_position", NULL, 0);
+    struct str values[] = {query.after, query.types, query.account_id,
+                           str_of(arena_format(action->arena, "%zu", query.page_size + 1))};
     size_t slot = tx_query(tx,
-                           "select p.position, e.id, e.type, e.at, e.sequence, e.account_id, e.origin, e.data, e.previous"
+                           "select p.position, e.id, e.type, e.at, e.sequence, e.account_id, "
+                           "e.origin, e.data, e.previous"
                            " from event_position p join event e on e.at = p.at and e.seq = p.seq"
-                           " where p.position > (case when $1 = 'now' then (select position from sequencer) else coalesce($1::bigint, 0) end)"
-                           " and ($2::text[] is null or e.type = any ($2::text[])) and ($3::uuid is null or e.account_id = $3::uuid)"
+                           " where p.position > (case when $1 = 'now' then (select position from "
+                           "sequencer) else coalesce($1::bigint, 0) end)"
+                           " and ($2::text[] is null or e.type = any ($2::text[])) and ($3::uuid "
+                           "is null or e.account_id = $3::uuid)"
                            " order by p.position limit $4::int",
                            values, 4);
     if (!tx_flush(tx, err))
         return false;
     if (expired(tx, bounds, &query))
-        return err_set(err, PROBLEM_CURSOR_EXPIRED, "The earliest event kept is at cursor %lld.", (long long)tx_int(tx, bounds, 0, 0));
+        return err_set(err, PROBLEM_CURSOR_EXPIRED, "The earliest event kept is at cursor %lld.",
+                       (long long)tx_int(tx, bounds, 0, 0));
     size_t n = tx_rows(tx, slot);
     bool has_more = n > query.page_size;
     n = has_more ? query.page_size : n;
@@ -121,31 +128,36 @@ bool event_list(struct action *action, const struct param *params, size_t n_para
         write_event(tx, slot, i, &outcome->body);
     /* There is always a cursor to go on from, also when nothing came yet. */
     struct str next = n > 0 ? tx_value(tx, slot, n - 1, 0)
-                            : query.after.ptr && !str_is(query.after, "now") ? query.after : tx_value(tx, bounds, 0, 1);
+                      : query.after.ptr && !str_is(query.after, "now") ? query.after
+                                                                       : tx_value(tx, bounds, 0, 1);
     snprintf(outcome->next, sizeof outcome->next, "%.*s", STR_ARG(next));
     page_end(outcome, has_more, -1);
     return true;
 }
 
 /* JSON Schema of the example's members: enough for a receiver to generate types from. */
-static void write_schema(const jv *data, struct buf *ret)
-{
-    static const char *const types[] = {[JV_NULL] = "object", [JV_BOOL] = "boolean", [JV_INT] = "integer", [JV_REAL] = "number",
-                                        [JV_TEXT] = "string", [JV_ARRAY] = "array", [JV_OBJECT] = "object"};
+static void write_schema(const jv *data, struct buf *ret) {
+    static const char *const types[] = {
+        [JV_NULL] = "object", [JV_BOOL] = "boolean", [JV_INT] = "integer",  [JV_REAL] = "number",
+        [JV_TEXT] = "string", [JV_ARRAY] = "array",  [JV_OBJECT] = "object"};
     bool first = true;
-    buf_text(ret, "{\"type\":\"object\",\"required\":[\"id\",\"type\",\"timestamp\",\"sequence\",\"api_version\",\"data\",\"previous\"],\"properties\":{"
-                  "\"id\":{\"type\":\"string\",\"format\":\"uuid\"},\"type\":{\"type\":\"string\"},\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\"},"
-                  "\"sequence\":{\"type\":\"integer\"},\"api_version\":{\"type\":\"string\"},\"previous\":{\"type\":\"object\"},"
+    buf_text(ret, "{\"type\":\"object\",\"required\":[\"id\",\"type\",\"timestamp\",\"sequence\","
+                  "\"api_version\",\"data\",\"previous\"],\"properties\":{"
+                  "\"id\":{\"type\":\"string\",\"format\":\"uuid\"},\"type\":{\"type\":\"string\"},"
+                  "\"timestamp\":{\"type\":\"string\",\"format\":\"date-time\"},"
+                  "\"sequence\":{\"type\":\"integer\"},\"api_version\":{\"type\":\"string\"},"
+                  "\"previous\":{\"type\":\"object\"},"
                   "\"data\":{\"type\":\"object\",\"properties\":{");
     for (void *it = jv_first(data); it; it = jv_next(data, it)) {
-        buf_format(ret, "%s\"%s\":{\"type\":\"%s\"}", first ? "" : ",", jv_key(it), types[jv_kind(jv_value(it))]);
+        buf_format(ret, "%s\"%s\":{\"type\":\"%s\"}", first ? "" : ",", jv_key(it),
+                   types[jv_kind(jv_value(it))]);
         first = false;
     }
     buf_text(ret, "}}}}");
 }
 
-static bool write_type(struct buf *ret, const struct event_type *type, bool *first, struct err *err)
-{
+static bool write_type(struct buf *ret, const struct event_type *type, bool *first,
+                       struct err *err) {
     CLEANUP(jv_unref) jv *data = NULL;
     if (!json_read(str_of(type->data), JSON_TOKENS, &data, err))
         return false;
@@ -153,22 +165,27 @@ static bool write_type(struct buf *ret, const struct event_type *type, bool *fir
     buf_json(ret, str_of(type->about));
     buf_text(ret, ",\"schema\":");
     write_schema(data, ret);
-    buf_format(ret, ",\"example\":{\"id\":\"2d6a90f9-fc62-5811-8bc2-c0b666272f34\",\"type\":\"%s\",\"timestamp\":\"2026-11-21T09:00:00.000000Z\",\"sequence\":12,"
-                    "\"api_version\":\"v1\",\"data\":%s,\"previous\":{}}}", type->name, type->data);
+    buf_format(ret,
+               ",\"example\":{\"id\":\"2d6a90f9-fc62-5811-8bc2-c0b666272f34\",\"type\":\"%s\","
+               "\"timestamp\":\"2026-11-21T09:00:00.000000Z\",\"sequence\":12,"
+               "\"api_version\":\"v1\",\"data\":%s,\"previous\":{}}}",
+               type->name, type->data);
     *first = false;
     return true;
 }
 
-static bool write_resource_types(struct buf *ret, const struct resource *resource, bool *first, struct err *err)
-{
+static bool write_resource_types(struct buf *ret, const struct resource *resource, bool *first,
+                                 struct err *err) {
     static const char *const ops[] = {"created", "updated", "deleted", "restored"};
     for (size_t o = 0; o < COUNT_OF(ops); o++) {
         char name[64], about[96], data[256];
         bool scoped = (resource->flags & R_ACCOUNT_SCOPED) != 0;
         snprintf(name, sizeof name, "%s.%s", resource->name, ops[o]);
         snprintf(about, sizeof about, "A record of %s was %s.", resource->path, ops[o]);
-        snprintf(data, sizeof data, "{%s\"%s_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d04\",\"version\":%d%s}",
-                 scoped ? "\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\"," : "", resource->name, o == 0 ? 1 : 2,
+        snprintf(data, sizeof data,
+                 "{%s\"%s_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d04\",\"version\":%d%s}",
+                 scoped ? "\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\"," : "",
+                 resource->name, o == 0 ? 1 : 2,
                  o == 0 ? "" : ",\"changed_fields\":[\"updated_at\"]");
         struct event_type type = {name, about, data};
         if (!write_type(ret, &type, first, err))
@@ -177,14 +194,14 @@ static bool write_resource_types(struct buf *ret, const struct resource *resourc
     return true;
 }
 
-/* These make no events of their own: sections and orders tell of the plan and the account, the others are settings. */
-static bool silent(enum resource_id id)
-{
-    return id == RES_PLAN_SECTION || id == RES_ORDER || id == RES_WEBHOOK_ENDPOINT || id == RES_CUSTOM_FIELD;
+/* These make no events of their own: sections and orders tell of the plan and the account, the
+ * others are settings. */
+static bool silent(enum resource_id id) {
+    return id == RES_PLAN_SECTION || id == RES_ORDER || id == RES_WEBHOOK_ENDPOINT ||
+           id == RES_CUSTOM_FIELD;
 }
 
-bool event_types_list(struct action *action, struct outcome *outcome, struct err *err)
-{
+bool event_types_list(struct action *action, struct outcome *outcome, struct err *err) {
     bool first = true;
     (void)action;
     buf_text(&outcome->body, "{\"data\":[");

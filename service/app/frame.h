@@ -1,4 +1,5 @@
-/* What every use case stands on: the transaction with its context, and the frame that makes a write happen once. Private to the app layer. */
+/* What every use case stands on: the transaction with its context, and the frame that makes a write
+ * happen once. Private to the app layer. */
 #ifndef KAMD_APP_FRAME_H
 #define KAMD_APP_FRAME_H
 
@@ -10,11 +11,14 @@
 
 struct tx_context action_context(const struct action *action);
 
-/* One effect, once: begins a transaction, answers from the Idempotency-Key when it was used before, else runs `work`, stores its outcome under the key,
- * commits, invalidates the cache. `work` may be run again after a serialization failure: it starts from the arena and an empty outcome. 409 while the same key is in
- * flight; 422 when the key belongs to another request. */
-typedef bool (*write_work)(struct action *action, struct tx *tx, void *arg, struct outcome *outcome, struct err *err);
-bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome, struct err *err);
+/* One effect, once: begins a transaction, answers from the Idempotency-Key when it was used before,
+ * else runs `work`, stores its outcome under the key, commits, invalidates the cache. `work` may be
+ * run again after a serialization failure: it starts from the arena and an empty outcome. 409 while
+ * the same key is in flight; 422 when the key belongs to another request. */
+typedef bool (*write_work)(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                           struct err *err);
+bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome,
+                struct err *err);
 
 /* A read: queue statements, tx_flush() once, read their slots, tx_end(). */
 bool read_begin(struct action *action, struct tx **ret, struct err *err);

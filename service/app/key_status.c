@@ -11,36 +11,58 @@
 #include <string.h>
 
 static const struct field columns[] = {
-    {.name = "account_id", .type = FIELD_ID},        {.name = "key_status", .type = FIELD_TEXT},   {.name = "tier", .type = FIELD_TEXT},
-    {.name = "score", .type = FIELD_DECIMAL},        {.name = "score_rank", .type = FIELD_INT},    {.name = "as_of", .type = FIELD_DATE},
-    {.name = "criteria_version", .type = FIELD_INT}, {.name = "contributions", .type = FIELD_DOCS}, {.name = "missing", .type = FIELD_TEXTS},
-    {.name = "since", .type = FIELD_TIME},           {.name = "key_since", .type = FIELD_TIME},    {.name = "grace_until", .type = FIELD_TIME},
+    {.name = "account_id", .type = FIELD_ID},
+    {.name = "key_status", .type = FIELD_TEXT},
+    {.name = "tier", .type = FIELD_TEXT},
+    {.name = "score", .type = FIELD_DECIMAL},
+    {.name = "score_rank", .type = FIELD_INT},
+    {.name = "as_of", .type = FIELD_DATE},
+    {.name = "criteria_version", .type = FIELD_INT},
+    {.name = "contributions", .type = FIELD_DOCS},
+    {.name = "missing", .type = FIELD_TEXTS},
+    {.name = "since", .type = FIELD_TIME},
+    {.name = "key_since", .type = FIELD_TIME},
+    {.name = "grace_until", .type = FIELD_TIME},
     {.name = "designation", .type = FIELD_MAP},
 };
 
-#define STANDING_SQL                                                                                                      \
-    "select s.account_id, s.key_status, s.tier, s.score, s.score_rank, s.as_of, s.criteria_version, s.contributions,"     \
-    " to_jsonb(s.missing), s.status_since, s.key_since, s.grace_until, s.designation"                                     \
-    " from standing s join account a on a.id = s.account_id where s.account_id = $1::uuid and a.deleted_at is null"
+#define STANDING_SQL                                                                               \
+    "select s.account_id, s.key_status, s.tier, s.score, s.score_rank, s.as_of, "                  \
+    "s.criteria_version, s.contributions,"                                                         \
+    " to_jsonb(s.missing), s.status_since, s.key_since, s.grace_until, s.designation"              \
+    " from standing s join account a on a.id = s.account_id where s.account_id = $1::uuid and "    \
+    "a.deleted_at is null"
 
-#define AS_OF_SQL                                                                                                         \
-    "select s.account_id, s.key_status, s.tier, r.score, s.score_rank, $2::date, p.criteria_version, r.contributions,"    \
-    " to_jsonb(r.missing), s.status_since, s.key_since, s.grace_until, s.designation"                                     \
-    " from standing s join account a on a.id = s.account_id cross join program p join criteria c on c.version = p.criteria_version" \
-    " cross join lateral score_accounts(array [s.account_id], $2::date, c.metrics, p.reporting_currency) r"               \
+#define AS_OF_SQL                                                                                  \
+    "select s.account_id, s.key_status, s.tier, r.score, s.score_rank, $2::date, "                 \
+    "p.criteria_version, r.contributions,"                                                         \
+    " to_jsonb(r.missing), s.status_since, s.key_since, s.grace_until, s.designation"              \
+    " from standing s join account a on a.id = s.account_id cross join program p join criteria c " \
+    "on c.version = p.criteria_version"                                                            \
+    " cross join lateral score_accounts(array [s.account_id], $2::date, c.metrics, "               \
+    "p.reporting_currency) r"                                                                      \
     " where s.account_id = $1::uuid and a.deleted_at is null"
 
-#define HISTORY_SQL                                                                                                       \
-    "select h.at, h.cause, h.actor, h.from_status, h.to_status, h.from_tier, h.to_tier, h.score, h.score_before, h.score_rank," \
-    " h.criteria_version, h.contributions, h.contributions_before from key_status_history h where h.account_id = $1::uuid order by h.id desc limit 200"
+#define HISTORY_SQL                                                                                \
+    "select h.at, h.cause, h.actor, h.from_status, h.to_status, h.from_tier, h.to_tier, h.score, " \
+    "h.score_before, h.score_rank,"                                                                \
+    " h.criteria_version, h.contributions, h.contributions_before from key_status_history h "      \
+    "where h.account_id = $1::uuid order by h.id desc limit 200"
 
-static void write_history(struct tx *tx, size_t slot, struct buf *ret)
-{
+static void write_history(struct tx *tx, size_t slot, struct buf *ret) {
     static const struct field fields[] = {
-        {.name = "at", .type = FIELD_TIME},           {.name = "cause", .type = FIELD_TEXT},          {.name = "actor", .type = FIELD_TEXT},
-        {.name = "from_status", .type = FIELD_TEXT},  {.name = "to_status", .type = FIELD_TEXT},      {.name = "from_tier", .type = FIELD_TEXT},
-        {.name = "to_tier", .type = FIELD_TEXT},      {.name = "score", .type = FIELD_DECIMAL},       {.name = "score_before", .type = FIELD_DECIMAL},
-        {.name = "score_rank", .type = FIELD_INT},    {.name = "criteria_version", .type = FIELD_INT}, {.name = "contributions", .type = FIELD_DOCS},
+        {.name = "at", .type = FIELD_TIME},
+        {.name = "cause", .type = FIELD_TEXT},
+        {.name = "actor", .type = FIELD_TEXT},
+        {.name = "from_status", .type = FIELD_TEXT},
+        {.name = "to_status", .type = FIELD_TEXT},
+        {.name = "from_tier", .type = FIELD_TEXT},
+        {.name = "to_tier", .type = FIELD_TEXT},
+        {.name = "score", .type = FIELD_DECIMAL},
+        {.name = "score_before", .type = FIELD_DECIMAL},
+        {.name = "score_rank", .type = FIELD_INT},
+        {.name = "criteria_version", .type = FIELD_INT},
+        {.name = "contributions", .type = FIELD_DOCS},
         {.name = "contributions_before", .type = FIELD_DOCS},
     };
     for (size_t i = 0; i < tx_rows(tx, slot); i++) {
@@ -53,11 +75,12 @@ static void write_history(struct tx *tx, size_t slot, struct buf *ret)
     }
 }
 
-static bool status_answer(struct tx *tx, struct str account_id, struct str as_of, struct outcome *outcome, struct err *err)
-{
+static bool status_answer(struct tx *tx, struct str account_id, struct str as_of,
+                          struct outcome *outcome, struct err *err) {
     struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
     struct str values[] = {account_id, as_of};
-    size_t slot = as_of.ptr ? tx_query(tx, AS_OF_SQL, values, 2) : tx_query(tx, STANDING_SQL, values, 1);
+    size_t slot =
+        as_of.ptr ? tx_query(tx, AS_OF_SQL, values, 2) : tx_query(tx, STANDING_SQL, values, 1);
     size_t past = tx_query(tx, HISTORY_SQL, values, 1);
     if (!tx_flush(tx, err))
         return false;
@@ -73,9 +96,8 @@ static bool status_answer(struct tx *tx, struct str account_id, struct str as_of
     return true;
 }
 
-bool account_key_status(struct action *action, struct str account_id, const struct param *params, size_t n_params,
-                        struct outcome *outcome, struct err *err)
-{
+bool account_key_status(struct action *action, struct str account_id, const struct param *params,
+                        size_t n_params, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str as_of = STR_ABSENT;
     for (size_t i = 0; i < n_params; i++) {
@@ -83,14 +105,17 @@ bool account_key_status(struct action *action, struct str account_id, const stru
         if (!str_is(params[i].name, "as_of"))
             unknown_parameter(action, params[i].name, err);
         else if ((wrong = check_date(params[i].value)))
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "as_of", "malformed_date", "%s", wrong);
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "as_of", "malformed_date", "%s",
+                    wrong);
         else
             as_of = params[i].value;
     }
-    if (err_is_set(err) || !read_begin(action, &tx, err) || !status_answer(tx, account_id, as_of, outcome, err))
+    if (err_is_set(err) || !read_begin(action, &tx, err) ||
+        !status_answer(tx, account_id, as_of, outcome, err))
         return false;
     etag_make(account_id, 0, buf_str(&outcome->body), outcome->etag);
-    outcome->not_modified = action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
+    outcome->not_modified =
+        action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
     return true;
 }
 
@@ -101,8 +126,8 @@ struct designation {
     struct str terms;
 };
 
-static bool designate_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome, struct err *err)
-{
+static bool designate_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                           struct err *err) {
     const struct designation *designation = arg;
     struct str values[] = {designation->account_id, designation->terms};
     (void)action;
@@ -110,12 +135,13 @@ static bool designate_work(struct action *action, struct tx *tx, void *arg, stru
     if (!status_answer(tx, designation->account_id, STR_ABSENT, outcome, err))
         return false;
     outcome->status = 201;
-    snprintf(outcome->location, sizeof outcome->location, "/v1/accounts/%.*s/key-status", STR_ARG(designation->account_id));
+    snprintf(outcome->location, sizeof outcome->location, "/v1/accounts/%.*s/key-status",
+             STR_ARG(designation->account_id));
     return true;
 }
 
-bool account_designate(struct action *action, struct str account_id, const jv *doc, struct outcome *outcome, struct err *err)
-{
+bool account_designate(struct action *action, struct str account_id, const jv *doc,
+                       struct outcome *outcome, struct err *err) {
     static const struct field fields[] = {
         {.name = "reason", .type = FIELD_TEXT, .min = 1, .max = 2000},
         {.name = "benefits", .type = FIELD_TEXTS, .max = 50},
@@ -131,7 +157,8 @@ bool account_designate(struct action *action, struct str account_id, const jv *d
     jv_write(clean, &text);
     struct designation designation = {account_id, arena_str(action->arena, buf_str(&text))};
     buf_release(&text);
-    return designation.terms.ptr ? write_once(action, designate_work, &designation, outcome, err) : err_memory(err);
+    return designation.terms.ptr ? write_once(action, designate_work, &designation, outcome, err)
+                                 : err_memory(err);
 }
 
 /* ---- recognition ---- */
@@ -147,8 +174,7 @@ static const struct {
     {"salesforce_id", IDENTIFIER_SALESFORCE_ID},
 };
 
-static struct str lower(struct action *action, struct str text)
-{
+static struct str lower(struct action *action, struct str text) {
     char *copy = arena_copy(action->arena, text);
     for (char *c = copy; c && *c; c++)
         if (*c >= 'A' && *c <= 'Z')
@@ -156,9 +182,9 @@ static struct str lower(struct action *action, struct str text)
     return str_of(copy);
 }
 
-/* The spelling that is stored. What cannot be normalised is nobody's: an unknown caller is not an error (001-04). */
-static struct str normal(struct action *action, enum identifier kind, struct str value)
-{
+/* The spelling that is stored. What cannot be normalised is nobody's: an unknown caller is not an
+ * error (001-04). */
+static struct str normal(struct action *action, enum identifier kind, struct str value) {
     char phone[PHONE_TEXT], id[SALESFORCE_ID_TEXT];
     switch (kind) {
     case IDENTIFIER_PHONE:
@@ -174,9 +200,8 @@ static struct str normal(struct action *action, enum identifier kind, struct str
     return STR("");
 }
 
-static bool which(struct action *action, const struct param *params, size_t n_params, enum identifier *ret_kind, struct str *ret_value,
-                  struct err *err)
-{
+static bool which(struct action *action, const struct param *params, size_t n_params,
+                  enum identifier *ret_kind, struct str *ret_value, struct err *err) {
     size_t given = 0;
     for (size_t i = 0; i < n_params; i++) {
         bool known = false;
@@ -196,8 +221,8 @@ static bool which(struct action *action, const struct param *params, size_t n_pa
     return !err_is_set(err);
 }
 
-bool recognition(struct action *action, const struct param *params, size_t n_params, struct outcome *outcome, struct err *err)
-{
+bool recognition(struct action *action, const struct param *params, size_t n_params,
+                 struct outcome *outcome, struct err *err) {
     enum identifier kind = IDENTIFIER_PHONE;
     struct str value = STR_ABSENT;
     bool known = false, stale = false;
@@ -206,13 +231,16 @@ bool recognition(struct action *action, const struct param *params, size_t n_par
     if (!which(action, params, n_params, &kind, &value, err))
         return false;
     buf_char(body, '{');
-    if (!directory_recognise(action->app->directory, kind, normal(action, kind, value), &known, &stale, as_of, body)) {
+    if (!directory_recognise(action->app->directory, kind, normal(action, kind, value), &known,
+                             &stale, as_of, body)) {
         err->retry_after = 1;
         return err_set(err, PROBLEM_NOT_READY, "The key accounts have not been read yet.");
     }
     if (!known)
-        buf_text(body, "\"is_key\":false,\"account_id\":null,\"name\":null,\"account_number\":null,\"tier\":null,\"benefits\":[],"
-                       "\"manager\":null,\"cover\":null,\"open_emergencies\":0,\"key_status\":null");
+        buf_text(body,
+                 "\"is_key\":false,\"account_id\":null,\"name\":null,\"account_number\":null,"
+                 "\"tier\":null,\"benefits\":[],"
+                 "\"manager\":null,\"cover\":null,\"open_emergencies\":0,\"key_status\":null");
     buf_format(body, ",\"stale\":%s,\"as_of\":\"%s\"}", stale ? "true" : "false", as_of);
     return true;
 }

@@ -2,17 +2,18 @@
 
 #include "app/directory.h"
 #include "cursor.h"
-#include "frame.h"
 #include "domain/check.h"
 #include "domain/decode.h"
+#include "frame.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define PREFIX_CHARS 18 /* "kamd_live_" and eight more: tells keys apart, tells nothing of the rest */
+#define PREFIX_CHARS                                                                               \
+    18 /* "kamd_live_" and eight more: tells keys apart, tells nothing of the rest */
 
-static bool find_in_store(struct app *app, struct str key, deadline when, struct principal *ret, struct err *err)
-{
+static bool find_in_store(struct app *app, struct str key, deadline when, struct principal *ret,
+                          struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     unsigned char hash[CRYPTO_SHA256];
     struct tx_context context = {.scope = STR("all"), .actor = STR("kamd"), .origin = STR("kamd")};
@@ -25,15 +26,19 @@ static bool find_in_store(struct app *app, struct str key, deadline when, struct
     buf_text(&hex, "\\x");
     buf_hex(&hex, hash, sizeof hash);
     struct str param = buf_str(&hex);
-    size_t slot = tx_query(tx, "select 1 from api_key where hash = $1::bytea and revoked_at is null and (expires_at is null or expires_at > now())", &param, 1);
+    size_t slot = tx_query(tx,
+                           "select 1 from api_key where hash = $1::bytea and revoked_at is null "
+                           "and (expires_at is null or expires_at > now())",
+                           &param, 1);
     buf_release(&hex);
     if (!tx_flush(tx, err))
         return false;
-    return tx_rows(tx, slot) > 0 || err_set(err, PROBLEM_UNAUTHENTICATED, "There is no such key, or it has expired.");
+    return tx_rows(tx, slot) > 0 ||
+           err_set(err, PROBLEM_UNAUTHENTICATED, "There is no such key, or it has expired.");
 }
 
-bool principal_find(struct app *app, struct str key, bool any_age, deadline when, struct principal *ret, struct err *err)
-{
+bool principal_find(struct app *app, struct str key, bool any_age, deadline when,
+                    struct principal *ret, struct err *err) {
     unsigned char hash[CRYPTO_SHA256];
     if (!api_key_is(key))
         return err_set(err, PROBLEM_UNAUTHENTICATED, "This is not an API key of kamd.");
@@ -70,13 +75,9 @@ struct new_key {
     char text[API_KEY_TEXT];
 };
 
-static struct str text_of(const jv *doc, const char *name)
-{
-    return jv_text(jv_get(doc, name));
-}
+static struct str text_of(const jv *doc, const char *name) { return jv_text(jv_get(doc, name)); }
 
-static struct str scopes_param(struct action *action, const jv *doc)
-{
+static struct str scopes_param(struct action *action, const jv *doc) {
     const jv *scopes = jv_get(doc, "scopes");
     struct str items[10];
     size_t n = jv_len(scopes);
@@ -85,16 +86,22 @@ static struct str scopes_param(struct action *action, const jv *doc)
     return array_param(action->arena, items, n);
 }
 
-#define KEY_COLUMNS "id, name, prefix, role, array_to_json(scopes), user_id, expires_at, revoked_at, last_used_at, created_at"
+#define KEY_COLUMNS                                                                                \
+    "id, name, prefix, role, array_to_json(scopes), user_id, expires_at, revoked_at, "             \
+    "last_used_at, created_at"
 
-static void write_key(struct tx *tx, size_t slot, size_t row, const char *secret, struct buf *ret)
-{
+static void write_key(struct tx *tx, size_t slot, size_t row, const char *secret, struct buf *ret) {
     static const struct field fields[] = {
-        {.name = "id", .type = FIELD_ID},           {.name = "name", .type = FIELD_TEXT},
-        {.name = "prefix", .type = FIELD_TEXT},     {.name = "role", .type = FIELD_TEXT},
-        {.name = "scopes", .type = FIELD_TEXTS},    {.name = "user_id", .type = FIELD_ID},
-        {.name = "expires_at", .type = FIELD_TIME}, {.name = "revoked_at", .type = FIELD_TIME},
-        {.name = "last_used_at", .type = FIELD_TIME}, {.name = "created_at", .type = FIELD_TIME},
+        {.name = "id", .type = FIELD_ID},
+        {.name = "name", .type = FIELD_TEXT},
+        {.name = "prefix", .type = FIELD_TEXT},
+        {.name = "role", .type = FIELD_TEXT},
+        {.name = "scopes", .type = FIELD_TEXTS},
+        {.name = "user_id", .type = FIELD_ID},
+        {.name = "expires_at", .type = FIELD_TIME},
+        {.name = "revoked_at", .type = FIELD_TIME},
+        {.name = "last_used_at", .type = FIELD_TIME},
+        {.name = "created_at", .type = FIELD_TIME},
     };
     buf_char(ret, '{');
     for (size_t c = 0; c < COUNT_OF(fields); c++) {
@@ -108,8 +115,8 @@ static void write_key(struct tx *tx, size_t slot, size_t row, const char *secret
     buf_char(ret, '}');
 }
 
-static bool create_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome, struct err *err)
-{
+static bool create_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                        struct err *err) {
     struct new_key *key = arg;
     unsigned char hash[CRYPTO_SHA256];
     char id[UUID_TEXT];
@@ -121,12 +128,20 @@ static bool create_work(struct action *action, struct tx *tx, void *arg, struct 
     buf_init(&hex, 80);
     buf_text(&hex, "\\x");
     buf_hex(&hex, hash, sizeof hash);
-    struct str params[] = {str_of(id), text_of(key->doc, "name"), {key->text, PREFIX_CHARS}, buf_str(&hex), text_of(key->doc, "role"),
-                           scopes_param(action, key->doc), text_of(key->doc, "user_id"), text_of(key->doc, "expires_at")};
-    size_t slot = tx_query(tx,
-                           "insert into api_key (id, name, prefix, hash, role, scopes, user_id, expires_at)"
-                           " values ($1::uuid, $2, $3, $4::bytea, $5, $6::text[], $7::uuid, $8::timestamptz) returning " KEY_COLUMNS,
-                           params, 8);
+    struct str params[] = {str_of(id),
+                           text_of(key->doc, "name"),
+                           {key->text, PREFIX_CHARS},
+                           buf_str(&hex),
+                           text_of(key->doc, "role"),
+                           scopes_param(action, key->doc),
+                           text_of(key->doc, "user_id"),
+                           text_of(key->doc, "expires_at")};
+    size_t slot =
+        tx_query(tx,
+                 "insert into api_key (id, name, prefix, hash, role, scopes, user_id, expires_at)"
+                 " values ($1::uuid, $2, $3, $4::bytea, $5, $6::text[], $7::uuid, $8::timestamptz) "
+                 "returning " KEY_COLUMNS,
+                 params, 8);
     buf_release(&hex);
     if (!tx_flush(tx, err))
         return false;
@@ -136,8 +151,8 @@ static bool create_work(struct action *action, struct tx *tx, void *arg, struct 
     return true;
 }
 
-bool api_key_create(struct action *action, const jv *doc, struct outcome *outcome, struct err *err)
-{
+bool api_key_create(struct action *action, const jv *doc, struct outcome *outcome,
+                    struct err *err) {
     CLEANUP(jv_unref) jv *clean = NULL;
     struct new_key key = {0};
     if (!decode_shape(&key_shape, doc, "", &clean, err))
@@ -145,7 +160,8 @@ bool api_key_create(struct action *action, const jv *doc, struct outcome *outcom
     enum role role = ROLE_MEMBER;
     role_by_name(text_of(clean, "role"), &role);
     if (!role_sees_all(role) && !text_of(clean, "user_id").ptr)
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/user_id", "required", "A key of this role sees what its user sees, and needs one.");
+        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/user_id", "required",
+                       "A key of this role sees what its user sees, and needs one.");
     key.doc = clean;
     /* The key is shown once: it is not kept for replays of the request either. */
     action->idempotency_key = STR_ABSENT;
@@ -154,14 +170,19 @@ bool api_key_create(struct action *action, const jv *doc, struct outcome *outcom
     return fine;
 }
 
-bool api_key_list(struct action *action, const struct param *params, size_t n_params, struct outcome *outcome, struct err *err)
-{
+bool api_key_list(struct action *action, const struct param *params, size_t n_params,
+                  struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
-    if (!page_read(action, "api-keys", params, n_params, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, "api-keys", params, n_params, &page, err) ||
+        !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.key, page_limit(action, &page)};
-    size_t slot = tx_query(tx, "select " KEY_COLUMNS " from api_key where $1::uuid is null or id > $1::uuid order by id limit $2::int", values, 2);
+    size_t slot =
+        tx_query(tx,
+                 "select " KEY_COLUMNS
+                 " from api_key where $1::uuid is null or id > $1::uuid order by id limit $2::int",
+                 values, 2);
     if (!tx_flush(tx, err))
         return false;
     size_t n = tx_rows(tx, slot);
@@ -180,27 +201,29 @@ bool api_key_list(struct action *action, const struct param *params, size_t n_pa
     return true;
 }
 
-static bool revoke_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome, struct err *err)
-{
+static bool revoke_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                        struct err *err) {
     struct str id = *(const struct str *)arg;
     (void)action;
-    size_t slot = tx_query(tx, "update api_key set revoked_at = coalesce(revoked_at, now()) where id = $1::uuid returning id", &id, 1);
+    size_t slot = tx_query(tx,
+                           "update api_key set revoked_at = coalesce(revoked_at, now()) where id = "
+                           "$1::uuid returning id",
+                           &id, 1);
     if (!tx_flush(tx, err))
         return false;
     outcome->status = 204;
     return tx_rows(tx, slot) > 0 || err_set(err, PROBLEM_NOT_FOUND, "There is no such key.");
 }
 
-bool api_key_revoke(struct action *action, struct str id, struct outcome *outcome, struct err *err)
-{
+bool api_key_revoke(struct action *action, struct str id, struct outcome *outcome,
+                    struct err *err) {
     if (!write_once(action, revoke_work, &id, outcome, err))
         return false;
     directory_refresh(action->app->directory);
     return true;
 }
 
-bool me_get(struct action *action, struct outcome *outcome, struct err *err)
-{
+bool me_get(struct action *action, struct outcome *outcome, struct err *err) {
     const struct principal *who = action->who;
     struct buf *body = &outcome->body;
     (void)err;
@@ -210,7 +233,8 @@ bool me_get(struct action *action, struct outcome *outcome, struct err *err)
     buf_json(body, str_of(who->name));
     buf_format(body, ",\"role\":\"%s\",\"user_id\":", role_name(who->role));
     buf_json(body, who->user_id[0] ? str_of(who->user_id) : STR_ABSENT);
-    buf_format(body, ",\"sees_all_accounts\":%s,\"may\":[", role_sees_all(who->role) ? "true" : "false");
+    buf_format(body, ",\"sees_all_accounts\":%s,\"may\":[",
+               role_sees_all(who->role) ? "true" : "false");
     bool first = true;
     for (enum verb verb = VERB_READ; verb < VERB_ANY; verb++) {
         if (!access_allows(who->role, verb) || !scopes_allow(who->scopes, verb))

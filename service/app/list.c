@@ -31,32 +31,31 @@ struct list {
 
 /* ---- reading the parameters ---- */
 
-static void take_order(struct list *list, struct str value, struct err *err)
-{
+static void take_order(struct list *list, struct str value, struct err *err) {
     struct str name;
     while (str_split(&value, ',', &name)) {
         bool descending = str_starts(name, "-");
         struct str plain = descending ? (struct str){name.ptr + 1, name.len - 1} : name;
         const struct field *field = resource_field(list->key->resource, plain);
         if (!field || (field->flags & F_SORT) == 0)
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "order_by", "unknown_field", "%.*s: lists cannot be ordered by this.",
-                    name.len > 60 ? 60 : STR_ARG(name));
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "order_by", "unknown_field",
+                    "%.*s: lists cannot be ordered by this.", name.len > 60 ? 60 : STR_ARG(name));
         else if (list->n_sorts == ORDERS_MAX)
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "order_by", "too_many", "at most %d fields", ORDERS_MAX);
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "order_by", "too_many",
+                    "at most %d fields", ORDERS_MAX);
         else
             list->sorts[list->n_sorts++] = (struct sort){field, descending};
     }
 }
 
-static void take_bool(struct str value, const char *name, bool *ret, struct err *err)
-{
+static void take_bool(struct str value, const char *name, bool *ret, struct err *err) {
     if (!str_is(value, "true") && !str_is(value, "false"))
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, "invalid_value", "must be true or false");
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, "invalid_value",
+                "must be true or false");
     *ret = str_is(value, "true");
 }
 
-static bool take_own(struct list *list, const struct param *param, struct err *err)
-{
+static bool take_own(struct list *list, const struct param *param, struct err *err) {
     bool taken;
     view_param(list->key->resource, param, &list->view, &taken, err);
     if (taken)
@@ -74,28 +73,27 @@ static bool take_own(struct list *list, const struct param *param, struct err *e
     return true;
 }
 
-static bool repeated(const struct param *params, size_t i, struct action *action, struct err *err)
-{
+static bool repeated(const struct param *params, size_t i, struct action *action, struct err *err) {
     for (size_t k = 0; k < i; k++)
         if (str_eq(params[k].name, params[i].name)) {
             const char *where = arena_copy(action->arena, params[i].name);
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where ? where : "", "repeated", "Give it once, with a comma list.");
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where ? where : "", "repeated",
+                    "Give it once, with a comma list.");
             return true;
         }
     return false;
 }
 
-static bool uses_custom(const struct resource *resource, const struct param *params, size_t n)
-{
+static bool uses_custom(const struct resource *resource, const struct param *params, size_t n) {
     for (size_t i = 0; i < n && (resource->flags & R_CUSTOM) != 0; i++)
         if (str_starts(params[i].name, "custom.") || str_is(params[i].name, "filter"))
             return true;
     return false;
 }
 
-static bool read_params(struct action *action, struct list *list, const struct custom_fields *customs, const struct param *params,
-                        size_t n, struct err *err)
-{
+static bool read_params(struct action *action, struct list *list,
+                        const struct custom_fields *customs, const struct param *params, size_t n,
+                        struct err *err) {
     struct cond **parts = arena_array(action->arena, n + 1, sizeof *parts);
     size_t n_parts = 0;
     if (!parts)
@@ -106,9 +104,11 @@ static bool read_params(struct action *action, struct list *list, const struct c
         if (repeated(params, i, action, err) || take_own(list, &params[i], err))
             continue;
         if (str_is(params[i].name, "filter"))
-            fine = filter_parse(list->key->resource, customs, params[i].value, action->arena, &part, err);
+            fine = filter_parse(list->key->resource, customs, params[i].value, action->arena, &part,
+                                err);
         else
-            fine = filter_flat(list->key->resource, customs, params[i].name, params[i].value, action->arena, &part, err);
+            fine = filter_flat(list->key->resource, customs, params[i].name, params[i].value,
+                               action->arena, &part, err);
         if (fine)
             parts[n_parts++] = part;
     }
@@ -119,13 +119,13 @@ static bool read_params(struct action *action, struct list *list, const struct c
     return filter_all(parts, n_parts, action->arena, &list->where, err);
 }
 
-static bool canonical(struct action *action, struct list *list, struct err *err)
-{
+static bool canonical(struct action *action, struct list *list, struct err *err) {
     struct buf text;
     buf_init(&text, 1 << 18);
     buf_format(&text, "%s|%.*s|", list->key->resource->path, STR_ARG(list->key->account_id));
     for (size_t i = 0; i < list->n_sorts; i++)
-        buf_format(&text, "%c%s,", list->sorts[i].descending ? '-' : '+', list->sorts[i].field->name);
+        buf_format(&text, "%c%s,", list->sorts[i].descending ? '-' : '+',
+                   list->sorts[i].field->name);
     filter_canonical(list->where, &text);
     list->canonical = buf_ok(&text) ? arena_str(action->arena, buf_str(&text)) : STR_ABSENT;
     buf_release(&text);
@@ -134,8 +134,7 @@ static bool canonical(struct action *action, struct list *list, struct err *err)
 
 /* ---- SQL ---- */
 
-static const char *cast_of(const struct field *field)
-{
+static const char *cast_of(const struct field *field) {
     switch (field->type) {
     case FIELD_ID:
         return "uuid";
@@ -160,14 +159,14 @@ static const char *cast_of(const struct field *field)
     return "text";
 }
 
-/* id, created_at, updated_at and required fields are never null; others sort last in both directions. */
-static bool may_be_null(const struct resource *resource, const struct field *field)
-{
-    return resource_field_at(resource, field) > 3 && (field->flags & (F_REQUIRED | F_NOT_NULL)) == 0;
+/* id, created_at, updated_at and required fields are never null; others sort last in both
+ * directions. */
+static bool may_be_null(const struct resource *resource, const struct field *field) {
+    return resource_field_at(resource, field) > 3 &&
+           (field->flags & (F_REQUIRED | F_NOT_NULL)) == 0;
 }
 
-static void write_order(const struct list *list, struct buf *sql)
-{
+static void write_order(const struct list *list, struct buf *sql) {
     buf_text(sql, " order by ");
     for (size_t i = 0; i < list->n_sorts; i++) {
         const struct sort *sort = &list->sorts[i];
@@ -179,17 +178,16 @@ static void write_order(const struct list *list, struct buf *sql)
     }
 }
 
-static bool uniform(const struct list *list)
-{
+static bool uniform(const struct list *list) {
     for (size_t i = 0; i < list->n_sorts; i++)
-        if (list->sorts[i].descending != list->sorts[0].descending || may_be_null(list->key->resource, list->sorts[i].field))
+        if (list->sorts[i].descending != list->sorts[0].descending ||
+            may_be_null(list->key->resource, list->sorts[i].field))
             return false;
     return true;
 }
 
 /* (a, id) > ($1, $2): one index range. */
-static void after_row(const struct list *list, size_t first_param, struct buf *sql)
-{
+static void after_row(const struct list *list, size_t first_param, struct buf *sql) {
     buf_text(sql, " and (");
     for (size_t i = 0; i < list->n_sorts; i++) {
         buf_text(sql, i > 0 ? ", " : "");
@@ -197,13 +195,14 @@ static void after_row(const struct list *list, size_t first_param, struct buf *s
     }
     buf_format(sql, ") %c (", list->sorts[0].descending ? '<' : '>');
     for (size_t i = 0; i < list->n_sorts; i++)
-        buf_format(sql, "%s$%zu::%s", i > 0 ? ", " : "", first_param + i, cast_of(list->sorts[i].field));
+        buf_format(sql, "%s$%zu::%s", i > 0 ? ", " : "", first_param + i,
+                   cast_of(list->sorts[i].field));
     buf_char(sql, ')');
 }
 
 /* Mixed directions or nulls: one alternative per column that is the first to differ. */
-static void after_columns(const struct list *list, const struct str *values, size_t first_param, struct buf *sql)
-{
+static void after_columns(const struct list *list, const struct str *values, size_t first_param,
+                          struct buf *sql) {
     buf_text(sql, " and (false");
     for (size_t i = 0; i < list->n_sorts; i++) {
         const struct field *field = list->sorts[i].field;
@@ -219,7 +218,8 @@ static void after_columns(const struct list *list, const struct str *values, siz
         }
         buf_char(sql, '(');
         sql_column(sql, field);
-        buf_format(sql, " %c $%zu::%s", list->sorts[i].descending ? '<' : '>', first_param + i, cast_of(field));
+        buf_format(sql, " %c $%zu::%s", list->sorts[i].descending ? '<' : '>', first_param + i,
+                   cast_of(field));
         if (may_be_null(list->key->resource, field)) {
             buf_text(sql, " or ");
             sql_column(sql, field);
@@ -241,27 +241,30 @@ struct statement {
     size_t n_where; /* of these, for the count */
 };
 
-static bool write_where(struct action *action, const struct list *list, struct statement *st, struct buf *sql, struct err *err)
-{
-    buf_format(sql, " from %s where t.deleted_at is null", record_sql(list->key->resource->id)->from);
+static bool write_where(struct action *action, const struct list *list, struct statement *st,
+                        struct buf *sql, struct err *err) {
+    buf_format(sql, " from %s where t.deleted_at is null",
+               record_sql(list->key->resource->id)->from);
     st->n_params = 0;
     if (list->key->account_id.ptr) {
         st->params[st->n_params++] = list->key->account_id;
         buf_text(sql, " and t.account_id = $1::uuid");
     }
     buf_text(sql, " and ");
-    if (!filter_sql(list->where, action->arena, sql, st->params, &st->n_params, PARAMS_MAX - 20, err))
+    if (!filter_sql(list->where, action->arena, sql, st->params, &st->n_params, PARAMS_MAX - 20,
+                    err))
         return false;
     st->n_where = st->n_params;
     return true;
 }
 
-static bool write_statement(struct action *action, struct list *list, struct statement *st, struct err *err)
-{
+static bool write_statement(struct action *action, struct list *list, struct statement *st,
+                            struct err *err) {
     struct str values[ORDERS_MAX + 1];
     buf_text(&st->count, "select count(*)");
     buf_format(&st->sql, "select %s", record_sql(list->key->resource->id)->columns);
-    if (!write_where(action, list, st, &st->count, err) || !write_where(action, list, st, &st->sql, err))
+    if (!write_where(action, list, st, &st->count, err) ||
+        !write_where(action, list, st, &st->sql, err))
         return false;
     if (list->cursor.ptr) {
         if (!cursor_read(action, list->canonical, list->cursor, values, list->n_sorts, err))
@@ -280,17 +283,17 @@ static bool write_statement(struct action *action, struct list *list, struct sta
 
 /* ---- answering ---- */
 
-static void make_next(struct action *action, const struct list *list, const struct row *last, struct outcome *outcome)
-{
+static void make_next(struct action *action, const struct list *list, const struct row *last,
+                      struct outcome *outcome) {
     struct str values[ORDERS_MAX + 1];
     for (size_t i = 0; i < list->n_sorts; i++)
         values[i] = last->values[resource_field_at(list->key->resource, list->sorts[i].field)];
-    cursor_make(action, list->canonical, values, list->n_sorts, outcome->next, sizeof outcome->next);
+    cursor_make(action, list->canonical, values, list->n_sorts, outcome->next,
+                sizeof outcome->next);
 }
 
-static bool answer(struct action *action, struct list *list, struct tx *tx, size_t slot, size_t count_slot, struct outcome *outcome,
-                   struct err *err)
-{
+static bool answer(struct action *action, struct list *list, struct tx *tx, size_t slot,
+                   size_t count_slot, struct outcome *outcome, struct err *err) {
     const struct resource *resource = list->key->resource;
     struct expanded *expanded = NULL;
     size_t n = 0;
@@ -315,36 +318,39 @@ static bool answer(struct action *action, struct list *list, struct tx *tx, size
     if (!buf_ok(&outcome->body))
         return err_memory(err);
     etag_make(STR(""), 0, buf_str(&outcome->body), outcome->etag);
-    outcome->not_modified = action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
+    outcome->not_modified =
+        action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
     return true;
 }
 
-static bool account_visible(struct action *action, struct tx *tx, struct str account_id, struct err *err)
-{
+static bool account_visible(struct action *action, struct tx *tx, struct str account_id,
+                            struct err *err) {
     struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
     struct str ids = array_param(action->arena, &account_id, 1);
-    size_t slot = tx_query(tx, "select 1 from account t where t.id = any ($1::uuid[]) and t.deleted_at is null", &ids, 1);
+    size_t slot = tx_query(
+        tx, "select 1 from account t where t.id = any ($1::uuid[]) and t.deleted_at is null", &ids,
+        1);
     if (!tx_flush(tx, err))
         return false;
     return tx_rows(tx, slot) > 0 || not_found(&key, err);
 }
 
-static bool run(struct action *action, struct list *list, struct tx *tx, struct statement *st, struct outcome *outcome, struct err *err)
-{
+static bool run(struct action *action, struct list *list, struct tx *tx, struct statement *st,
+                struct outcome *outcome, struct err *err) {
     size_t count_slot = 0;
     if (!write_statement(action, list, st, err))
         return false;
     if (list->include_total)
         count_slot = tx_query_once(tx, st->count.ptr, st->params, st->n_where);
-    /* The shapes of filters are many; only the bare list and its next page are worth a prepared statement. */
+    /* The shapes of filters are many; only the bare list and its next page are worth a prepared
+     * statement. */
     size_t slot = list->where ? tx_query_once(tx, st->sql.ptr, st->params, st->n_params)
                               : tx_query(tx, st->sql.ptr, st->params, st->n_params);
     return tx_flush(tx, err) && answer(action, list, tx, slot, count_slot, outcome, err);
 }
 
-bool record_list(struct action *action, const struct record_key *key, const struct param *params, size_t n_params,
-                 struct outcome *outcome, struct err *err)
-{
+bool record_list(struct action *action, const struct record_key *key, const struct param *params,
+                 size_t n_params, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct list list = {.key = key, .page_size = 50};
     struct custom_fields customs = {0};
@@ -357,7 +363,8 @@ bool record_list(struct action *action, const struct record_key *key, const stru
         return false;
     if (custom && !custom_fields_load(action, tx, key->resource, &customs, err))
         return false;
-    if (!read_params(action, &list, &customs, params, n_params, err) || !canonical(action, &list, err))
+    if (!read_params(action, &list, &customs, params, n_params, err) ||
+        !canonical(action, &list, err))
         return false;
     if (key->account_id.ptr && !account_visible(action, tx, key->account_id, err))
         return false;
@@ -379,10 +386,12 @@ struct history {
     struct str list;
 };
 
-static bool history_params(struct action *action, const struct record_key *key, const struct param *params, size_t n, struct history *ret,
-                           struct err *err)
-{
-    *ret = (struct history){.page_size = 50, .list = str_of(arena_format(action->arena, "history|%.*s", STR_ARG(key->id)))};
+static bool history_params(struct action *action, const struct record_key *key,
+                           const struct param *params, size_t n, struct history *ret,
+                           struct err *err) {
+    *ret = (struct history){
+        .page_size = 50,
+        .list = str_of(arena_format(action->arena, "history|%.*s", STR_ARG(key->id)))};
     for (size_t i = 0; i < n; i++) {
         if (str_is(params[i].name, "page_size"))
             page_size_read(params[i].value, &ret->page_size, err);
@@ -394,9 +403,9 @@ static bool history_params(struct action *action, const struct record_key *key, 
     return !err_is_set(err);
 }
 
-static void history_entry(struct tx *tx, size_t slot, size_t row, struct buf *ret)
-{
-    static const char *const names[] = {"id", "at", "op", "version", "actor", "origin", "request_id", "changes"};
+static void history_entry(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
+    static const char *const names[] = {"id",    "at",     "op",         "version",
+                                        "actor", "origin", "request_id", "changes"};
     static const struct field at = {.type = FIELD_TIME};
     buf_text(ret, row > 0 ? ",{" : "{");
     for (size_t c = 0; c < COUNT_OF(names); c++) {
@@ -412,9 +421,8 @@ static void history_entry(struct tx *tx, size_t slot, size_t row, struct buf *re
     buf_char(ret, '}');
 }
 
-bool record_history(struct action *action, const struct record_key *key, const struct param *params, size_t n_params,
-                    struct outcome *outcome, struct err *err)
-{
+bool record_history(struct action *action, const struct record_key *key, const struct param *params,
+                    size_t n_params, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct history history;
     struct str before = STR_ABSENT;
@@ -425,17 +433,22 @@ bool record_history(struct action *action, const struct record_key *key, const s
     if (!read_begin(action, &tx, err))
         return false;
     struct str ids = array_param(action->arena, &key->id, 1);
-    struct str query[] = {key->id, before, str_of(arena_format(action->arena, "%zu", history.page_size + 1))};
+    struct str query[] = {key->id, before,
+                          str_of(arena_format(action->arena, "%zu", history.page_size + 1))};
     size_t there = tx_query(tx, record_sql(key->resource->id)->get_any, &ids, 1);
-    size_t slot = tx_query(tx,
-                           "select id, at, op, version, actor, origin, request_id, changes from history where record_id = $1::uuid"
-                           " and ($2::bigint is null or id < $2::bigint) order by id desc limit $3::int",
-                           query, 3);
+    size_t slot =
+        tx_query(tx,
+                 "select id, at, op, version, actor, origin, request_id, changes from history "
+                 "where record_id = $1::uuid"
+                 " and ($2::bigint is null or id < $2::bigint) order by id desc limit $3::int",
+                 query, 3);
     if (!tx_flush(tx, err))
         return false;
     size_t found = 0;
     const struct row *rows = rows_of(action, key->resource, tx, there, &found);
-    if (!rows || found == 0 || (key->account_id.ptr && !str_eq(row_value(key->resource, rows, "account_id"), key->account_id)))
+    if (!rows || found == 0 ||
+        (key->account_id.ptr &&
+         !str_eq(row_value(key->resource, rows, "account_id"), key->account_id)))
         return rows ? not_found(key, err) : err_memory(err);
     size_t n = tx_rows(tx, slot);
     bool has_more = n > history.page_size;

@@ -19,10 +19,11 @@ struct readiness {
     atomic_int problem; /* enum problem; PROBLEM_NONE: ready */
 };
 
-static void ask(struct readiness *readiness)
-{
+static void ask(struct readiness *readiness) {
     CLEANUP(err_release) struct err err = ERR_INIT;
-    enum problem now = schema_fits(readiness->app->store, deadline_in_ms(ASK_MS), &err) ? PROBLEM_NONE : err.problem;
+    enum problem now = schema_fits(readiness->app->store, deadline_in_ms(ASK_MS), &err)
+                           ? PROBLEM_NONE
+                           : err.problem;
     enum problem before = (enum problem)atomic_exchange(&readiness->problem, (int)now);
     if (now != before && now != PROBLEM_NONE)
         log_err(LOG_WARN, "not_ready", &err);
@@ -30,8 +31,7 @@ static void ask(struct readiness *readiness)
         LOG(LOG_INFO, "ready", LOG_S("version", readiness->app->version));
 }
 
-static void *run(void *arg)
-{
+static void *run(void *arg) {
     struct readiness *readiness = arg;
     while (!atomic_load(&readiness->stopping)) {
         /* Until the first success it asks quickly: a start is ready as soon as it can be. */
@@ -43,8 +43,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-bool readiness_start(const struct app *app, struct readiness **ret, struct err *err)
-{
+bool readiness_start(const struct app *app, struct readiness **ret, struct err *err) {
     struct readiness *readiness = calloc(1, sizeof *readiness);
     if (!readiness)
         return err_memory(err);
@@ -58,8 +57,7 @@ bool readiness_start(const struct app *app, struct readiness **ret, struct err *
     return true;
 }
 
-void readiness_stop(struct readiness *readiness)
-{
+void readiness_stop(struct readiness *readiness) {
     if (!readiness)
         return;
     atomic_store(&readiness->stopping, true);
@@ -67,13 +65,14 @@ void readiness_stop(struct readiness *readiness)
     free(readiness);
 }
 
-bool readiness_ask(void *context, struct buf *ret_reasons)
-{
+bool readiness_ask(void *context, struct buf *ret_reasons) {
     struct readiness *readiness = context;
     enum problem problem = (enum problem)atomic_load(&readiness->problem);
     if (problem == PROBLEM_NONE)
         return true;
     bool schema = problem == PROBLEM_CONFLICT || problem == PROBLEM_NOT_READY;
-    buf_text(ret_reasons, problem == PROBLEM_NOT_READY ? "[\"starting\"]" : schema ? "[\"schema\"]" : "[\"database\"]");
+    buf_text(ret_reasons, problem == PROBLEM_NOT_READY ? "[\"starting\"]"
+                          : schema                     ? "[\"schema\"]"
+                                                       : "[\"database\"]");
     return false;
 }

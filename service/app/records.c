@@ -9,40 +9,42 @@
 
 /* ---- reading one ---- */
 
-static bool cacheable(const struct action *action, const struct record_key *key, const struct view *view)
-{
-    return (key->resource->flags & R_CACHED) != 0 && view->plain && role_sees_all(action->who->role);
+static bool cacheable(const struct action *action, const struct record_key *key,
+                      const struct view *view) {
+    return (key->resource->flags & R_CACHED) != 0 && view->plain &&
+           role_sees_all(action->who->role);
 }
 
 /* A cached entry is the ETag, a line feed, and the body. */
-static bool answer_cached(struct action *action, struct str value, struct outcome *outcome)
-{
+static bool answer_cached(struct action *action, struct str value, struct outcome *outcome) {
     struct str etag;
     if (!str_split(&value, '\n', &etag) || etag.len >= sizeof outcome->etag || !value.ptr)
         return false;
     memcpy(outcome->etag, etag.ptr, etag.len);
     outcome->etag[etag.len] = '\0';
-    outcome->not_modified = action->if_none_match.ptr && etag_all_matches(action->if_none_match, etag);
+    outcome->not_modified =
+        action->if_none_match.ptr && etag_all_matches(action->if_none_match, etag);
     buf_put(&outcome->body, value);
     return true;
 }
 
-static void fill(struct action *action, const struct cache_lease *lease, const struct record_key *key,
-                 const struct row *row, const struct outcome *outcome)
-{
+static void fill(struct action *action, const struct cache_lease *lease,
+                 const struct record_key *key, const struct row *row,
+                 const struct outcome *outcome) {
     struct buf value;
     buf_init(&value, (size_t)1 << 20);
     buf_text(&value, outcome->etag);
     buf_char(&value, '\n');
     buf_put(&value, buf_str(&outcome->body));
     if (buf_ok(&value))
-        cache_fill(action->app->cache, lease, row_cache_version(key->resource, row), buf_str(&value));
+        cache_fill(action->app->cache, lease, row_cache_version(key->resource, row),
+                   buf_str(&value));
     buf_release(&value);
 }
 
-static bool get_from_store(struct action *action, const struct record_key *key, const struct view *view,
-                           const struct cache_lease *lease, struct outcome *outcome, struct err *err)
-{
+static bool get_from_store(struct action *action, const struct record_key *key,
+                           const struct view *view, const struct cache_lease *lease,
+                           struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct expanded *expanded = NULL;
     struct str ids = array_param(action->arena, &key->id, 1);
@@ -57,30 +59,32 @@ static bool get_from_store(struct action *action, const struct record_key *key, 
     const struct row *rows = rows_of(action, key->resource, tx, slot, &n);
     if (!rows)
         return err_memory(err);
-    if (n == 0 || (key->account_id.ptr && !str_eq(row_value(key->resource, rows, "account_id"), key->account_id)))
+    if (n == 0 || (key->account_id.ptr &&
+                   !str_eq(row_value(key->resource, rows, "account_id"), key->account_id)))
         return not_found(key, err);
     if (!view_expand(action, key->resource, view, rows, n, tx, &expanded, err))
         return false;
     view_write(action, key->resource, view, rows, expanded, &outcome->body, outcome->etag);
     if (!buf_ok(&outcome->body))
         return err_memory(err);
-    outcome->not_modified = action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
+    outcome->not_modified =
+        action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
     if (lease)
         fill(action, lease, key, rows, outcome);
     return true;
 }
 
-bool record_get(struct action *action, const struct record_key *key, const struct param *params, size_t n_params,
-                struct outcome *outcome, struct err *err)
-{
+bool record_get(struct action *action, const struct record_key *key, const struct param *params,
+                size_t n_params, struct outcome *outcome, struct err *err) {
     struct view view;
     view_init(&view);
     for (size_t i = 0; i < n_params; i++) {
         bool taken;
         view_param(key->resource, &params[i], &view, &taken, err);
         if (!taken)
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, arena_copy(action->arena, params[i].name),
-                    "unknown_parameter", "There is no such parameter here.");
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
+                    arena_copy(action->arena, params[i].name), "unknown_parameter",
+                    "There is no such parameter here.");
     }
     if (err_is_set(err))
         return false;
@@ -105,8 +109,8 @@ struct one {
     bool replace;
 };
 
-static const jv *with_account(struct action *action, const struct one *one, jv **owner, struct err *err)
-{
+static const jv *with_account(struct action *action, const struct one *one, jv **owner,
+                              struct err *err) {
     (void)action;
     if (one->kind != ENTRY_CREATE || !one->key->account_id.ptr || jv_kind(one->given) != JV_OBJECT)
         return one->given;
@@ -124,17 +128,17 @@ static const jv *with_account(struct action *action, const struct one *one, jv *
     return *owner;
 }
 
-static void set_location(const struct record_key *key, struct str id, struct outcome *outcome)
-{
+static void set_location(const struct record_key *key, struct str id, struct outcome *outcome) {
     if (key->account_id.ptr)
-        snprintf(outcome->location, sizeof outcome->location, "/v1/accounts/%.*s/%s/%.*s", STR_ARG(key->account_id),
-                 key->resource->path, STR_ARG(id));
+        snprintf(outcome->location, sizeof outcome->location, "/v1/accounts/%.*s/%s/%.*s",
+                 STR_ARG(key->account_id), key->resource->path, STR_ARG(id));
     else
-        snprintf(outcome->location, sizeof outcome->location, "/v1/%s/%.*s", key->resource->path, STR_ARG(id));
+        snprintf(outcome->location, sizeof outcome->location, "/v1/%s/%.*s", key->resource->path,
+                 STR_ARG(id));
 }
 
-static bool one_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome, struct err *err)
-{
+static bool one_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                     struct err *err) {
     struct one *one = arg;
     CLEANUP(jv_unref) jv *owner = NULL;
     CLEANUP(batch_release) struct batch *batch = batch_new(action, one->key->resource, 1, err);
@@ -166,38 +170,34 @@ static bool one_work(struct action *action, struct tx *tx, void *arg, struct out
     return true;
 }
 
-static bool write_one(struct action *action, const struct record_key *key, const jv *given, enum entry_kind kind,
-                      struct outcome *outcome, struct err *err)
-{
+static bool write_one(struct action *action, const struct record_key *key, const jv *given,
+                      enum entry_kind kind, struct outcome *outcome, struct err *err) {
     struct one one = {.key = key, .given = given, .kind = kind};
     return write_once(action, one_work, &one, outcome, err);
 }
 
-bool record_create(struct action *action, const struct record_key *key, const jv *doc, struct outcome *outcome,
-                   struct err *err)
-{
+bool record_create(struct action *action, const struct record_key *key, const jv *doc,
+                   struct outcome *outcome, struct err *err) {
     return write_one(action, key, doc, ENTRY_CREATE, outcome, err);
 }
 
-bool record_patch(struct action *action, const struct record_key *key, const jv *patch, struct outcome *outcome,
-                  struct err *err)
-{
+bool record_patch(struct action *action, const struct record_key *key, const jv *patch,
+                  struct outcome *outcome, struct err *err) {
     return write_one(action, key, patch, ENTRY_CHANGE, outcome, err);
 }
 
-bool record_replace(struct action *action, const struct record_key *key, const jv *doc, struct outcome *outcome,
-                    struct err *err)
-{
+bool record_replace(struct action *action, const struct record_key *key, const jv *doc,
+                    struct outcome *outcome, struct err *err) {
     struct one one = {.key = key, .given = doc, .kind = ENTRY_CHANGE, .replace = true};
     return write_once(action, one_work, &one, outcome, err);
 }
 
-bool record_delete(struct action *action, const struct record_key *key, struct outcome *outcome, struct err *err)
-{
+bool record_delete(struct action *action, const struct record_key *key, struct outcome *outcome,
+                   struct err *err) {
     return write_one(action, key, NULL, ENTRY_DELETE, outcome, err);
 }
 
-bool record_restore(struct action *action, const struct record_key *key, struct outcome *outcome, struct err *err)
-{
+bool record_restore(struct action *action, const struct record_key *key, struct outcome *outcome,
+                    struct err *err) {
     return write_one(action, key, NULL, ENTRY_RESTORE, outcome, err);
 }

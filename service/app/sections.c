@@ -8,29 +8,36 @@
 #include <string.h>
 
 /* The record behind (plan, section); not found where the plan is not visible. */
-static bool find(struct action *action, struct str plan_id, struct str section, struct record_key *ret, struct err *err)
-{
+static bool find(struct action *action, struct str plan_id, struct str section,
+                 struct record_key *ret, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str params[] = {plan_id, section};
     *ret = (struct record_key){.resource = resource_of(RES_PLAN_SECTION)};
     if (!read_begin(action, &tx, err))
         return false;
-    size_t slot = tx_query(tx, "select id from plan_section where plan_id = $1::uuid and section = $2 and deleted_at is null", params, 2);
+    size_t slot = tx_query(tx,
+                           "select id from plan_section where plan_id = $1::uuid and section = $2 "
+                           "and deleted_at is null",
+                           params, 2);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, slot) == 0)
-        return err_set(err, PROBLEM_NOT_FOUND, "There is no such plan or section that you can see.");
+        return err_set(err, PROBLEM_NOT_FOUND,
+                       "There is no such plan or section that you can see.");
     ret->id = arena_str(action->arena, tx_value(tx, slot, 0, 0));
     return ret->id.ptr ? true : err_memory(err);
 }
 
-bool plan_sections(struct action *action, struct str plan_id, struct outcome *outcome, struct err *err)
-{
+bool plan_sections(struct action *action, struct str plan_id, struct outcome *outcome,
+                   struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     const struct resource *resource = resource_of(RES_PLAN_SECTION);
     struct record_key plan = {.resource = resource_of(RES_PLAN)};
     const struct record_sql *sql = record_sql(RES_PLAN_SECTION);
-    const char *text = arena_format(action->arena, "select %s from %s where t.plan_id = $1::uuid and t.deleted_at is null order by t.section", sql->columns, sql->from);
+    const char *text = arena_format(
+        action->arena,
+        "select %s from %s where t.plan_id = $1::uuid and t.deleted_at is null order by t.section",
+        sql->columns, sql->from);
     size_t n = 0;
     if (!text || !read_begin(action, &tx, err))
         return text ? false : err_memory(err);
@@ -50,47 +57,56 @@ bool plan_sections(struct action *action, struct str plan_id, struct outcome *ou
     }
     buf_text(&outcome->body, "{\"plan_id\":");
     buf_json(&outcome->body, plan_id);
-    buf_text(&outcome->body, ",\"section\":\"interaction_history\",\"generated\":true}],\"page\":{\"next_cursor\":null,\"has_more\":false}}");
+    buf_text(&outcome->body, ",\"section\":\"interaction_history\",\"generated\":true}],\"page\":{"
+                             "\"next_cursor\":null,\"has_more\":false}}");
     return true;
 }
 
-bool plan_section_get(struct action *action, struct str plan_id, struct str section, struct outcome *outcome, struct err *err)
-{
+bool plan_section_get(struct action *action, struct str plan_id, struct str section,
+                      struct outcome *outcome, struct err *err) {
     struct record_key key;
-    return find(action, plan_id, section, &key, err) && record_get(action, &key, NULL, 0, outcome, err);
+    return find(action, plan_id, section, &key, err) &&
+           record_get(action, &key, NULL, 0, outcome, err);
 }
 
-bool plan_section_write(struct action *action, struct str plan_id, struct str section, const jv *doc, bool replace,
-                        struct outcome *outcome, struct err *err)
-{
+bool plan_section_write(struct action *action, struct str plan_id, struct str section,
+                        const jv *doc, bool replace, struct outcome *outcome, struct err *err) {
     struct record_key key;
     if (!find(action, plan_id, section, &key, err))
         return false;
-    return replace ? record_replace(action, &key, doc, outcome, err) : record_patch(action, &key, doc, outcome, err);
+    return replace ? record_replace(action, &key, doc, outcome, err)
+                   : record_patch(action, &key, doc, outcome, err);
 }
 
-#define HISTORY_SQL                                                                                                       \
-    "select h.kind, h.id, h.at, h.what from plan p cross join lateral ("                                                  \
-    " select 'interaction' as kind, i.id, i.occurred_at as at, jsonb_build_object('kind', i.kind, 'channel', i.channel, 'subject', i.subject, 'user_id', i.user_id) as what" \
-    "  from interaction i where i.account_id = p.account_id and i.deleted_at is null"                                     \
-    " union all select 'problem', b.id, b.opened_at, jsonb_build_object('category', b.category, 'severity', b.severity, 'title', b.title, 'resolved_at', b.resolved_at)" \
-    "  from problem b where b.account_id = p.account_id and b.deleted_at is null"                                         \
-    " union all select 'order', o.id, o.ordered_on::timestamp at time zone 'UTC', jsonb_build_object('external_id', o.external_id, 'amount', o.amount::text, 'currency_code', o.currency_code)" \
-    "  from sales_order o where o.account_id = p.account_id and o.deleted_at is null"                                     \
-    " union all select 'review', r.id, coalesce(r.held_at, r.due_on::timestamp at time zone 'UTC'), jsonb_build_object('outcome', r.outcome, 'cadence', r.cadence)" \
-    "  from review r where r.account_id = p.account_id and r.status = 'held' and r.deleted_at is null) h"                 \
-    " where p.id = $1::uuid and p.deleted_at is null and ($2::timestamptz is null or (h.at, h.id) < ($2::timestamptz, $3::uuid))" \
+#define HISTORY_SQL                                                                                \
+    "select h.kind, h.id, h.at, h.what from plan p cross join lateral ("                           \
+    " select 'interaction' as kind, i.id, i.occurred_at as at, jsonb_build_object('kind', "        \
+    "i.kind, 'channel', i.channel, 'subject', i.subject, 'user_id', i.user_id) as what"            \
+    "  from interaction i where i.account_id = p.account_id and i.deleted_at is null"              \
+    " union all select 'problem', b.id, b.opened_at, jsonb_build_object('category', b.category, "  \
+    "'severity', b.severity, 'title', b.title, 'resolved_at', b.resolved_at)"                      \
+    "  from problem b where b.account_id = p.account_id and b.deleted_at is null"                  \
+    " union all select 'order', o.id, o.ordered_on::timestamp at time zone 'UTC', "                \
+    "jsonb_build_object('external_id', o.external_id, 'amount', o.amount::text, 'currency_code', " \
+    "o.currency_code)"                                                                             \
+    "  from sales_order o where o.account_id = p.account_id and o.deleted_at is null"              \
+    " union all select 'review', r.id, coalesce(r.held_at, r.due_on::timestamp at time zone "      \
+    "'UTC'), jsonb_build_object('outcome', r.outcome, 'cadence', r.cadence)"                       \
+    "  from review r where r.account_id = p.account_id and r.status = 'held' and r.deleted_at is " \
+    "null) h"                                                                                      \
+    " where p.id = $1::uuid and p.deleted_at is null and ($2::timestamptz is null or (h.at, "      \
+    "h.id) < ($2::timestamptz, $3::uuid))"                                                         \
     " order by h.at desc, h.id desc limit $4::int"
 
-bool plan_history(struct action *action, struct str plan_id, const struct param *params, size_t n_params, struct outcome *outcome,
-                  struct err *err)
-{
+bool plan_history(struct action *action, struct str plan_id, const struct param *params,
+                  size_t n_params, struct outcome *outcome, struct err *err) {
     static const struct field at = {.type = FIELD_TIME};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct record_key plan = {.resource = resource_of(RES_PLAN)};
     size_t page_size = 50;
     struct str after[2] = {STR_ABSENT, STR_ABSENT}, cursor = STR_ABSENT;
-    struct str list = str_of(arena_format(action->arena, "interaction_history|%.*s", STR_ARG(plan_id)));
+    struct str list =
+        str_of(arena_format(action->arena, "interaction_history|%.*s", STR_ARG(plan_id)));
     for (size_t i = 0; i < n_params; i++) {
         if (str_is(params[i].name, "page_size"))
             page_size_read(params[i].value, &page_size, err);
@@ -99,10 +115,13 @@ bool plan_history(struct action *action, struct str plan_id, const struct param 
         else
             unknown_parameter(action, params[i].name, err);
     }
-    if (err_is_set(err) || (cursor.ptr && !cursor_read(action, list, cursor, after, 2, err)) || !read_begin(action, &tx, err))
+    if (err_is_set(err) || (cursor.ptr && !cursor_read(action, list, cursor, after, 2, err)) ||
+        !read_begin(action, &tx, err))
         return false;
-    struct str values[] = {plan_id, after[0], after[1], str_of(arena_format(action->arena, "%zu", page_size + 1))};
-    size_t there = tx_query(tx, "select 1 from plan where id = $1::uuid and deleted_at is null", values, 1);
+    struct str values[] = {plan_id, after[0], after[1],
+                           str_of(arena_format(action->arena, "%zu", page_size + 1))};
+    size_t there =
+        tx_query(tx, "select 1 from plan where id = $1::uuid and deleted_at is null", values, 1);
     size_t slot = tx_query(tx, HISTORY_SQL, values, 4);
     if (!tx_flush(tx, err))
         return false;
@@ -115,7 +134,8 @@ bool plan_history(struct action *action, struct str plan_id, const struct param 
     buf_json(&outcome->body, plan_id);
     buf_text(&outcome->body, ",\"section\":\"interaction_history\",\"generated\":true,\"data\":[");
     for (size_t i = 0; i < n; i++) {
-        buf_format(&outcome->body, "%s{\"kind\":\"%s\",\"id\":\"%s\",\"at\":", i > 0 ? "," : "", tx_value(tx, slot, i, 0).ptr, tx_value(tx, slot, i, 1).ptr);
+        buf_format(&outcome->body, "%s{\"kind\":\"%s\",\"id\":\"%s\",\"at\":", i > 0 ? "," : "",
+                   tx_value(tx, slot, i, 0).ptr, tx_value(tx, slot, i, 1).ptr);
         render_value(&at, tx_value(tx, slot, i, 2), &outcome->body);
         buf_text(&outcome->body, ",\"what\":");
         buf_put(&outcome->body, tx_value(tx, slot, i, 3));

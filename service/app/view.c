@@ -5,18 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
-void view_init(struct view *view)
-{
-    *view = (struct view){.fields = FIELD_SET_ALL, .plain = true};
+void view_init(struct view *view) { *view = (struct view){.fields = FIELD_SET_ALL, .plain = true}; }
+
+static void parameter_error(struct err *err, const char *where, const char *code, struct str value,
+                            const char *detail) {
+    err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where, code, "%.*s: %s",
+            value.len > 60 ? 60 : STR_ARG(value), detail);
 }
 
-static void parameter_error(struct err *err, const char *where, const char *code, struct str value, const char *detail)
-{
-    err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where, code, "%.*s: %s", value.len > 60 ? 60 : STR_ARG(value), detail);
-}
-
-static void take_fields(const struct resource *resource, struct str list, struct view *view, struct err *err)
-{
+static void take_fields(const struct resource *resource, struct str list, struct view *view,
+                        struct err *err) {
     struct str name;
     view->fields = 0;
     while (str_split(&list, ',', &name)) {
@@ -30,8 +28,8 @@ static void take_fields(const struct resource *resource, struct str list, struct
     view->plain = false;
 }
 
-static void take_expands(const struct resource *resource, struct str list, struct view *view, struct err *err)
-{
+static void take_expands(const struct resource *resource, struct str list, struct view *view,
+                         struct err *err) {
     struct str name;
     while (str_split(&list, ',', &name)) {
         const struct expansion *found = NULL;
@@ -39,16 +37,16 @@ static void take_expands(const struct resource *resource, struct str list, struc
             if (str_is(str_trim(name), resource->expansions[i].name))
                 found = &resource->expansions[i];
         if (!found)
-            parameter_error(err, "expand", "unknown_expansion", name, "this cannot be expanded here");
+            parameter_error(err, "expand", "unknown_expansion", name,
+                            "this cannot be expanded here");
         else if (view->n_expands < EXPANDS_MAX)
             view->expands[view->n_expands++] = found;
     }
     view->plain = false;
 }
 
-void view_param(const struct resource *resource, const struct param *param, struct view *view, bool *ret_taken,
-                struct err *err)
-{
+void view_param(const struct resource *resource, const struct param *param, struct view *view,
+                bool *ret_taken, struct err *err) {
     *ret_taken = true;
     if (str_is(param->name, "fields"))
         take_fields(resource, param->value, view, err);
@@ -58,8 +56,8 @@ void view_param(const struct resource *resource, const struct param *param, stru
         *ret_taken = false;
 }
 
-struct row *rows_of(struct action *action, const struct resource *resource, struct tx *tx, size_t slot, size_t *ret_n)
-{
+struct row *rows_of(struct action *action, const struct resource *resource, struct tx *tx,
+                    size_t slot, size_t *ret_n) {
     size_t n = tx_rows(tx, slot), width = resource->n_fields + 2;
     struct row *rows = arena_array(action->arena, n + 1, sizeof *rows);
     struct str *values = arena_array(action->arena, n * width + 1, sizeof *values);
@@ -74,37 +72,31 @@ struct row *rows_of(struct action *action, const struct resource *resource, stru
     return rows;
 }
 
-struct str row_value(const struct resource *resource, const struct row *row, const char *name)
-{
+struct str row_value(const struct resource *resource, const struct row *row, const char *name) {
     const struct field *field = resource_field(resource, str_of(name));
     return field ? row->values[resource_field_at(resource, field)] : STR_ABSENT;
 }
 
-static int64_t number(struct str text)
-{
+static int64_t number(struct str text) {
     int64_t value = 0;
     return text.ptr && str_to_i64(text, &value) ? value : 0;
 }
 
 /* Every descriptor begins with id, version. */
-int64_t row_version(const struct resource *resource, const struct row *row)
-{
+int64_t row_version(const struct resource *resource, const struct row *row) {
     (void)resource;
     return number(row->values[1]);
 }
 
-int64_t row_cache_version(const struct resource *resource, const struct row *row)
-{
+int64_t row_cache_version(const struct resource *resource, const struct row *row) {
     return number(row->values[1]) + number(row->values[resource->n_fields]);
 }
 
-bool row_deleted(const struct resource *resource, const struct row *row)
-{
+bool row_deleted(const struct resource *resource, const struct row *row) {
     return row->values[resource->n_fields + 1].ptr != NULL;
 }
 
-void row_etag(const struct resource *resource, const struct row *row, char ret[static ETAG_TEXT])
-{
+void row_etag(const struct resource *resource, const struct row *row, char ret[static ETAG_TEXT]) {
     etag_make(row->values[0], row_version(resource, row), STR(""), ret);
 }
 
@@ -119,31 +111,33 @@ struct expanded {
 #define EXPAND_ROWS 2000
 
 /* The ids to look up: our reference field, or our own id. */
-static struct str expand_ids(struct action *action, const struct resource *resource, const struct expansion *expansion,
-                             const struct row *rows, size_t n_rows)
-{
+static struct str expand_ids(struct action *action, const struct resource *resource,
+                             const struct expansion *expansion, const struct row *rows,
+                             size_t n_rows) {
     struct str *ids = arena_array(action->arena, n_rows + 1, sizeof *ids);
     size_t n = 0;
     for (size_t i = 0; ids && i < n_rows; i++) {
-        struct str id = expansion->reverse ? rows[i].values[0] : row_value(resource, &rows[i], expansion->field);
+        struct str id = expansion->reverse ? rows[i].values[0]
+                                           : row_value(resource, &rows[i], expansion->field);
         if (id.ptr)
             ids[n++] = id;
     }
     return ids ? array_param(action->arena, ids, n) : STR_ABSENT;
 }
 
-static const char *expand_sql(struct action *action, const struct expansion *expansion)
-{
+static const char *expand_sql(struct action *action, const struct expansion *expansion) {
     const struct record_sql *sql = record_sql(expansion->target);
     return arena_format(action->arena,
-                        "select %s from %s where t.%s = any ($1::uuid[]) and t.deleted_at is null%s%s order by t.id limit %d",
+                        "select %s from %s where t.%s = any ($1::uuid[]) and t.deleted_at is "
+                        "null%s%s order by t.id limit %d",
                         sql->columns, sql->from, expansion->reverse ? expansion->field : "id",
-                        expansion->where ? " and " : "", expansion->where ? expansion->where : "", EXPAND_ROWS);
+                        expansion->where ? " and " : "", expansion->where ? expansion->where : "",
+                        EXPAND_ROWS);
 }
 
-bool view_expand(struct action *action, const struct resource *resource, const struct view *view, const struct row *rows,
-                 size_t n_rows, struct tx *tx, struct expanded **ret, struct err *err)
-{
+bool view_expand(struct action *action, const struct resource *resource, const struct view *view,
+                 const struct row *rows, size_t n_rows, struct tx *tx, struct expanded **ret,
+                 struct err *err) {
     *ret = NULL;
     if (view->n_expands == 0 || n_rows == 0)
         return true;
@@ -160,7 +154,8 @@ bool view_expand(struct action *action, const struct resource *resource, const s
         return expanded ? false : err_memory(err);
     for (size_t i = 0; i < view->n_expands; i++) {
         expanded->target[i] = resource_of(view->expands[i]->target);
-        expanded->rows[i] = rows_of(action, expanded->target[i], tx, slots[i], &expanded->n_rows[i]);
+        expanded->rows[i] =
+            rows_of(action, expanded->target[i], tx, slots[i], &expanded->n_rows[i]);
         if (!expanded->rows[i])
             return err_memory(err);
     }
@@ -168,33 +163,35 @@ bool view_expand(struct action *action, const struct resource *resource, const s
     return true;
 }
 
-static void write_plain(const struct resource *resource, const struct row *row, struct buf *ret)
-{
+static void write_plain(const struct resource *resource, const struct row *row, struct buf *ret) {
     char etag[ETAG_TEXT];
     size_t start = ret->len;
     buf_char(ret, '{');
     render_fields(resource, row->values, FIELD_SET_ALL, ret);
     if (!buf_ok(ret))
         return;
-    etag_make(row->values[0], row_version(resource, row), (struct str){ret->ptr + start, ret->len - start}, etag);
+    etag_make(row->values[0], row_version(resource, row),
+              (struct str){ret->ptr + start, ret->len - start}, etag);
     buf_text(ret, ",\"etag\":");
     buf_json(ret, str_of(etag));
     buf_char(ret, '}');
 }
 
-static void write_expansion(const struct resource *resource, const struct view *view, size_t at, const struct row *row,
-                            const struct expanded *expanded, struct buf *ret)
-{
+static void write_expansion(const struct resource *resource, const struct view *view, size_t at,
+                            const struct row *row, const struct expanded *expanded,
+                            struct buf *ret) {
     const struct expansion *expansion = view->expands[at];
     const struct resource *target = expanded->target[at];
-    struct str ours = expansion->reverse ? row->values[0] : row_value(resource, row, expansion->field);
+    struct str ours =
+        expansion->reverse ? row->values[0] : row_value(resource, row, expansion->field);
     bool first = true;
     buf_format(ret, ",\"%s\":", expansion->name);
     if (expansion->many)
         buf_char(ret, '[');
     for (size_t i = 0; i < expanded->n_rows[at] && ours.ptr; i++) {
         const struct row *theirs = &expanded->rows[at][i];
-        struct str link = expansion->reverse ? row_value(target, theirs, expansion->field) : theirs->values[0];
+        struct str link =
+            expansion->reverse ? row_value(target, theirs, expansion->field) : theirs->values[0];
         if (!str_eq(link, ours) || (!expansion->many && !first))
             continue;
         if (!first)
@@ -205,9 +202,9 @@ static void write_expansion(const struct resource *resource, const struct view *
     buf_text(ret, expansion->many ? "]" : first ? "null" : "");
 }
 
-void view_write(struct action *action, const struct resource *resource, const struct view *view, const struct row *row,
-                const struct expanded *expanded, struct buf *ret, char ret_etag[static ETAG_TEXT])
-{
+void view_write(struct action *action, const struct resource *resource, const struct view *view,
+                const struct row *row, const struct expanded *expanded, struct buf *ret,
+                char ret_etag[static ETAG_TEXT]) {
     (void)action;
     size_t start = ret->len;
     buf_char(ret, '{');
@@ -216,13 +213,14 @@ void view_write(struct action *action, const struct resource *resource, const st
         write_expansion(resource, view, i, row, expanded, ret);
     if (!buf_ok(ret))
         return;
-    etag_make(row->values[0], row_version(resource, row), (struct str){ret->ptr + start, ret->len - start}, ret_etag);
+    etag_make(row->values[0], row_version(resource, row),
+              (struct str){ret->ptr + start, ret->len - start}, ret_etag);
     buf_text(ret, ",\"etag\":");
     buf_json(ret, str_of(ret_etag));
     buf_char(ret, '}');
 }
 
-bool not_found(const struct record_key *key, struct err *err)
-{
-    return err_set(err, PROBLEM_NOT_FOUND, "There is no such %s that you can see.", key->resource->name);
+bool not_found(const struct record_key *key, struct err *err) {
+    return err_set(err, PROBLEM_NOT_FOUND, "There is no such %s that you can see.",
+                   key->resource->name);
 }

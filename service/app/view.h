@@ -14,18 +14,21 @@ struct view {
     bool plain; /* all fields, nothing expanded: what the cache holds */
 };
 
-/* A row: PostgreSQL's texts by the descriptor's fields, then the derived version, then deleted_at. Borrowed from the transaction. */
+/* A row: PostgreSQL's texts by the descriptor's fields, then the derived version, then deleted_at.
+ * Borrowed from the transaction. */
 struct row {
     const struct str *values;
 };
 
-/* Takes `fields` and `expand`; *ret_taken says whether `param` was one of them. Unknown names are violations. */
-void view_param(const struct resource *resource, const struct param *param, struct view *view, bool *ret_taken,
-                struct err *err);
+/* Takes `fields` and `expand`; *ret_taken says whether `param` was one of them. Unknown names are
+ * violations. */
+void view_param(const struct resource *resource, const struct param *param, struct view *view,
+                bool *ret_taken, struct err *err);
 void view_init(struct view *view);
 
 /* The rows of a slot of record_sql columns; NULL when memory is out. */
-struct row *rows_of(struct action *action, const struct resource *resource, struct tx *tx, size_t slot, size_t *ret_n);
+struct row *rows_of(struct action *action, const struct resource *resource, struct tx *tx,
+                    size_t slot, size_t *ret_n);
 struct str row_value(const struct resource *resource, const struct row *row, const char *name);
 int64_t row_version(const struct resource *resource, const struct row *row);
 int64_t row_cache_version(const struct resource *resource, const struct row *row);
@@ -35,15 +38,17 @@ void row_etag(const struct resource *resource, const struct row *row, char ret[s
 
 /* What expand= needs, for all rows at once: queued and flushed in one round trip. */
 struct expanded;
-bool view_expand(struct action *action, const struct resource *resource, const struct view *view, const struct row *rows,
-                 size_t n_rows, struct tx *tx, struct expanded **ret, struct err *err);
+bool view_expand(struct action *action, const struct resource *resource, const struct view *view,
+                 const struct row *rows, size_t n_rows, struct tx *tx, struct expanded **ret,
+                 struct err *err);
 /* One record as an object with its etag, appended to `ret`. */
-void view_write(struct action *action, const struct resource *resource, const struct view *view, const struct row *row,
-                const struct expanded *expanded, struct buf *ret, char ret_etag[static ETAG_TEXT]);
+void view_write(struct action *action, const struct resource *resource, const struct view *view,
+                const struct row *row, const struct expanded *expanded, struct buf *ret,
+                char ret_etag[static ETAG_TEXT]);
 
 /* The definitions of a resource's custom fields, read in the transaction that uses them. */
-bool custom_fields_load(struct action *action, struct tx *tx, const struct resource *resource, struct custom_fields *ret,
-                        struct err *err);
+bool custom_fields_load(struct action *action, struct tx *tx, const struct resource *resource,
+                        struct custom_fields *ret, struct err *err);
 
 bool not_found(const struct record_key *key, struct err *err);
 

@@ -6,26 +6,21 @@
 #include <string.h>
 #include <unistd.h>
 
-void outcome_init(struct outcome *outcome)
-{
+void outcome_init(struct outcome *outcome) {
     *outcome = (struct outcome){.status = 200};
     buf_init(&outcome->body, (size_t)64 << 20);
 }
 
-void outcome_release(struct outcome *outcome)
-{
-    buf_release(&outcome->body);
-}
+void outcome_release(struct outcome *outcome) { buf_release(&outcome->body); }
 
-static void outcome_reset(struct outcome *outcome)
-{
+static void outcome_reset(struct outcome *outcome) {
     struct buf body = outcome->body;
     buf_reset(&body);
     *outcome = (struct outcome){.status = 200, .body = body};
 }
 
-static void touch(struct action *action, struct outcome *outcome, struct str kind, struct str id, int64_t version)
-{
+static void touch(struct action *action, struct outcome *outcome, struct str kind, struct str id,
+                  int64_t version) {
     if (!outcome->touches)
         outcome->touches = arena_array(action->arena, TOUCHES_MAX, sizeof *outcome->touches);
     if (!outcome->touches || outcome->n_touches == TOUCHES_MAX)
@@ -35,8 +30,7 @@ static void touch(struct action *action, struct outcome *outcome, struct str kin
     entry->version = version;
 }
 
-struct tx_context action_context(const struct action *action)
-{
+struct tx_context action_context(const struct action *action) {
     return (struct tx_context){
         .scope = role_sees_all(action->who->role) ? STR("all") : STR("acl"),
         .user_id = action->who->user_id[0] ? str_of(action->who->user_id) : STR_ABSENT,
@@ -47,14 +41,12 @@ struct tx_context action_context(const struct action *action)
     };
 }
 
-bool read_begin(struct action *action, struct tx **ret, struct err *err)
-{
+bool read_begin(struct action *action, struct tx **ret, struct err *err) {
     struct tx_context context = action_context(action);
     return tx_begin(action->app->store, TX_READ, &context, action->when, ret, err);
 }
 
-struct str array_param(struct arena *arena, const struct str *items, size_t n)
-{
+struct str array_param(struct arena *arena, const struct str *items, size_t n) {
     size_t len = 2;
     for (size_t i = 0; i < n; i++)
         len += 2 * items[i].len + 3;
@@ -87,8 +79,7 @@ struct once {
     size_t touched; /* slot */
 };
 
-static struct str hash_text(struct action *action)
-{
+static struct str hash_text(struct action *action) {
     struct buf hex;
     char *text = arena_alloc(action->arena, 2 * CRYPTO_SHA256 + 3);
     if (!text)
@@ -107,28 +98,30 @@ static struct str hash_text(struct action *action)
 /* What triggers noted in this transaction: "kind:id version" lines of cached entries. */
 #define TOUCHED "select current_setting('kamd.touched', true)"
 
-static void touches_read(struct action *action, struct outcome *outcome, struct str text)
-{
+static void touches_read(struct action *action, struct outcome *outcome, struct str text) {
     struct str line, kind, id;
     int64_t version;
     while (str_split(&text, '\n', &line)) {
-        if (str_split(&line, ':', &kind) && str_split(&line, ' ', &id) && str_to_i64(line, &version))
+        if (str_split(&line, ':', &kind) && str_split(&line, ' ', &id) &&
+            str_to_i64(line, &version))
             touch(action, outcome, kind, id, version);
     }
 }
 
 /* *ret_replayed: the key was used before and the outcome is the first one. */
-static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replayed, struct err *err)
-{
+static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replayed,
+                              struct err *err) {
     struct action *action = once->action;
     struct str who = str_of(action->who->id), key = action->idempotency_key;
     struct str lock = str_of(arena_format(action->arena, "%s|%.*s", action->who->id, STR_ARG(key)));
-    size_t locked = tx_query(tx, "select pg_try_advisory_xact_lock(hashtextextended($1, 7))", &lock, 1);
+    size_t locked =
+        tx_query(tx, "select pg_try_advisory_xact_lock(hashtextextended($1, 7))", &lock, 1);
     struct str params[] = {who, key, hash_text(action)};
-    size_t seen = tx_query(tx,
-                           "select request_hash = $3::bytea, status, etag, location, body, touches from idempotency"
-                           " where principal = $1 and key = $2 and created_at > now() - interval '24 hours'",
-                           params, 3);
+    size_t seen = tx_query(
+        tx,
+        "select request_hash = $3::bytea, status, etag, location, body, touches from idempotency"
+        " where principal = $1 and key = $2 and created_at > now() - interval '24 hours'",
+        params, 3);
     if (!tx_flush(tx, err))
         return false;
     if (!tx_bool(tx, locked, 0, 0)) {
@@ -139,7 +132,8 @@ static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replay
     if (!*ret_replayed)
         return true;
     if (!tx_bool(tx, seen, 0, 0))
-        return err_set(err, PROBLEM_IDEMPOTENCY_REUSED, "The first request with this key was another one.");
+        return err_set(err, PROBLEM_IDEMPOTENCY_REUSED,
+                       "The first request with this key was another one.");
     struct outcome *outcome = once->outcome;
     outcome->status = (int)tx_int(tx, seen, 0, 1);
     snprintf(outcome->etag, sizeof outcome->etag, "%s", tx_value(tx, seen, 0, 2).ptr);
@@ -150,26 +144,30 @@ static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replay
     return true;
 }
 
-static void idempotency_store(struct once *once, struct tx *tx)
-{
+static void idempotency_store(struct once *once, struct tx *tx) {
     struct action *action = once->action;
     const struct outcome *outcome = once->outcome;
     char status[16];
     snprintf(status, sizeof status, "%d", outcome->status);
     struct str body = buf_str(&outcome->body);
-    struct str params[] = {str_of(action->who->id), action->idempotency_key, hash_text(action), str_of(status),
-                           str_of(outcome->etag), str_of(outcome->location), body.ptr ? body : STR("")};
+    struct str params[] = {str_of(action->who->id),  action->idempotency_key,
+                           hash_text(action),        str_of(status),
+                           str_of(outcome->etag),    str_of(outcome->location),
+                           body.ptr ? body : STR("")};
     /* A key older than 24 hours is free again, also before the housekeeping has removed it. */
-    tx_query(tx,
-             "insert into idempotency (principal, key, request_hash, status, etag, location, body, touches)"
-             " values ($1, $2, $3::bytea, $4::int, $5, $6, $7, coalesce(current_setting('kamd.touched', true), '')) on conflict (principal, key) do update set"
-             " request_hash = excluded.request_hash, status = excluded.status, etag = excluded.etag,"
-             " location = excluded.location, body = excluded.body, touches = excluded.touches, created_at = now()",
-             params, 7);
+    tx_query(
+        tx,
+        "insert into idempotency (principal, key, request_hash, status, etag, location, body, "
+        "touches)"
+        " values ($1, $2, $3::bytea, $4::int, $5, $6, $7, coalesce(current_setting('kamd.touched', "
+        "true), '')) on conflict (principal, key) do update set"
+        " request_hash = excluded.request_hash, status = excluded.status, etag = excluded.etag,"
+        " location = excluded.location, body = excluded.body, touches = excluded.touches, "
+        "created_at = now()",
+        params, 7);
 }
 
-static bool once_work(struct tx *tx, void *arg, struct err *err)
-{
+static bool once_work(struct tx *tx, void *arg, struct err *err) {
     struct once *once = arg;
     bool replayed = false, keyed = once->action->idempotency_key.ptr != NULL;
     outcome_reset(once->outcome);
@@ -187,23 +185,22 @@ static bool once_work(struct tx *tx, void *arg, struct err *err)
     return true;
 }
 
-static void once_after(struct tx *tx, void *arg)
-{
+static void once_after(struct tx *tx, void *arg) {
     struct once *once = arg;
     if (!once->outcome->replayed)
         touches_read(once->action, once->outcome, tx_value(tx, once->touched, 0, 0));
 }
 
 /* For the tests that kill a process between commit and answer. */
-static void fault(const struct action *action, const char *point)
-{
+static void fault(const struct action *action, const char *point) {
     struct str setting = str_of(action->app->config->fault), name;
-    if (setting.len > 0 && str_split(&setting, ':', &name) && str_is(name, point) && str_is(setting, "kill"))
+    if (setting.len > 0 && str_split(&setting, ':', &name) && str_is(name, point) &&
+        str_is(setting, "kill"))
         kill(getpid(), SIGKILL);
 }
 
-bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome, struct err *err)
-{
+bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome,
+                struct err *err) {
     struct once once = {.action = action, .work = work, .arg = arg, .outcome = outcome};
     struct tx_context context = action_context(action);
     if (!store_run(action->app->store, &context, action->when, once_work, once_after, &once, err))

@@ -1,33 +1,36 @@
 #include "domain/access.h"
 
 static const char *const role_names[ROLE_COUNT] = {
-    [ROLE_ADMIN] = "admin",   [ROLE_DIRECTOR] = "director", [ROLE_ACCOUNT_MANAGER] = "account_manager",
-    [ROLE_MEMBER] = "member", [ROLE_AUDITOR] = "auditor",   [ROLE_INTEGRATION] = "integration",
+    [ROLE_ADMIN] = "admin",
+    [ROLE_DIRECTOR] = "director",
+    [ROLE_ACCOUNT_MANAGER] = "account_manager",
+    [ROLE_MEMBER] = "member",
+    [ROLE_AUDITOR] = "auditor",
+    [ROLE_INTEGRATION] = "integration",
 };
 
 static const char *const verb_names[VERB_COUNT] = {
-    [VERB_READ] = "read",     [VERB_CREATE_ACCOUNT] = "create_account",
-    [VERB_WRITE] = "write",   [VERB_ORDERS] = "orders",
-    [VERB_DECIDE] = "decide", [VERB_SYNC] = "sync",
+    [VERB_READ] = "read",         [VERB_CREATE_ACCOUNT] = "create_account",
+    [VERB_WRITE] = "write",       [VERB_ORDERS] = "orders",
+    [VERB_DECIDE] = "decide",     [VERB_SYNC] = "sync",
     [VERB_WEBHOOKS] = "webhooks", [VERB_ADMIN] = "admin",
-    [VERB_ANY] = "any",       [VERB_PUBLIC] = "public",
+    [VERB_ANY] = "any",           [VERB_PUBLIC] = "public",
 };
 
 #define BIT(verb) (1u << VERB_##verb)
 static const unsigned allowed[ROLE_COUNT] = {
-    [ROLE_ADMIN] = BIT(READ) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(ORDERS) | BIT(DECIDE) | BIT(SYNC) | BIT(WEBHOOKS) |
-                   BIT(ADMIN) | BIT(ANY) | BIT(PUBLIC),
-    [ROLE_DIRECTOR] = BIT(READ) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(ORDERS) | BIT(DECIDE) | BIT(SYNC) |
-                      BIT(WEBHOOKS) | BIT(ANY) | BIT(PUBLIC),
+    [ROLE_ADMIN] = BIT(READ) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(ORDERS) | BIT(DECIDE) |
+                   BIT(SYNC) | BIT(WEBHOOKS) | BIT(ADMIN) | BIT(ANY) | BIT(PUBLIC),
+    [ROLE_DIRECTOR] = BIT(READ) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(ORDERS) | BIT(DECIDE) |
+                      BIT(SYNC) | BIT(WEBHOOKS) | BIT(ANY) | BIT(PUBLIC),
     [ROLE_ACCOUNT_MANAGER] = BIT(READ) | BIT(WRITE) | BIT(ANY) | BIT(PUBLIC),
     [ROLE_MEMBER] = BIT(READ) | BIT(WRITE) | BIT(ANY) | BIT(PUBLIC),
     [ROLE_AUDITOR] = BIT(READ) | BIT(ANY) | BIT(PUBLIC),
-    [ROLE_INTEGRATION] = BIT(READ) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(ORDERS) | BIT(SYNC) | BIT(WEBHOOKS) |
-                         BIT(ANY) | BIT(PUBLIC),
+    [ROLE_INTEGRATION] = BIT(READ) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(ORDERS) | BIT(SYNC) |
+                         BIT(WEBHOOKS) | BIT(ANY) | BIT(PUBLIC),
 };
 
-bool role_by_name(struct str name, enum role *ret)
-{
+bool role_by_name(struct str name, enum role *ret) {
     for (enum role role = ROLE_ADMIN; role < ROLE_COUNT; role++)
         if (str_is(name, role_names[role])) {
             *ret = role;
@@ -36,25 +39,13 @@ bool role_by_name(struct str name, enum role *ret)
     return false;
 }
 
-const char *role_name(enum role role)
-{
-    return role_names[role];
-}
+const char *role_name(enum role role) { return role_names[role]; }
 
-const char *verb_name(enum verb verb)
-{
-    return verb_names[verb];
-}
+const char *verb_name(enum verb verb) { return verb_names[verb]; }
 
-bool access_allows(enum role role, enum verb verb)
-{
-    return (allowed[role] >> verb & 1) != 0;
-}
+bool access_allows(enum role role, enum verb verb) { return (allowed[role] >> verb & 1) != 0; }
 
-bool role_sees_all(enum role role)
-{
-    return role != ROLE_ACCOUNT_MANAGER && role != ROLE_MEMBER;
-}
+bool role_sees_all(enum role role) { return role != ROLE_ACCOUNT_MANAGER && role != ROLE_MEMBER; }
 
 static const struct {
     const char *name;
@@ -62,13 +53,15 @@ static const struct {
     unsigned verbs;
 } scopes_table[] = {
     {"read", SCOPE_READ, BIT(READ) | BIT(ANY)},
-    {"write", SCOPE_WRITE, BIT(READ) | BIT(WRITE) | BIT(ORDERS) | BIT(CREATE_ACCOUNT) | BIT(SYNC) | BIT(WEBHOOKS) | BIT(ANY)},
+    {"write", SCOPE_WRITE,
+     BIT(READ) | BIT(WRITE) | BIT(ORDERS) | BIT(CREATE_ACCOUNT) | BIT(SYNC) | BIT(WEBHOOKS) |
+         BIT(ANY)},
     {"recognition", SCOPE_RECOGNITION, BIT(ANY)},
-    {"sync", SCOPE_SYNC, BIT(READ) | BIT(ORDERS) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(SYNC) | BIT(ANY)},
+    {"sync", SCOPE_SYNC,
+     BIT(READ) | BIT(ORDERS) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(SYNC) | BIT(ANY)},
 };
 
-bool scope_by_name(struct str name, unsigned *ret)
-{
+bool scope_by_name(struct str name, unsigned *ret) {
     for (size_t i = 0; i < sizeof scopes_table / sizeof *scopes_table; i++)
         if (str_is(name, scopes_table[i].name)) {
             *ret = scopes_table[i].scope;
@@ -77,8 +70,7 @@ bool scope_by_name(struct str name, unsigned *ret)
     return false;
 }
 
-bool scopes_allow(unsigned scopes, enum verb verb)
-{
+bool scopes_allow(unsigned scopes, enum verb verb) {
     if (scopes == 0 || verb == VERB_PUBLIC)
         return true;
     for (size_t i = 0; i < sizeof scopes_table / sizeof *scopes_table; i++)

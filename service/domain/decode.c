@@ -11,9 +11,9 @@
 #define DECIMAL_INTS 15
 #define DECIMAL_PLACES 4
 
-/* RFC 6901: '~' and '/' of a member's name are escaped. Cut where it does not fit: it is for people. */
-static void pointer_to(char ret[static POINTER], const char *at, const char *name)
-{
+/* RFC 6901: '~' and '/' of a member's name are escaped. Cut where it does not fit: it is for
+ * people. */
+static void pointer_to(char ret[static POINTER], const char *at, const char *name) {
     size_t n = (size_t)snprintf(ret, POINTER, "%s/", at);
     for (; *name && n + 3 < POINTER; name++) {
         if (*name == '~' || *name == '/') {
@@ -26,13 +26,11 @@ static void pointer_to(char ret[static POINTER], const char *at, const char *nam
     ret[n < POINTER ? n : POINTER - 1] = '\0';
 }
 
-static void malformed(struct err *err, const char *at, const char *code, const char *detail)
-{
+static void malformed(struct err *err, const char *at, const char *code, const char *detail) {
     err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, at, code, "%s", detail);
 }
 
-static void broken(struct err *err, const char *at, const char *code, const char *detail)
-{
+static void broken(struct err *err, const char *at, const char *code, const char *detail) {
     err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, code, "%s", detail);
 }
 
@@ -51,22 +49,21 @@ static const char *const wanted[] = {
     [FIELD_MAP] = "must be an object",
 };
 
-static jv *wrong_type(const struct field *field, const char *at, struct err *err)
-{
+static jv *wrong_type(const struct field *field, const char *at, struct err *err) {
     malformed(err, at, "wrong_type", wanted[field->type]);
     return NULL;
 }
 
 static jv *decode_value(const struct field *field, jv *value, const char *at, struct err *err);
 
-static jv *decode_text(const struct field *field, jv *value, const char *at, struct err *err)
-{
+static jv *decode_text(const struct field *field, jv *value, const char *at, struct err *err) {
     struct str text = jv_text(value);
     size_t chars = str_chars(text);
     if (field->min > 0 && chars < (size_t)field->min)
         broken(err, at, chars == 0 ? "empty" : "too_short", "must not be empty");
     else if (field->max > 0 && chars > (size_t)field->max)
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, "too_long", "must have at most %d characters", field->max);
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, "too_long",
+                "must have at most %d characters", field->max);
     else if (field->check && field->check(text))
         broken(err, at, "invalid", field->check(text));
     else
@@ -74,8 +71,7 @@ static jv *decode_text(const struct field *field, jv *value, const char *at, str
     return NULL;
 }
 
-static jv *decode_enum(const struct field *field, jv *value, const char *at, struct err *err)
-{
+static jv *decode_enum(const struct field *field, jv *value, const char *at, struct err *err) {
     struct str text = jv_text(value);
     char list[160] = "must be one of";
     size_t n = strlen(list);
@@ -89,18 +85,16 @@ static jv *decode_enum(const struct field *field, jv *value, const char *at, str
     return NULL;
 }
 
-static jv *decode_int(const struct field *field, jv *value, const char *at, struct err *err)
-{
+static jv *decode_int(const struct field *field, jv *value, const char *at, struct err *err) {
     int64_t number = jv_int(value);
     if (number >= field->min && (field->max == 0 || number <= field->max))
         return jv_ref(value);
-    err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, "out_of_range", "must be between %d and %d", field->min,
-            field->max);
+    err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, "out_of_range",
+            "must be between %d and %d", field->min, field->max);
     return NULL;
 }
 
-static jv *decode_id(jv *value, const char *at, struct err *err)
-{
+static jv *decode_id(jv *value, const char *at, struct err *err) {
     struct uuid id;
     char text[UUID_TEXT];
     if (!uuid_parse(jv_text(value), &id)) {
@@ -111,8 +105,7 @@ static jv *decode_id(jv *value, const char *at, struct err *err)
     return jv_new_text(str_of(text));
 }
 
-static jv *decode_date(jv *value, const char *at, struct err *err)
-{
+static jv *decode_date(jv *value, const char *at, struct err *err) {
     const char *wrong = check_date(jv_text(value));
     if (!wrong)
         return jv_ref(value);
@@ -120,8 +113,7 @@ static jv *decode_date(jv *value, const char *at, struct err *err)
     return NULL;
 }
 
-static jv *decode_time(jv *value, const char *at, struct err *err)
-{
+static jv *decode_time(jv *value, const char *at, struct err *err) {
     char text[TIME_TEXT];
     if (time_parse(jv_text(value), text))
         return jv_new_text(str_of(text));
@@ -130,15 +122,16 @@ static jv *decode_time(jv *value, const char *at, struct err *err)
     return NULL;
 }
 
-/* All places are written out, as numeric(19,4) shows them, so that equal numbers are equal texts. */
-static jv *decode_decimal(const struct field *field, jv *value, const char *at, struct err *err)
-{
+/* All places are written out, as numeric(19,4) shows them, so that equal numbers are equal texts.
+ */
+static jv *decode_decimal(const struct field *field, jv *value, const char *at, struct err *err) {
     char text[64];
     int n = jv_kind(value) == JV_INT ? snprintf(text, sizeof text, "%lld", (long long)jv_int(value))
                                      : snprintf(text, sizeof text, "%.40s", jv_text(value).ptr);
     int places = field->max > 0 ? field->max : DECIMAL_PLACES;
-    const char *wrong = jv_text(value).len > 40 ? wanted[FIELD_DECIMAL]
-                                                : check_decimal((struct str){text, (size_t)n}, DECIMAL_INTS, places);
+    const char *wrong = jv_text(value).len > 40
+                            ? wanted[FIELD_DECIMAL]
+                            : check_decimal((struct str){text, (size_t)n}, DECIMAL_INTS, places);
     if (wrong) {
         malformed(err, at, "malformed_decimal", wrong);
         return NULL;
@@ -156,16 +149,16 @@ static jv *decode_decimal(const struct field *field, jv *value, const char *at, 
     return jv_new_text((struct str){text, (size_t)n});
 }
 
-static jv *decode_elements(const struct field *field, jv *value, const char *at, struct err *err)
-{
+static jv *decode_elements(const struct field *field, jv *value, const char *at, struct err *err) {
     struct field element = *field;
     element.type = field->type == FIELD_DOCS ? FIELD_DOC : field->values ? FIELD_ENUM : FIELD_TEXT;
     element.min = element.type == FIELD_TEXT ? 1 : 0;
     element.max = element.type == FIELD_TEXT ? 300 : 0;
     size_t n = jv_len(value);
     if (n > (size_t)field->max || n < (size_t)field->min) {
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, n > (size_t)field->max ? "too_many" : "too_few",
-                "must have %d to %d elements", field->min, field->max);
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at,
+                n > (size_t)field->max ? "too_many" : "too_few", "must have %d to %d elements",
+                field->min, field->max);
         return NULL;
     }
     CLEANUP(jv_unref) jv *list = jv_new_array();
@@ -179,8 +172,7 @@ static jv *decode_elements(const struct field *field, jv *value, const char *at,
     return TAKE(list);
 }
 
-static jv *decode_map(const struct field *field, jv *value, const char *at, struct err *err)
-{
+static jv *decode_map(const struct field *field, jv *value, const char *at, struct err *err) {
     if ((field->flags & F_UNCHECKED) != 0 || !field->check)
         return jv_ref(value);
     CLEANUP(jv_unref) jv *map = jv_new_object();
@@ -207,8 +199,7 @@ static jv *decode_map(const struct field *field, jv *value, const char *at, stru
     return TAKE(map);
 }
 
-static jv *decode_value(const struct field *field, jv *value, const char *at, struct err *err)
-{
+static jv *decode_value(const struct field *field, jv *value, const char *at, struct err *err) {
     enum jv_kind kind = jv_kind(value);
     switch (field->type) {
     case FIELD_TEXT:
@@ -222,14 +213,16 @@ static jv *decode_value(const struct field *field, jv *value, const char *at, st
     case FIELD_TIME:
         return kind == JV_TEXT ? decode_time(value, at, err) : wrong_type(field, at, err);
     case FIELD_DECIMAL:
-        return kind == JV_TEXT || kind == JV_INT ? decode_decimal(field, value, at, err) : wrong_type(field, at, err);
+        return kind == JV_TEXT || kind == JV_INT ? decode_decimal(field, value, at, err)
+                                                 : wrong_type(field, at, err);
     case FIELD_INT:
         return kind == JV_INT ? decode_int(field, value, at, err) : wrong_type(field, at, err);
     case FIELD_BOOL:
         return kind == JV_BOOL ? jv_ref(value) : wrong_type(field, at, err);
     case FIELD_TEXTS:
     case FIELD_DOCS:
-        return kind == JV_ARRAY ? decode_elements(field, value, at, err) : wrong_type(field, at, err);
+        return kind == JV_ARRAY ? decode_elements(field, value, at, err)
+                                : wrong_type(field, at, err);
     case FIELD_MAP:
         return kind == JV_OBJECT ? decode_map(field, value, at, err) : wrong_type(field, at, err);
     case FIELD_DOC:
@@ -242,16 +235,15 @@ static jv *decode_value(const struct field *field, jv *value, const char *at, st
     return NULL;
 }
 
-static const struct field *find(const struct field *fields, size_t n, const char *name)
-{
+static const struct field *find(const struct field *fields, size_t n, const char *name) {
     for (size_t i = 0; i < n; i++)
         if (strcmp(fields[i].name, name) == 0)
             return &fields[i];
     return NULL;
 }
 
-static void check_names(const struct field *fields, size_t n, const jv *given, const char *at, struct err *err)
-{
+static void check_names(const struct field *fields, size_t n, const jv *given, const char *at,
+                        struct err *err) {
     for (void *it = jv_first(given); it; it = jv_next(given, it)) {
         const struct field *field = find(fields, n, jv_key(it));
         char where[POINTER];
@@ -264,9 +256,8 @@ static void check_names(const struct field *fields, size_t n, const jv *given, c
 }
 
 /* Canonical values of all writable fields of `doc` into `ret`. */
-static void decode_fields(const struct field *fields, size_t n, const jv *doc, const char *at, bool whole, jv *ret,
-                          struct err *err)
-{
+static void decode_fields(const struct field *fields, size_t n, const jv *doc, const char *at,
+                          bool whole, jv *ret, struct err *err) {
     for (size_t i = 0; i < n; i++) {
         const struct field *field = &fields[i];
         if (!field_writable(field))
@@ -292,8 +283,8 @@ static void decode_fields(const struct field *fields, size_t n, const jv *doc, c
     }
 }
 
-bool decode_shape(const struct shape *shape, const jv *given, const char *at, jv **ret, struct err *err)
-{
+bool decode_shape(const struct shape *shape, const jv *given, const char *at, jv **ret,
+                  struct err *err) {
     if (jv_kind(given) != JV_OBJECT) {
         malformed(err, at, "wrong_type", "must be an object");
         return false;
@@ -308,8 +299,7 @@ bool decode_shape(const struct shape *shape, const jv *given, const char *at, jv
     return true;
 }
 
-static bool custom_value_fits(const struct custom_field *custom, const jv *value)
-{
+static bool custom_value_fits(const struct custom_field *custom, const jv *value) {
     struct str text = jv_text(value);
     switch (custom->kind) {
     case CUSTOM_TEXT:
@@ -329,8 +319,7 @@ static bool custom_value_fits(const struct custom_field *custom, const jv *value
     return false;
 }
 
-static void check_custom(const struct decode *decode, const jv *doc, struct err *err)
-{
+static void check_custom(const struct decode *decode, const jv *doc, struct err *err) {
     const jv *values = jv_get(doc, "custom");
     for (void *it = jv_first(values); it; it = jv_next(values, it)) {
         char at[POINTER], where[POINTER];
@@ -339,14 +328,14 @@ static void check_custom(const struct decode *decode, const jv *doc, struct err 
         const struct custom_field *custom =
             custom_field_find(decode->customs, decode->resource->id, str_of(jv_key(it)));
         if (!custom)
-            malformed(err, where, "unknown_field", "There is no such custom field; define it at /v1/custom-fields.");
+            malformed(err, where, "unknown_field",
+                      "There is no such custom field; define it at /v1/custom-fields.");
         else if (!jv_is_null(jv_value(it)) && !custom_value_fits(custom, jv_value(it)))
             malformed(err, where, "wrong_type", "does not fit the custom field's kind or choices");
     }
 }
 
-static bool decode_whole(const struct decode *decode, const jv *doc, jv **ret, struct err *err)
-{
+static bool decode_whole(const struct decode *decode, const jv *doc, jv **ret, struct err *err) {
     const struct resource *resource = decode->resource;
     size_t before = err->n_items;
     CLEANUP(jv_unref) jv *clean = jv_new_object();
@@ -363,16 +352,14 @@ static bool decode_whole(const struct decode *decode, const jv *doc, jv **ret, s
     return true;
 }
 
-static bool is_object(const struct decode *decode, const jv *given, struct err *err)
-{
+static bool is_object(const struct decode *decode, const jv *given, struct err *err) {
     if (jv_kind(given) == JV_OBJECT)
         return true;
     malformed(err, decode->at, "wrong_type", "must be an object");
     return false;
 }
 
-bool decode_new(const struct decode *decode, const jv *given, jv **ret, struct err *err)
-{
+bool decode_new(const struct decode *decode, const jv *given, jv **ret, struct err *err) {
     if (!is_object(decode, given, err))
         return false;
     size_t before = err->n_items;
@@ -384,11 +371,12 @@ bool decode_new(const struct decode *decode, const jv *given, jv **ret, struct e
     return fine;
 }
 
-static void check_create_only(const struct decode *decode, const jv *current, const jv *clean, struct err *err)
-{
+static void check_create_only(const struct decode *decode, const jv *current, const jv *clean,
+                              struct err *err) {
     for (size_t i = 0; i < decode->resource->n_fields; i++) {
         const struct field *field = &decode->resource->fields[i];
-        if ((field->flags & F_CREATE_ONLY) == 0 || jv_equal(jv_get(current, field->name), jv_get(clean, field->name)))
+        if ((field->flags & F_CREATE_ONLY) == 0 ||
+            jv_equal(jv_get(current, field->name), jv_get(clean, field->name)))
             continue;
         char where[POINTER];
         pointer_to(where, decode->at, field->name);
@@ -397,8 +385,7 @@ static void check_create_only(const struct decode *decode, const jv *current, co
 }
 
 /* What can be changed starts from nothing; what cannot stays. */
-static jv *without_changeable(const struct decode *decode, const jv *current)
-{
+static jv *without_changeable(const struct decode *decode, const jv *current) {
     jv *kept = jv_copy(current);
     for (size_t i = 0; kept && i < decode->resource->n_fields; i++)
         if ((decode->resource->fields[i].flags & F_CREATE_ONLY) == 0)
@@ -406,14 +393,14 @@ static jv *without_changeable(const struct decode *decode, const jv *current)
     return kept;
 }
 
-bool decode_change(const struct decode *decode, const jv *current, const jv *given, jv **ret, bool *ret_changed,
-                   struct err *err)
-{
+bool decode_change(const struct decode *decode, const jv *current, const jv *given, jv **ret,
+                   bool *ret_changed, struct err *err) {
     if (!is_object(decode, given, err))
         return false;
     size_t before = err->n_items;
     check_names(decode->resource->fields, decode->resource->n_fields, given, decode->at, err);
-    CLEANUP(jv_unref) jv *merged = decode->replace ? without_changeable(decode, current) : jv_copy(current);
+    CLEANUP(jv_unref)
+    jv *merged = decode->replace ? without_changeable(decode, current) : jv_copy(current);
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!merged || !jv_merge(&merged, given))
         return err_memory(err);

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* PostgreSQL writes "2026-11-21 23:56:00.123+00" in any session zone; clients get RFC 3339 in UTC with six places. */
-static void render_time(struct str value, struct buf *ret)
-{
+/* PostgreSQL writes "2026-11-21 23:56:00.123+00" in any session zone; clients get RFC 3339 in UTC
+ * with six places. */
+static void render_time(struct str value, struct buf *ret) {
     char text[48], utc[TIME_TEXT];
     if (value.len < 19 || value.len + 4 > sizeof text) {
         buf_text(ret, "null");
@@ -27,8 +27,7 @@ static void render_time(struct str value, struct buf *ret)
         buf_text(ret, "null");
 }
 
-void render_value(const struct field *field, struct str value, struct buf *ret)
-{
+void render_value(const struct field *field, struct str value, struct buf *ret) {
     if (!value.ptr) {
         buf_text(ret, "null");
         return;
@@ -57,9 +56,8 @@ void render_value(const struct field *field, struct str value, struct buf *ret)
     }
 }
 
-static void render_where(const struct resource *resource, const struct str *values, field_set set, bool writable_only,
-                         struct buf *ret)
-{
+static void render_where(const struct resource *resource, const struct str *values, field_set set,
+                         bool writable_only, struct buf *ret) {
     bool first = true;
     for (size_t i = 0; i < resource->n_fields; i++) {
         const struct field *field = &resource->fields[i];
@@ -75,27 +73,25 @@ static void render_where(const struct resource *resource, const struct str *valu
     }
 }
 
-void render_fields(const struct resource *resource, const struct str *values, field_set set, struct buf *ret)
-{
+void render_fields(const struct resource *resource, const struct str *values, field_set set,
+                   struct buf *ret) {
     render_where(resource, values, set, false, ret);
 }
 
-void render_writable(const struct resource *resource, const struct str *values, struct buf *ret)
-{
+void render_writable(const struct resource *resource, const struct str *values, struct buf *ret) {
     buf_char(ret, '{');
     render_where(resource, values, FIELD_SET_ALL, true, ret);
     buf_char(ret, '}');
 }
 
-void etag_make(struct str id, int64_t edit_version, struct str body, char ret[static ETAG_TEXT])
-{
+void etag_make(struct str id, int64_t edit_version, struct str body, char ret[static ETAG_TEXT]) {
     uint64_t edit = str_hash(id) ^ ((uint64_t)edit_version * 0x9e3779b97f4a7c15u);
     uint64_t all = str_hash(body);
-    snprintf(ret, ETAG_TEXT, "\"%016llx-%08x\"", (unsigned long long)edit, (unsigned)(all ^ all >> 32));
+    snprintf(ret, ETAG_TEXT, "\"%016llx-%08x\"", (unsigned long long)edit,
+             (unsigned)(all ^ all >> 32));
 }
 
-static bool matches(struct str list, struct str etag, size_t len)
-{
+static bool matches(struct str list, struct str etag, size_t len) {
     struct str one;
     while (str_split(&list, ',', &one)) {
         one = str_trim(one);
@@ -107,13 +103,11 @@ static bool matches(struct str list, struct str etag, size_t len)
     return false;
 }
 
-bool etag_edit_matches(struct str if_match, struct str etag)
-{
+bool etag_edit_matches(struct str if_match, struct str etag) {
     return matches(if_match, etag, 17); /* the quote and sixteen digits */
 }
 
-bool etag_all_matches(struct str if_none_match, struct str etag)
-{
+bool etag_all_matches(struct str if_none_match, struct str etag) {
     /* Weak comparison (RFC 9110 13.1.2): a proxy that compresses may have weakened it. */
     struct str one;
     while (str_split(&if_none_match, ',', &one)) {

@@ -27,61 +27,48 @@ static const char *const area_names[AREA_COUNT] = {
 #undef X
 };
 
-const char *area_name(enum area area)
-{
-    return area_names[area];
-}
+const char *area_name(enum area area) { return area_names[area]; }
 
-const struct resource *resource_of(enum resource_id id)
-{
-    return resources[id];
-}
+const struct resource *resource_of(enum resource_id id) { return resources[id]; }
 
-const struct resource *resource_by_path(struct str path)
-{
+const struct resource *resource_by_path(struct str path) {
     for (size_t i = 0; i < RES_COUNT; i++)
         if (str_is(path, resources[i]->path))
             return resources[i];
     return NULL;
 }
 
-const struct resource *resource_by_name(const char *name)
-{
+const struct resource *resource_by_name(const char *name) {
     for (size_t i = 0; i < RES_COUNT; i++)
         if (strcmp(name, resources[i]->name) == 0)
             return resources[i];
     return NULL;
 }
 
-const struct field *resource_field(const struct resource *resource, struct str name)
-{
+const struct field *resource_field(const struct resource *resource, struct str name) {
     for (size_t i = 0; i < resource->n_fields; i++)
         if (str_is(name, resource->fields[i].name))
             return &resource->fields[i];
     return NULL;
 }
 
-size_t resource_field_at(const struct resource *resource, const struct field *field)
-{
+size_t resource_field_at(const struct resource *resource, const struct field *field) {
     return (size_t)(field - resource->fields);
 }
 
-const struct custom_field *custom_field_find(const struct custom_fields *fields, enum resource_id resource,
-                                             struct str name)
-{
+const struct custom_field *custom_field_find(const struct custom_fields *fields,
+                                             enum resource_id resource, struct str name) {
     for (size_t i = 0; fields && i < fields->n; i++)
         if (fields->list[i].resource == resource && str_eq(fields->list[i].name, name))
             return &fields->list[i];
     return NULL;
 }
 
-const char *check_external_id(struct str text)
-{
+const char *check_external_id(struct str text) {
     return text.len >= 1 && text.len <= 255 ? NULL : "1 to 255 characters";
 }
 
-const char *check_event_type(struct str text)
-{
+const char *check_event_type(struct str text) {
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
         bool last_star = c == '*' && i + 1 == text.len && (i == 0 || text.ptr[i - 1] == '.');
@@ -91,13 +78,14 @@ const char *check_event_type(struct str text)
     return text.len > 0 && text.len <= 64 ? NULL : "1 to 64 characters";
 }
 
-void rule_ordered(const jv *doc, const char *first, const char *second, const char *at, struct err *err)
-{
+void rule_ordered(const jv *doc, const char *first, const char *second, const char *at,
+                  struct err *err) {
     struct str a = jv_text(jv_get(doc, first)), b = jv_text(jv_get(doc, second));
     /* Dates and normalised times compare as text. */
     if (!a.ptr || !b.ptr || strcmp(a.ptr, b.ptr) <= 0)
         return;
     char where[128];
     snprintf(where, sizeof where, "%s/%s", at, second);
-    err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "before_start", "%s is before %s.", second, first);
+    err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "before_start", "%s is before %s.",
+            second, first);
 }

@@ -69,7 +69,7 @@ async function works(client) {
 }
 
 // Runs the fault under load. Afterwards both processes work within RECOVERY, and keep working.
-async function withFault({ allowed, inject, during, heal }) {
+async function withFault(t, { allowed, inject, during, heal }) {
   const traffic = load();
   await sleep(500);
   await inject();
@@ -84,6 +84,10 @@ async function withFault({ allowed, inject, during, heal }) {
   await sleep(500);
   await traffic.stop();
   judge(traffic.answers, { allowed });
+  const refused = traffic.answers.filter(({ status }) => status === 503).length;
+  const slowest = Math.max(...traffic.answers.map(({ took }) => took));
+  t.diagnostic(`${traffic.answers.length} answers, ${refused} of them 503, the slowest after ${slowest} ms, ${traffic.acknowledged.size} rows acknowledged`);
+  assert.ok(traffic.answers.length > 1000 && traffic.acknowledged.size > 50, 'there was load');
   assert.equal(traffic.answers.filter(({ at, status }) => at > healed + RECOVERY && status >= 500).length, 0, 'nothing fails after the recovery');
   for (const [id, name] of traffic.acknowledged) assert.equal(sql(world.settings, `select name from account where id = '${id}'`), name);
   for (const kamd of world.kamds) {
@@ -110,9 +114,9 @@ async function databaseIsGone() {
   }
 }
 
-test('PostgreSQL frozen (SIGSTOP): bounded answers, recognition from memory, recovery', async () => {
+test('PostgreSQL frozen (SIGSTOP): bounded answers, recognition from memory, recovery', async (t) => {
   let frozen;
-  await withFault({
+  await withFault(t, {
     allowed: [200, 201, 503],
     inject: () => signalAll(frozen = world.stack.postgres(), 'SIGSTOP'),
     during: databaseIsGone,
@@ -120,8 +124,8 @@ test('PostgreSQL frozen (SIGSTOP): bounded answers, recognition from memory, rec
   });
 });
 
-test('PostgreSQL killed (SIGKILL) and started again', async () => {
-  await withFault({
+test('PostgreSQL killed (SIGKILL) and started again', async (t) => {
+  await withFault(t, {
     allowed: [200, 201, 503],
     inject: () => world.stack.killPostgres(),
     during: databaseIsGone,
@@ -129,21 +133,21 @@ test('PostgreSQL killed (SIGKILL) and started again', async () => {
   });
 });
 
-test('every database session ended by an administrator', async () => {
-  await withFault({
+test('every database session ended by an administrator', async (t) => {
+  await withFault(t, {
     allowed: [200, 201, 503],
     inject: () => sql(world.settings, "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename like 'kamd%'"),
     heal: () => sql(world.settings, "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename like 'kamd%'"),
   });
 });
 
-test('Redis frozen (SIGSTOP) costs speed only', async () => {
+test('Redis frozen (SIGSTOP) costs speed only', async (t) => {
   const pid = world.stack.redis();
-  await withFault({ allowed: [200, 201], inject: () => process.kill(pid, 'SIGSTOP'), heal: () => process.kill(pid, 'SIGCONT') });
+  await withFault(t, { allowed: [200, 201], inject: () => process.kill(pid, 'SIGSTOP'), heal: () => process.kill(pid, 'SIGCONT') });
 });
 
-test('Redis killed (SIGKILL), absent, and started again costs speed only', async () => {
-  await withFault({ allowed: [200, 201], inject: () => process.kill(world.stack.redis(), 'SIGKILL'), heal: () => world.stack.start() });
+test('Redis killed (SIGKILL), absent, and started again costs speed only', async (t) => {
+  await withFault(t, { allowed: [200, 201], inject: () => process.kill(world.stack.redis(), 'SIGKILL'), heal: () => world.stack.start() });
 });
 
 test('kamd starts and serves without Redis, and with one that is not there', async () => {

@@ -68,6 +68,8 @@ static void copy_member(const char *body, const char *name, char *ret, size_t ro
 static size_t count_locked(const struct sink *sink, const char *id, const char *path, int status) {
     size_t n = 0;
 
+    if (id == NULL && path == NULL && status == 0)
+        return sink->n;
     for (size_t i = 0; i < sink->n; i++)
         n += (id == NULL || strcmp(sink->requests[i].id, id) == 0) &&
              (path == NULL || strcmp(sink->requests[i].path, path) == 0) &&
@@ -89,10 +91,14 @@ static void read_request(const char *head, const char *body, size_t len, struct 
 }
 
 static int note(struct sink *sink, struct sink_request *request) {
-    pthread_mutex_lock(&sink->lock);
-    request->nth = (int)count_locked(sink, request->id, request->path, 0) + 1;
-    pthread_mutex_unlock(&sink->lock);
-    int status = sink->answer == NULL ? 200 : sink->answer(request);
+    int status = 200;
+
+    if (sink->answer != NULL) {
+        pthread_mutex_lock(&sink->lock);
+        request->nth = (int)count_locked(sink, request->id, request->path, 0) + 1;
+        pthread_mutex_unlock(&sink->lock);
+        status = sink->answer(request);
+    }
     pthread_mutex_lock(&sink->lock);
     if (sink->n == sink->room) {
         sink->room = sink->room == 0 ? 64 : sink->room * 2;

@@ -23,7 +23,7 @@ struct sink_request {
     char body[SINK_BODY];
     size_t body_len;
     int64_t at_us;
-    int nth;    /* how often this id came to this path, from 1 */
+    int nth;    /* how often this id came to this path, from 1; only for `answer` */
     int status; /* what it was answered */
 };
 
