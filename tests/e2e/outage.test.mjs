@@ -87,9 +87,10 @@ async function withFault(t, { allowed, inject, during, heal }) {
   const refused = traffic.answers.filter(({ status }) => status === 503).length;
   const slowest = Math.max(...traffic.answers.map(({ took }) => took));
   t.diagnostic(`${traffic.answers.length} answers, ${refused} of them 503, the slowest after ${slowest} ms, ${traffic.acknowledged.size} rows acknowledged`);
-  assert.ok(traffic.answers.length > 1000 && traffic.acknowledged.size > 50, 'there was load');
+  assert.ok(traffic.answers.length > 200 && traffic.acknowledged.size > 5, 'there was load');
   assert.equal(traffic.answers.filter(({ at, status }) => at > healed + RECOVERY && status >= 500).length, 0, 'nothing fails after the recovery');
-  for (const [id, name] of traffic.acknowledged) assert.equal(sql(world.settings, `select name from account where id = '${id}'`), name);
+  const rows = new Map(sql(world.settings, 'select id, name from account').split('\n').map((row) => row.split('|')));
+  for (const [id, name] of traffic.acknowledged) assert.equal(rows.get(id), name, 'an acknowledged row is there');
   for (const kamd of world.kamds) {
     assert.equal(await statusOf(`${kamd.url}/readyz`), 200);
     assert.equal(spawnSync('kill', ['-0', String(kamd.pid)]).status, 0, 'the same process');
