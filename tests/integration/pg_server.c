@@ -72,8 +72,8 @@ bool pg_server_init(struct pg_server *server) {
         become("initdb", server->home, args);
     waitpid(pid, &status, 0);
     server->port = free_port();
-    snprintf(server->url, sizeof(server->url), "postgresql://postgres@127.0.0.1:%d/postgres",
-             server->port);
+    snprintf(server->url, sizeof(server->url),
+             "postgresql://postgres@127.0.0.1:%d/postgres?connect_timeout=5", server->port);
     return status == 0;
 }
 

@@ -366,7 +366,7 @@ static void killed_and_restarted(void **state) {
 static void make_writable(void) {
     char url[160];
 
-    snprintf(url, sizeof(url), "%s?options=-cdefault_transaction_read_only%%3Doff", server.url);
+    snprintf(url, sizeof(url), "%s&options=-cdefault_transaction_read_only%%3Doff", server.url);
     pg_do(url, "alter system reset default_transaction_read_only");
     pg_do(url, "select pg_reload_conf()");
 }
@@ -412,7 +412,6 @@ static void ping_finds_read_only(void **state) {
 static void short_of_connections(void **state) {
     (void)state;
     char url[128];
-    ERR(err);
 
     if (server.pid == 0)
         skip();
