@@ -1,5 +1,7 @@
 #include "http.h"
 
+#define QUERY_MAX 200
+
 struct str request_header(const struct request *request, const char *name, size_t *ret_count) {
     struct str first = STR_ABSENT;
     size_t count = 0;
@@ -110,4 +112,49 @@ int request_accepts(const struct request *request, const char *header, const cha
     if (!sent)
         return -1;
     return found < 0 ? 0 : found;
+}
+
+static bool decode(struct request *request, struct str raw, struct str *ret, struct err *err) {
+    char *decoded = arena_alloc(request->arena, raw.len + 1);
+    size_t len;
+    if (decoded == NULL)
+        return err_memory(err);
+    if (!percent_decode(raw, true, decoded, &len) || !str_is_utf8((struct str){decoded, len}))
+        return err_set(err, PROBLEM_INVALID_REQUEST,
+                       "The query has a malformed percent escape, or is not UTF-8.");
+    decoded[len] = '\0';
+    *ret = (struct str){decoded, len};
+    return true;
+}
+
+static size_t count_pairs(struct str raw) {
+    size_t n = 1;
+    for (size_t i = 0; i < raw.len; i++)
+        n += raw.ptr[i] == '&';
+    return n;
+}
+
+bool request_read_query(struct request *request, struct err *err) {
+    struct str rest = request->raw_query;
+    if (rest.len == 0)
+        return true;
+    size_t room = count_pairs(rest);
+    if (room > QUERY_MAX)
+        return err_set(err, PROBLEM_INVALID_REQUEST, "A query may have %d parameters.", QUERY_MAX);
+    request->query = arena_array(request->arena, room, sizeof *request->query);
+    if (request->query == NULL)
+        return err_memory(err);
+    struct str pair;
+    while (str_split(&rest, '&', &pair)) {
+        if (pair.len == 0)
+            continue;
+        struct str name;
+        struct query *query = &request->query[request->n_query];
+        str_split(&pair, '=', &name);
+        if (!decode(request, name, &query->name, err) ||
+            !decode(request, pair.ptr != NULL ? pair : STR(""), &query->value, err))
+            return false;
+        request->n_query++;
+    }
+    return true;
 }

@@ -60,6 +60,10 @@ struct str request_header(const struct request *request, const char *name, size_
 void answer_header(struct answer *answer, const char *name, struct str value);
 bool answer_has_header(const struct answer *answer, const char *name);
 
+/* Fills request->query from raw_query: percent-decoded, '+' is a space, empty pairs left out. False
+ * with PROBLEM_INVALID_REQUEST: a malformed escape, %00, not UTF-8, or more than 200. */
+bool request_read_query(struct request *request, struct err *err);
+
 /* How much the client wants `type` by `header` ("Accept" with "application/json", "Accept-Encoding"
  * with "gzip"), in thousandths (RFC 9110 section 12.4.2); the closest range decides; 0: not at all;
  * -1: the header was not sent. */

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define HEADERS_MAX 200
-#define QUERY_MAX 200
 
 static void pooled_random(void *self, void *bytes, size_t len) {
     struct worker *worker = self;
@@ -148,53 +147,6 @@ static bool collect_headers(const struct conn *conn, struct request *request, bo
     return true;
 }
 
-/* ---- query ---- */
-
-static bool decode(struct request *request, struct str raw, struct str *ret, struct err *err) {
-    char *decoded = arena_alloc(request->arena, raw.len + 1);
-    size_t len;
-    if (decoded == NULL)
-        return err_memory(err);
-    if (!percent_decode(raw, true, decoded, &len) || !str_is_utf8((struct str){decoded, len}))
-        return err_set(err, PROBLEM_INVALID_REQUEST,
-                       "The query has a malformed percent escape, or is not UTF-8.");
-    decoded[len] = '\0';
-    *ret = (struct str){decoded, len};
-    return true;
-}
-
-static size_t count_pairs(struct str raw) {
-    size_t n = 1;
-    for (size_t i = 0; i < raw.len; i++)
-        n += raw.ptr[i] == '&';
-    return n;
-}
-
-static bool read_query(struct request *request, struct err *err) {
-    struct str rest = request->raw_query;
-    if (rest.len == 0)
-        return true;
-    size_t room = count_pairs(rest);
-    if (room > QUERY_MAX)
-        return err_set(err, PROBLEM_INVALID_REQUEST, "A query may have %d parameters.", QUERY_MAX);
-    request->query = arena_array(request->arena, room, sizeof *request->query);
-    if (request->query == NULL)
-        return err_memory(err);
-    struct str pair;
-    while (str_split(&rest, '&', &pair)) {
-        if (pair.len == 0)
-            continue;
-        struct str name;
-        struct query *query = &request->query[request->n_query];
-        str_split(&pair, '=', &name);
-        if (!decode(request, name, &query->name, err) ||
-            !decode(request, pair.ptr != NULL ? pair : STR(""), &query->value, err))
-            return false;
-        request->n_query++;
-    }
-    return true;
-}
-
 /* ---- all of it ---- */
 
 static void set_target(struct request *request, const struct _u_request *from) {
@@ -231,5 +183,6 @@ bool intake(const struct conn *conn, const struct _u_request *from, struct reque
     if (!whole)
         return err_set(err, PROBLEM_INVALID_REQUEST,
                        "Each line of the head must be complete: name, colon, value, CRLF.");
-    return guard_check(request, str_of(from->http_protocol), err) && read_query(request, err);
+    return guard_check(request, str_of(from->http_protocol), err) &&
+           request_read_query(request, err);
 }
