@@ -7,8 +7,6 @@
 #include "cache/cache.h"
 #include "store/store.h"
 
-#define TOUCHES_MAX 1000
-
 struct tx_context action_context(const struct action *action);
 
 /* One effect, once: begins a transaction, answers from the Idempotency-Key when it was used before,

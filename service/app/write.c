@@ -19,17 +19,6 @@ static void outcome_reset(struct outcome *outcome) {
     *outcome = (struct outcome){.status = 200, .body = body};
 }
 
-static void touch(struct action *action, struct outcome *outcome, struct str kind, struct str id,
-                  int64_t version) {
-    if (!outcome->touches)
-        outcome->touches = arena_array(action->arena, TOUCHES_MAX, sizeof *outcome->touches);
-    if (!outcome->touches || outcome->n_touches == TOUCHES_MAX)
-        return;
-    struct cache_touch *entry = &outcome->touches[outcome->n_touches++];
-    snprintf(entry->name, sizeof entry->name, "%.*s:%.*s", STR_ARG(kind), STR_ARG(id));
-    entry->version = version;
-}
-
 struct tx_context action_context(const struct action *action) {
     return (struct tx_context){
         .scope = role_sees_all(action->who->role) ? STR("all") : STR("acl"),
@@ -98,13 +87,22 @@ static struct str hash_text(struct action *action) {
 /* What triggers noted in this transaction: "kind:id version" lines of cached entries. */
 #define TOUCHED "select current_setting('kamd.touched', true)"
 
+/* All of them: the deletion of an account touches everything below it. */
 static void touches_read(struct action *action, struct outcome *outcome, struct str text) {
     struct str line, kind, id;
     int64_t version;
-    while (str_split(&text, '\n', &line)) {
-        if (str_split(&line, ':', &kind) && str_split(&line, ' ', &id) &&
-            str_to_i64(line, &version))
-            touch(action, outcome, kind, id, version);
+    size_t lines = 1;
+    for (size_t i = 0; i < text.len; i++)
+        lines += text.ptr[i] == '\n';
+    outcome->n_touches = 0;
+    outcome->touches = arena_array(action->arena, lines, sizeof *outcome->touches);
+    while (outcome->touches && str_split(&text, '\n', &line)) {
+        if (!str_split(&line, ':', &kind) || !str_split(&line, ' ', &id) ||
+            !str_to_i64(line, &version))
+            continue;
+        struct cache_touch *entry = &outcome->touches[outcome->n_touches++];
+        snprintf(entry->name, sizeof entry->name, "%.*s:%.*s", STR_ARG(kind), STR_ARG(id));
+        entry->version = version;
     }
 }
 

@@ -6,13 +6,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startRedis } from './lib/stack.mjs';
-import { inParallel, sleep } from './lib/wait.mjs';
+import { inParallel, sleep, until } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 const LONG = process.env.SOAK === '1';
 const HITS = LONG ? 100_000 : 4000;
 const SECONDS = LONG ? 240 : 60;
-const RECORDS = 12;
+const RECORDS = 6;
 const READERS = 12;
 let redis;
 
@@ -128,7 +128,9 @@ test('an account that is deleted takes 1,100 cached contacts with it', async () 
     const read = (status) => inParallel(8, ids, (id, i) => apis[i % 3].call(status, 'GET', `/v1/contacts/${id}`));
     redis.cli('config', 'set', 'maxmemory', '64mb');
     await read(200);
-    await api.remove(`/v1/accounts/${account.id}`, account.etag);
+    // On a busy machine it may meet the deadline of two seconds; then nothing was done.
+    const remove = () => api.send('DELETE', `/v1/accounts/${account.id}`, { headers: { 'if-match': account.etag } });
+    await until(async () => [204, 404].includes((await remove()).status), { ms: 30_000, every: 1000, what: 'the deletion' });
     await read(404);
     redis.cli('config', 'set', 'maxmemory', '2mb');
   });
