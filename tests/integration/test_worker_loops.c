@@ -54,14 +54,14 @@ static void scores_follow_inputs(void **state) {
     account_make(account);
     worker_open();
     assert_true(
-        sql_becomes("0", 10000, "select count(*) from rescore where account_id = '%s'", account));
+        sql_becomes("0", 30000, "select count(*) from rescore where account_id = '%s'", account));
     do_sql("insert into sales_order (id, account_id, ordered_on, currency_code, lines) values "
            "(gen_random_uuid(), '%s', current_date, 'USD',"
            " '[{\"line_no\": 1, \"product\": \"x\", \"quantity\": \"1\", \"amount\": \"50000\", "
            "\"cost\": \"1000\"}]')",
            account);
     assert_true(
-        sql_becomes("50000.0000", 10000,
+        sql_becomes("50000.0000", 30000,
                     "select c ->> 'value' from standing s, jsonb_array_elements(s.contributions) c "
                     "where s.account_id = '%s' and c ->> 'metric' = 'revenue_ttm'",
                     account));
@@ -90,7 +90,7 @@ static void operations(void **state) {
            lost);
     const char *const done[] = {id, past, lost};
     for (int i = 0; i < 3; i++) {
-        assert_true(sql_becomes("succeeded", 15000, "select status from operation where id = '%s'",
+        assert_true(sql_becomes("succeeded", 40000, "select status from operation where id = '%s'",
                                 done[i]));
         assert_true(int_sql("select (result ->> 'accounts')::int from operation where id = '%s'",
                             done[i]) > 0);
@@ -124,14 +124,14 @@ static void failing_operation(void **state) {
     do_sql("insert into operation (id, kind, request) values ('%s', 'evaluation', '{\"as_of\": "
            "\"2021-01-31\"}') on conflict (id) do update set status = 'queued'",
            id);
-    bool failed = sql_becomes("failed", 10000, "select status from operation where id = '%s'", id);
+    bool failed = sql_becomes("failed", 40000, "select status from operation where id = '%s'", id);
     pg_do(owner_url(),
           "alter table evaluation_result drop constraint evaluation_result_test_check");
     assert_true(failed);
     assert_int_equal(int_sql("select (failure <> '')::int from operation where id = '%s'", id), 1);
     do_sql("update operation set status = 'queued', failure = null where id = '%s'", id);
     assert_true(
-        sql_becomes("succeeded", 15000, "select status from operation where id = '%s'", id));
+        sql_becomes("succeeded", 40000, "select status from operation where id = '%s'", id));
 }
 
 static void daily_round(void **state) {
@@ -141,7 +141,7 @@ static void daily_round(void **state) {
     pg_do(owner_url(), "update program set last_full_evaluation_at = now() - interval '25 hours'");
     for (int i = 0; i < 3; i++)
         worker_open();
-    assert_true(sql_becomes("1", 15000,
+    assert_true(sql_becomes("1", 40000,
                             "select count(*) from program where last_full_evaluation_at > now() - "
                             "interval '1 minute'"));
 }
@@ -161,9 +161,9 @@ static void housekeeping(void **state) {
     pg_do(owner_url(), "insert into worker (token, name, until) values (gen_random_uuid(), 'old', "
                        "now() - interval '2 days')");
     worker_open();
-    assert_true(sql_becomes("10", 10000, "select count(*) from idempotency where principal = 'p'"));
-    assert_true(sql_becomes("2", 10000, "select count(*) from webhook_attempt"));
-    assert_true(sql_becomes("0", 10000, "select count(*) from worker where name = 'old'"));
+    assert_true(sql_becomes("10", 30000, "select count(*) from idempotency where principal = 'p'"));
+    assert_true(sql_becomes("2", 30000, "select count(*) from webhook_attempt"));
+    assert_true(sql_becomes("0", 30000, "select count(*) from worker where name = 'old'"));
     assert_int_equal(int_sql("select (to_regclass('event_' || to_char(current_date + 7, "
                              "'YYYYMMDD')) is not null)::int"),
                      1);

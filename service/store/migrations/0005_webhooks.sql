@@ -101,18 +101,21 @@ create function webhook_delivery_number(id uuid) returns bigint immutable strict
     select ('x' || lpad(right(id::text, 12), 16, '0'))::bit(64)::bigint
 $$;
 
-create function webhook_wants(types text[], type text) returns boolean immutable parallel safe language sql as $$
-    select cardinality(types) = 0 or type = any (types) or '*' = any (types)
-        or exists (select 1 from unnest(types) t where right(t, 2) = '.*' and starts_with(type, left(t, -1)))
-$$;
+-- What an endpoint wants, in a form that is quick to compare: patterns of types, accounts, and, unless its maker saw all, the accounts that its owner sees now.
+create view webhook_interest with (security_invoker = true) as
+select e.id as endpoint_id, e.event_types as types, cardinality(e.event_types) = 0 or '*' = any (e.event_types) as every_type,
+       array(select replace(left(t, -1), '_', '\_') || '%' from unnest(e.event_types) t where right(t, 2) = '.*') as prefixes,
+       e.account_ids::uuid[] as accounts,
+       case when e.owner_scope <> 'all' then array(select a.account_id from acl a where a.user_id = e.owner_user_id
+                                                      and a.visible_from <= now() and a.visible_until > now()) end as visible
+  from webhook_endpoint e;
 -- Is the event for the endpoint? A ping is for the one that it names. What an endpoint is sent never exceeds what its owner may see.
-create function webhook_concerns(e webhook_endpoint, ev event) returns boolean stable language sql as $$
-    select case when ev.type = 'webhook.ping' then ev.record_id = e.id
-                else webhook_wants(e.event_types, ev.type)
-                     and (cardinality(e.account_ids) = 0 or ev.account_id = any (e.account_ids::uuid[]))
-                     and (e.owner_scope = 'all' or ev.account_id is null
-                          or exists (select 1 from acl a where a.user_id = e.owner_user_id and a.account_id = ev.account_id
-                                        and a.visible_from <= now() and a.visible_until > now())) end
+-- One expression, so that the planner puts it in the place of the call: called as a function it takes 200 us.
+create function webhook_concerns(i webhook_interest, type text, record_id uuid, account_id uuid) returns boolean immutable language sql as $$
+    select case when type = 'webhook.ping' then record_id = i.endpoint_id
+                else (i.every_type or type = any (i.types) or type like any (i.prefixes))
+                     and (cardinality(i.accounts) = 0 or account_id = any (i.accounts))
+                     and (i.visible is null or account_id is null or account_id = any (i.visible)) end
 $$;
 
 create function webhook_endpoint_follow() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
@@ -230,18 +233,19 @@ begin
     select coalesce(array_agg(t.r), '{}') into again from taken t;
     return query
     with room as materialized (
-        select s.endpoint_id, s.number, s.since, s.position, e, least(head, s.position + 2000) as until,
+        select s.endpoint_id, s.number, s.since, s.position, i, e.ordering = 'account' as ordered, least(head, s.position + 2000) as until,
                case when s.failures >= 5 then 1 when s.failures > 0 then least(4, batch) else batch end
                    - (select count(*) from unnest(again) a where a.endpoint_id = s.endpoint_id) as free
-          from webhook_endpoint_state s join webhook_endpoint e on e.id = s.endpoint_id where s.endpoint_id = any (ids)
+          from webhook_endpoint_state s join webhook_endpoint e on e.id = s.endpoint_id join webhook_interest i on i.endpoint_id = s.endpoint_id
+         where s.endpoint_id = any (ids)
     ), fresh as materialized (
-        select r.endpoint_id, webhook_delivery_id(f.at_position, r.number) as delivery_id, f.*,
-               (r.e).ordering = 'account' and f.account_id is not null as lane
+        select r.endpoint_id, webhook_delivery_id(f.at_position, r.number) as delivery_id, f.*, r.ordered and f.account_id is not null as lane
           from room r cross join lateral (
+              -- The limits keep the planner to the way of the index: from the cursor on, until there is enough.
               select p.position as at_position, ev.id as event_id, ev.type as event_type, ev.at as event_at, ev.sequence, ev.traceparent, ev.data, ev.previous, ev.account_id
-                from event_position p join event ev on ev.at = p.at and ev.seq = p.seq
-               where p.position > r.position and p.position <= r.until
-                 and webhook_concerns(r.e, ev) and not pg_visible_in_snapshot(ev.xid, r.since)
+                from (select w.position, w.at, w.seq from event_position w where w.position > r.position and w.position <= r.until order by w.position limit 2000) p
+                cross join lateral (select * from event x where x.at = p.at and x.seq = p.seq limit 1) ev
+               where webhook_concerns(r.i, ev.type, ev.record_id, ev.account_id) and not pg_visible_in_snapshot(ev.xid, r.since)
                order by p.position limit greatest(r.free, 0)) f
     ), behind as materialized (
         select f.delivery_id from fresh f
@@ -269,7 +273,8 @@ begin
     union all
     select a.delivery_id, a.endpoint_id, a.position, a.attempts, a.base, a.lane, a.account_id, d.event_id, d.event_type, ev.at, ev.sequence, ev.traceparent, ev.data, ev.previous
       from unnest(again) a join webhook_delivery d on d.id = a.delivery_id
-      left join event_position p on p.position = a.position left join event ev on ev.at = p.at and ev.seq = p.seq
+      left join event_position p on p.position = a.position
+      left join lateral (select * from event x where x.at = p.at and x.seq = p.seq limit 1) ev on true
     order by 3;
 end $$;
 revoke execute on function webhook_claim(uuid, uuid[], int, int) from kamd_app;
@@ -419,11 +424,14 @@ begin
           left join lateral (select t.n, t.status from webhook_attempt t where t.delivery_id = d.id order by t.n desc limit 1) a on true
          where d.id = any (ids)
         union all
-        select v.* from webhook_endpoint_state s join webhook_endpoint e on e.id = s.endpoint_id and e.deleted_at is null cross join lateral (
+        select v.* from webhook_endpoint_state s join webhook_endpoint e on e.id = s.endpoint_id and e.deleted_at is null
+          join webhook_interest i on i.endpoint_id = s.endpoint_id cross join lateral (
             select webhook_delivery_id(p.position, s.number), ev.id, ev.type, 'pending', 0, s.next_at, s.endpoint_id, ev.account_id, ev.at, null::int
-              from event_position p join event ev on ev.at = p.at and ev.seq = p.seq
-             where p.position > s.position and p.position <= webhook_delivery_position(top) and webhook_delivery_id(p.position, s.number) < top
-               and webhook_concerns(e, ev) and not pg_visible_in_snapshot(ev.xid, s.since)
+              from (select w.position, w.at, w.seq from event_position w
+                     where w.position > s.position and w.position <= webhook_delivery_position(top) and webhook_delivery_id(w.position, s.number) < top
+                     order by w.position desc limit 20000) p
+              cross join lateral (select * from event x where x.at = p.at and x.seq = p.seq limit 1) ev
+             where webhook_concerns(i, ev.type, ev.record_id, ev.account_id) and not pg_visible_in_snapshot(ev.xid, s.since)
              order by p.position desc limit most) v
          where (endpoint is null or s.endpoint_id = endpoint) and (wanted is null or wanted = 'pending')) every
     order by 1 desc limit most;
