@@ -42,6 +42,7 @@ static struct server_options options(const struct config *config, struct api *ap
         .metrics = true,
         .name = "public",
         .serve = pipeline_serve,
+        .refused = pipeline_refused,
         .context = &api->face,
     };
 }
@@ -55,6 +56,7 @@ static bool listen_both(struct api *api, const struct config *config, struct err
     private.metrics = false;
     private.name = "admin";
     private.serve = admin_serve;
+    private.refused = NULL;
     private.context = &api->admin;
     return router_init(routes, n_routes, &api->face.router, err) &&
            server_start(&private, &api->private, err) && server_start(&public, &api->public, err);

@@ -46,6 +46,8 @@ extern const size_t n_routes;
 
 /* What the server calls. `context` is a struct face. */
 void pipeline_serve(void *context, struct request *request, struct answer *answer);
+/* What it tells of answers that it gave without asking. */
+void pipeline_refused(void *context, const struct request *request, const struct answer *answer);
 /* Labels of METRIC_HTTP_REQUESTS: five status classes per route, and five for what matches none. */
 bool pipeline_metrics(void);
 

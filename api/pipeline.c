@@ -320,6 +320,17 @@ void pipeline_serve(void *context, struct request *request, struct answer *answe
     err_release(&call.err);
 }
 
+/* Answers that the pipeline had no part in: badly framed requests, too many connections. */
+void pipeline_refused(void *context, const struct request *request, const struct answer *answer) {
+    int64_t taken = clock_mono(&clock_system) - request->started_us;
+    size_t class = (size_t)(answer->status / 100);
+    (void)context;
+    metrics_time(METRIC_HTTP_REQUESTS, n_routes * 5 + (class >= 1 && class <= 5 ? class - 1 : 4),
+                 taken);
+    LOG(LOG_INFO, "refused", LOG_T("method", request->method), LOG_I("status", answer->status),
+        LOG_MS("ms", taken), LOG_S("request_id", request->id), LOG_T("client", request->client));
+}
+
 /* ---- metrics ---- */
 
 const char *route_label(const struct route *route) { return route ? route->path : "unmatched"; }

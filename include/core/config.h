@@ -33,7 +33,7 @@
     X(http_threads, INT, "KAMD_HTTP_THREADS", "8", 1, 256, false, "Threads of the API's pool.")    \
     X(http_connections, INT, "KAMD_HTTP_CONNECTIONS", "4096", 8, 100000, false,                    \
       "Open connections beyond which new ones are shed.")                                          \
-    X(http_memory, INT, "KAMD_HTTP_CONNECTION_MEMORY", "16384", 8192, 1048576, false,              \
+    X(http_memory, INT, "KAMD_HTTP_CONNECTION_MEMORY", "10240", 8192, 1048576, false,              \
       "Memory of one connection; bounds the header fields.")                                       \
     X(header_seconds, INT, "KAMD_HEADER_SECONDS", "10", 1, 120, false,                             \
       "A request's head must arrive within this time.")                                            \
