@@ -28,8 +28,6 @@
     X(admin_host, TEXT, "KAMD_ADMIN_HOST", "127.0.0.1", 0, 0, false, "Address of the admin port.") \
     X(admin_port, INT, "KAMD_ADMIN_PORT", "8081", 0, 65535, false,                                 \
       "Port of /livez, /readyz and /metrics; 0: any free one.")                                    \
-    X(public_url, TEXT, "KAMD_PUBLIC_URL", "", 0, 0, false,                                        \
-      "The API's URL as clients see it; empty: made from host and port.")                          \
     X(http_threads, INT, "KAMD_HTTP_THREADS", "8", 1, 256, false, "Threads of the API's pool.")    \
     X(http_connections, INT, "KAMD_HTTP_CONNECTIONS", "4096", 8, 100000, false,                    \
       "Open connections beyond which new ones are shed.")                                          \

@@ -5,6 +5,7 @@
 #include "core/metrics.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 struct key_entry {
     unsigned char hash[CRYPTO_SHA256];
     int64_t expires_us; /* 0: never */
+    atomic_bool used;   /* since this reading */
     struct principal principal;
 };
 
@@ -41,7 +43,8 @@ struct directory {
     pthread_mutex_t wake_lock;
     pthread_cond_t wake;
     bool stopping;
-    bool failed; /* the last reading: logged once */
+    bool failed;     /* the last reading: logged once */
+    int64_t told_us; /* when the last use of keys was last written down */
     pthread_t thread;
 };
 
@@ -206,6 +209,37 @@ static bool read_identifiers(struct tx *tx, size_t accounts, size_t slot,
     return true;
 }
 
+/* The keys used since the last reading, as uuid[]; absent when there are none. */
+static struct str used_keys(const struct snapshot *snapshot, struct arena *arena) {
+    size_t n = 0;
+    struct str *ids = snapshot ? arena_array(arena, snapshot->n_keys + 1, sizeof *ids) : NULL;
+    for (size_t i = 0; ids && i < snapshot->n_keys; i++)
+        if (atomic_load_explicit(&snapshot->keys[i].used, memory_order_relaxed))
+            ids[n++] = str_of(snapshot->keys[i].principal.id);
+    return n > 0 ? array_param(arena, ids, n) : STR_ABSENT;
+}
+
+/* last_used_at is right to a minute: one write then, instead of one per request. */
+#define TOLD_EVERY_US 60000000
+
+static void tell_use(struct directory *directory, struct snapshot *fresh, struct tx *tx) {
+    struct str ids = used_keys(directory->snapshot, &fresh->arena);
+    bool now = fresh->read_mono_us - directory->told_us >= TOLD_EVERY_US;
+    for (size_t i = 0; !now && directory->snapshot && i < fresh->n_keys; i++) {
+        const struct key_entry *before =
+            bsearch(&fresh->keys[i], directory->snapshot->keys, directory->snapshot->n_keys,
+                    sizeof *fresh->keys, compare_keys);
+        if (before && atomic_load_explicit(&before->used, memory_order_relaxed))
+            atomic_store_explicit(&fresh->keys[i].used, true, memory_order_relaxed);
+    }
+    if (!now || !ids.ptr)
+        return;
+    CLEANUP(err_release) struct err err = ERR_INIT;
+    tx_query(tx, "update api_key set last_used_at = now() where id = any ($1::uuid[])", &ids, 1);
+    if (tx_flush(tx, &err)) /* the next round tells again */
+        directory->told_us = fresh->read_mono_us;
+}
+
 static bool read_snapshot(struct directory *directory, struct snapshot *snapshot, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct tx_context context = {
@@ -219,6 +253,7 @@ static bool read_snapshot(struct directory *directory, struct snapshot *snapshot
         return false;
     if (!read_keys(tx, keys, snapshot) || !read_identifiers(tx, accounts, identifiers, snapshot))
         return err_memory(err);
+    tell_use(directory, snapshot, tx);
     return true;
 }
 
@@ -336,13 +371,16 @@ enum directory_answer directory_principal(struct directory *directory,
     const struct snapshot *snapshot = directory->snapshot;
     if (snapshot &&
         (any_age || clock_mono(&clock_system) - snapshot->read_mono_us < DIRECTORY_FRESH_US)) {
-        const struct key_entry *found = bsearch(&wanted, snapshot->keys, snapshot->n_keys,
-                                                sizeof *snapshot->keys, compare_keys);
+        struct key_entry *found = bsearch(&wanted, snapshot->keys, snapshot->n_keys,
+                                          sizeof *snapshot->keys, compare_keys);
         bool live = found && (found->expires_us == 0 ||
                               found->expires_us > clock_wall(directory->app->clock));
         answer = live ? DIRECTORY_KNOWN : DIRECTORY_UNKNOWN;
-        if (live)
+        if (live) {
             *ret = found->principal;
+            if (!atomic_load_explicit(&found->used, memory_order_relaxed))
+                atomic_store_explicit(&found->used, true, memory_order_relaxed);
+        }
     }
     pthread_rwlock_unlock(&directory->lock);
     return answer;

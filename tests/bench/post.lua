@@ -1,5 +1,5 @@
 -- wrk: makes accounts that differ in their numbers, each under an Idempotency-Key of its own.
--- BENCH_BODY is the file of one body, BENCH_RUN what no other run has; @ in the body is replaced.
+-- BENCH_BODY is the file of one body, BENCH_RUN what no other run has; # in the body is replaced.
 local body, run, at
 function init()
     local file = io.open(os.getenv("BENCH_BODY"))
@@ -11,5 +11,5 @@ function request()
     at = at + 1
     local unique = run .. "-" .. at
     wrk.headers["Idempotency-Key"] = unique
-    return wrk.format("POST", "/v1/accounts", nil, (body:gsub("@", unique)))
+    return wrk.format("POST", "/v1/accounts", nil, (body:gsub("#", unique)))
 end
