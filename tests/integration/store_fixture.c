@@ -26,7 +26,7 @@ struct store_options store_fixture_options(const char *url) {
                                   .name = "test",
                                   .size = 4,
                                   .max_waiters = 16,
-                                  .acquire_ms = 250 + LATE_MS,
+                                  .acquire_ms = 1000 + LATE_MS,
                                   .prepared = true};
 }
 

@@ -24,7 +24,7 @@
 const char *app_url(void);
 const char *owner_url(void);
 
-/* Size 4, 16 waiters, 250 ms (more under a sanitizer), prepared statements. */
+/* Size 4, 16 waiters, 1 s (more under a sanitizer), prepared statements. */
 struct store_options store_fixture_options(const char *url);
 struct store *store_fixture_open(const struct store_options *options);
 void store_fixture_close(struct store **store);
