@@ -80,10 +80,10 @@ void unknown_parameter(struct action *action, struct str name, struct err *err) 
             "There is no such parameter here.");
 }
 
-bool page_read(struct action *action, const char *list, const struct param *params, size_t n_params,
-               struct page *ret, struct err *err) {
+bool page_read(struct action *action, struct str list, size_t n_keys, const struct param *params,
+               size_t n_params, struct page *ret, struct err *err) {
     struct str cursor = STR_ABSENT;
-    *ret = (struct page){.size = PAGE_DEFAULT, .list = str_of(list)};
+    *ret = (struct page){.size = PAGE_DEFAULT, .n_keys = n_keys, .list = list};
     for (size_t i = 0; i < n_params; i++) {
         if (str_is(params[i].name, "page_size"))
             page_size_read(params[i].value, &ret->size, err);
@@ -92,12 +92,28 @@ bool page_read(struct action *action, const char *list, const struct param *para
         else
             unknown_parameter(action, params[i].name, err);
     }
-    return !err_is_set(err) &&
-           (!cursor.ptr || cursor_read(action, ret->list, cursor, &ret->key, 1, err));
+    if (err_is_set(err))
+        return false;
+    return !cursor.ptr || cursor_read(action, list, cursor, ret->keys, n_keys, err);
 }
 
 struct str page_limit(struct action *action, const struct page *page) {
     return str_of(arena_format(action->arena, "%zu", page->size + 1));
+}
+
+size_t page_rows(const struct page *page, size_t n_rows) {
+    return n_rows > page->size ? page->size : n_rows;
+}
+
+void page_finish(struct action *action, const struct page *page, struct tx *tx, size_t slot,
+                 const size_t *key_columns, struct outcome *outcome) {
+    bool has_more = tx_rows(tx, slot) > page->size;
+    struct str last[PAGE_KEYS];
+    for (size_t i = 0; has_more && i < page->n_keys; i++)
+        last[i] = tx_value(tx, slot, page->size - 1, key_columns[i]);
+    if (has_more)
+        cursor_make(action, page->list, last, page->n_keys, outcome->next, sizeof outcome->next);
+    page_end(outcome, has_more, -1);
 }
 
 void page_end(struct outcome *outcome, bool has_more, int64_t total) {

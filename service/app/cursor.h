@@ -20,17 +20,25 @@ bool cursor_read(struct action *action, struct str list, struct str cursor, stru
 /* page_size: 1 to 200, larger is coerced; default 50. */
 bool page_size_read(struct str value, size_t *ret, struct err *err);
 void unknown_parameter(struct action *action, struct str name, struct err *err);
-/* page_size and cursor of a list that has no other parameters; `key` is the last row's sort value,
- * absent on the first page. */
+#define PAGE_KEYS 2
+
+/* A list without filters: page_size and cursor are its only parameters. */
 struct page {
     size_t size;
-    struct str key;
+    struct str keys[PAGE_KEYS]; /* sort values of the row before; absent on the first page */
+    size_t n_keys;
     struct str list;
 };
-bool page_read(struct action *action, const char *list, const struct param *params, size_t n_params,
-               struct page *ret, struct err *err);
-/* "$n::int" for one row more than the page. */
+bool page_read(struct action *action, struct str list, size_t n_keys, const struct param *params,
+               size_t n_params, struct page *ret, struct err *err);
+/* "$n::int" for one row more than the page, so that has_more is known. */
 struct str page_limit(struct action *action, const struct page *page);
+/* Rows to show of `n_rows` read. */
+size_t page_rows(const struct page *page, size_t n_rows);
+/* The end of the body; when more follows, the cursor is made of these columns of the last row
+ * shown. */
+void page_finish(struct action *action, const struct page *page, struct tx *tx, size_t slot,
+                 const size_t *key_columns, struct outcome *outcome);
 /* ,"page":{...}} at the end of a list's body. total < 0: not asked for. */
 void page_end(struct outcome *outcome, bool has_more, int64_t total);
 

@@ -172,32 +172,26 @@ bool api_key_create(struct action *action, const jv *doc, struct outcome *outcom
 
 bool api_key_list(struct action *action, const struct param *params, size_t n_params,
                   struct outcome *outcome, struct err *err) {
+    static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
-    if (!page_read(action, "api-keys", params, n_params, &page, err) ||
+    if (!page_read(action, STR("api-keys"), 1, params, n_params, &page, err) ||
         !read_begin(action, &tx, err))
         return false;
-    struct str values[] = {page.key, page_limit(action, &page)};
-    size_t slot =
-        tx_query(tx,
-                 "select " KEY_COLUMNS
-                 " from api_key where $1::uuid is null or id > $1::uuid order by id limit $2::int",
-                 values, 2);
+    struct str values[] = {page.keys[0], page_limit(action, &page)};
+    size_t slot = tx_query(tx,
+                           "select " KEY_COLUMNS " from api_key where $1::uuid is null or id > "
+                           "$1::uuid order by id limit $2::int",
+                           values, 2);
     if (!tx_flush(tx, err))
         return false;
-    size_t n = tx_rows(tx, slot);
-    bool has_more = n > page.size;
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < n && i < page.size; i++) {
+    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
         if (i > 0)
             buf_char(&outcome->body, ',');
         write_key(tx, slot, i, NULL, &outcome->body);
     }
-    if (has_more) {
-        struct str last = tx_value(tx, slot, page.size - 1, 0);
-        cursor_make(action, page.list, &last, 1, outcome->next, sizeof outcome->next);
-    }
-    page_end(outcome, has_more, -1);
+    page_finish(action, &page, tx, slot, key_columns, outcome);
     return true;
 }
 

@@ -380,29 +380,6 @@ bool record_list(struct action *action, const struct record_key *key, const stru
 
 /* ---- history ---- */
 
-struct history {
-    size_t page_size;
-    struct str cursor;
-    struct str list;
-};
-
-static bool history_params(struct action *action, const struct record_key *key,
-                           const struct param *params, size_t n, struct history *ret,
-                           struct err *err) {
-    *ret = (struct history){
-        .page_size = 50,
-        .list = str_of(arena_format(action->arena, "history|%.*s", STR_ARG(key->id)))};
-    for (size_t i = 0; i < n; i++) {
-        if (str_is(params[i].name, "page_size"))
-            page_size_read(params[i].value, &ret->page_size, err);
-        else if (str_is(params[i].name, "cursor"))
-            ret->cursor = params[i].value;
-        else
-            unknown_parameter(action, params[i].name, err);
-    }
-    return !err_is_set(err);
-}
-
 static void history_entry(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
     static const char *const names[] = {"id",    "at",     "op",         "version",
                                         "actor", "origin", "request_id", "changes"};
@@ -421,45 +398,39 @@ static void history_entry(struct tx *tx, size_t slot, size_t row, struct buf *re
     buf_char(ret, '}');
 }
 
+static bool history_visible(struct action *action, const struct record_key *key, struct tx *tx,
+                            size_t slot, struct err *err) {
+    size_t n = 0;
+    const struct row *rows = rows_of(action, key->resource, tx, slot, &n);
+    if (!rows)
+        return err_memory(err);
+    if (n == 0 || (key->account_id.ptr &&
+                   !str_eq(row_value(key->resource, rows, "account_id"), key->account_id)))
+        return not_found(key, err);
+    return true;
+}
+
 bool record_history(struct action *action, const struct record_key *key, const struct param *params,
                     size_t n_params, struct outcome *outcome, struct err *err) {
+    static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct history history;
-    struct str before = STR_ABSENT;
-    if (!history_params(action, key, params, n_params, &history, err))
-        return false;
-    if (history.cursor.ptr && !cursor_read(action, history.list, history.cursor, &before, 1, err))
-        return false;
-    if (!read_begin(action, &tx, err))
+    struct page page;
+    struct str list = str_of(arena_format(action->arena, "history|%.*s", STR_ARG(key->id)));
+    if (!page_read(action, list, 1, params, n_params, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str ids = array_param(action->arena, &key->id, 1);
-    struct str query[] = {key->id, before,
-                          str_of(arena_format(action->arena, "%zu", history.page_size + 1))};
+    struct str values[] = {key->id, page.keys[0], page_limit(action, &page)};
     size_t there = tx_query(tx, record_sql(key->resource->id)->get_any, &ids, 1);
-    size_t slot =
-        tx_query(tx,
-                 "select id, at, op, version, actor, origin, request_id, changes from history "
-                 "where record_id = $1::uuid"
-                 " and ($2::bigint is null or id < $2::bigint) order by id desc limit $3::int",
-                 query, 3);
-    if (!tx_flush(tx, err))
+    size_t slot = tx_query(tx,
+                           "select id, at, op, version, actor, origin, request_id, changes from "
+                           "history where record_id = $1::uuid and ($2::bigint is null or id < "
+                           "$2::bigint) order by id desc limit $3::int",
+                           values, 3);
+    if (!tx_flush(tx, err) || !history_visible(action, key, tx, there, err))
         return false;
-    size_t found = 0;
-    const struct row *rows = rows_of(action, key->resource, tx, there, &found);
-    if (!rows || found == 0 ||
-        (key->account_id.ptr &&
-         !str_eq(row_value(key->resource, rows, "account_id"), key->account_id)))
-        return rows ? not_found(key, err) : err_memory(err);
-    size_t n = tx_rows(tx, slot);
-    bool has_more = n > history.page_size;
-    n = has_more ? history.page_size : n;
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++)
         history_entry(tx, slot, i, &outcome->body);
-    if (has_more) {
-        struct str last = tx_value(tx, slot, n - 1, 0);
-        cursor_make(action, history.list, &last, 1, outcome->next, sizeof outcome->next);
-    }
-    page_end(outcome, has_more, -1);
+    page_finish(action, &page, tx, slot, key_columns, outcome);
     return true;
 }

@@ -201,32 +201,26 @@ static void write_criteria(struct tx *tx, size_t slot, size_t row, struct buf *r
 
 bool criteria_list(struct action *action, const struct param *params, size_t n_params,
                    struct outcome *outcome, struct err *err) {
+    static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
-    if (!page_read(action, "criteria", params, n_params, &page, err) ||
+    if (!page_read(action, STR("criteria"), 1, params, n_params, &page, err) ||
         !read_begin(action, &tx, err))
         return false;
-    struct str values[] = {page.key, page_limit(action, &page)};
-    size_t slot = tx_query(
-        tx,
-        CRITERIA_SQL
-        " where $1::int is null or c.version < $1::int order by c.version desc limit $2::int",
-        values, 2);
+    struct str values[] = {page.keys[0], page_limit(action, &page)};
+    size_t slot = tx_query(tx,
+                           CRITERIA_SQL " where $1::int is null or c.version < $1::int order by "
+                                        "c.version desc limit $2::int",
+                           values, 2);
     if (!tx_flush(tx, err))
         return false;
-    size_t n = tx_rows(tx, slot);
-    bool has_more = n > page.size;
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < n && i < page.size; i++) {
+    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
         if (i > 0)
             buf_char(&outcome->body, ',');
         write_criteria(tx, slot, i, &outcome->body);
     }
-    if (has_more) {
-        struct str last = tx_value(tx, slot, page.size - 1, 0);
-        cursor_make(action, page.list, &last, 1, outcome->next, sizeof outcome->next);
-    }
-    page_end(outcome, has_more, -1);
+    page_finish(action, &page, tx, slot, key_columns, outcome);
     return true;
 }
 
@@ -402,50 +396,33 @@ static void write_result(struct tx *tx, size_t slot, size_t row, struct buf *ret
 
 bool evaluation_results(struct action *action, struct str id, const struct param *params,
                         size_t n_params, struct outcome *outcome, struct err *err) {
+    static const size_t key_columns[] = {0, 1};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    size_t page_size = 50;
-    struct str after[2] = {STR_ABSENT, STR_ABSENT}, cursor = STR_ABSENT;
+    struct page page;
     struct str list = str_of(arena_format(action->arena, "evaluation|%.*s", STR_ARG(id)));
-    for (size_t i = 0; i < n_params; i++) {
-        if (str_is(params[i].name, "page_size"))
-            page_size_read(params[i].value, &page_size, err);
-        else if (str_is(params[i].name, "cursor"))
-            cursor = params[i].value;
-        else
-            unknown_parameter(action, params[i].name, err);
-    }
-    if (err_is_set(err) || (cursor.ptr && !cursor_read(action, list, cursor, after, 2, err)) ||
-        !read_begin(action, &tx, err))
+    if (!page_read(action, list, 2, params, n_params, &page, err) || !read_begin(action, &tx, err))
         return false;
-    struct str values[] = {id, after[0], after[1],
-                           str_of(arena_format(action->arena, "%zu", page_size + 1))};
+    struct str values[] = {id, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t there = tx_query(
         tx, "select 1 from operation where id = $1::uuid and kind = 'evaluation'", values, 1);
-    size_t slot = tx_query(tx,
-                           "select r.score_rank, r.account_id, a.account_number, a.name, r.score, "
-                           "r.contributions, array_to_json(r.missing)"
-                           " from evaluation_result r join account a on a.id = r.account_id where "
-                           "r.operation_id = $1::uuid"
-                           " and ($2::int is null or (r.score_rank, r.account_id) > ($2::int, "
-                           "$3::uuid)) order by r.score_rank, r.account_id limit $4::int",
-                           values, 4);
+    size_t slot = tx_query(
+        tx,
+        "select r.score_rank, r.account_id, a.account_number, a.name, r.score, r.contributions, "
+        "array_to_json(r.missing) from evaluation_result r join account a on a.id = r.account_id "
+        "where r.operation_id = $1::uuid "
+        "and ($2::int is null or (r.score_rank, r.account_id) > ($2::int, $3::uuid)) "
+        "order by r.score_rank, r.account_id limit $4::int",
+        values, 4);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, there) == 0)
         return err_set(err, PROBLEM_NOT_FOUND, "There is no such evaluation.");
-    size_t n = tx_rows(tx, slot);
-    bool has_more = n > page_size;
-    n = has_more ? page_size : n;
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
         if (i > 0)
             buf_char(&outcome->body, ',');
         write_result(tx, slot, i, &outcome->body);
     }
-    if (has_more) {
-        struct str last[] = {tx_value(tx, slot, n - 1, 0), tx_value(tx, slot, n - 1, 1)};
-        cursor_make(action, list, last, 2, outcome->next, sizeof outcome->next);
-    }
-    page_end(outcome, has_more, -1);
+    page_finish(action, &page, tx, slot, key_columns, outcome);
     return true;
 }

@@ -98,28 +98,27 @@ bool plan_section_write(struct action *action, struct str plan_id, struct str se
     "h.id) < ($2::timestamptz, $3::uuid))"                                                         \
     " order by h.at desc, h.id desc limit $4::int"
 
+static void write_entry(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
+    static const struct field at = {.type = FIELD_TIME};
+    buf_format(ret, "{\"kind\":\"%s\",\"id\":\"%s\",\"at\":", tx_value(tx, slot, row, 0).ptr,
+               tx_value(tx, slot, row, 1).ptr);
+    render_value(&at, tx_value(tx, slot, row, 2), ret);
+    buf_text(ret, ",\"what\":");
+    buf_put(ret, tx_value(tx, slot, row, 3));
+    buf_char(ret, '}');
+}
+
 bool plan_history(struct action *action, struct str plan_id, const struct param *params,
                   size_t n_params, struct outcome *outcome, struct err *err) {
-    static const struct field at = {.type = FIELD_TIME};
+    static const size_t key_columns[] = {2, 1};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct record_key plan = {.resource = resource_of(RES_PLAN)};
-    size_t page_size = 50;
-    struct str after[2] = {STR_ABSENT, STR_ABSENT}, cursor = STR_ABSENT;
+    struct page page;
     struct str list =
         str_of(arena_format(action->arena, "interaction_history|%.*s", STR_ARG(plan_id)));
-    for (size_t i = 0; i < n_params; i++) {
-        if (str_is(params[i].name, "page_size"))
-            page_size_read(params[i].value, &page_size, err);
-        else if (str_is(params[i].name, "cursor"))
-            cursor = params[i].value;
-        else
-            unknown_parameter(action, params[i].name, err);
-    }
-    if (err_is_set(err) || (cursor.ptr && !cursor_read(action, list, cursor, after, 2, err)) ||
-        !read_begin(action, &tx, err))
+    if (!page_read(action, list, 2, params, n_params, &page, err) || !read_begin(action, &tx, err))
         return false;
-    struct str values[] = {plan_id, after[0], after[1],
-                           str_of(arena_format(action->arena, "%zu", page_size + 1))};
+    struct str values[] = {plan_id, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t there =
         tx_query(tx, "select 1 from plan where id = $1::uuid and deleted_at is null", values, 1);
     size_t slot = tx_query(tx, HISTORY_SQL, values, 4);
@@ -127,24 +126,14 @@ bool plan_history(struct action *action, struct str plan_id, const struct param 
         return false;
     if (tx_rows(tx, there) == 0)
         return not_found(&plan, err);
-    size_t n = tx_rows(tx, slot);
-    bool has_more = n > page_size;
-    n = has_more ? page_size : n;
     buf_text(&outcome->body, "{\"plan_id\":");
     buf_json(&outcome->body, plan_id);
     buf_text(&outcome->body, ",\"section\":\"interaction_history\",\"generated\":true,\"data\":[");
-    for (size_t i = 0; i < n; i++) {
-        buf_format(&outcome->body, "%s{\"kind\":\"%s\",\"id\":\"%s\",\"at\":", i > 0 ? "," : "",
-                   tx_value(tx, slot, i, 0).ptr, tx_value(tx, slot, i, 1).ptr);
-        render_value(&at, tx_value(tx, slot, i, 2), &outcome->body);
-        buf_text(&outcome->body, ",\"what\":");
-        buf_put(&outcome->body, tx_value(tx, slot, i, 3));
-        buf_char(&outcome->body, '}');
+    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
+        if (i > 0)
+            buf_char(&outcome->body, ',');
+        write_entry(tx, slot, i, &outcome->body);
     }
-    if (has_more) {
-        struct str last[] = {tx_value(tx, slot, n - 1, 2), tx_value(tx, slot, n - 1, 1)};
-        cursor_make(action, list, last, 2, outcome->next, sizeof outcome->next);
-    }
-    page_end(outcome, has_more, -1);
+    page_finish(action, &page, tx, slot, key_columns, outcome);
     return true;
 }
