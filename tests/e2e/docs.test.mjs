@@ -1,0 +1,92 @@
+// The API page in a real browser: it authorises with a key, tries a call out and shows what came,
+// under a Content-Security-Policy without exceptions, and without asking anybody else.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { makeAccount, openWorld } from './lib/world.mjs';
+
+const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
+const skip = existsSync(CHROMIUM) ? false : `${CHROMIUM} is not there`;
+const MS = 60_000;
+let world, browser, chromium;
+
+before(async () => {
+  world = await openWorld();
+  if (skip) return;
+  ({ chromium } = (await import('playwright-core')).default);
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+});
+after(async () => {
+  await browser?.close();
+  await world?.close();
+});
+
+test('the page and its files come with a policy that allows this origin only', async () => {
+  const page = await world.api.as().send('GET', '/docs');
+  assert.equal(page.status, 200);
+  assert.match(page.headers['content-type'], /^text\/html/);
+  const files = [...page.text.matchAll(/(?:src|href)="(\/docs\/[^"]+)"/g)].map(([, path]) => path);
+  assert.ok(files.length >= 4, page.text);
+  for (const { headers, path } of [{ headers: page.headers, path: '/docs' }, ...await Promise.all(files.map(async (path) => ({ path, ...await world.api.as().call(200, 'GET', path) })))]) {
+    const policy = headers['content-security-policy'];
+    assert.match(policy, /default-src 'none'/, path);
+    assert.doesNotMatch(policy, /unsafe|\*|https?:/, path);
+    assert.equal(headers['x-content-type-options'], 'nosniff', path);
+  }
+  await world.api.as().fails(404, 'not_found', 'GET', '/docs/nothing.js');
+});
+
+// What the page says and asks for, beyond what it should.
+function watch(page, origin) {
+  const wrong = [];
+  // Swagger UI itself warns that it has no input of its own for formats of texts such as uuid.
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type()) && !message.text().startsWith('Could not find component: JsonSchema_string_')) wrong.push(`console: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => wrong.push(`error: ${error.message}`));
+  page.on('request', (request) => { if (!request.url().startsWith(origin) && !request.url().startsWith('data:')) wrong.push(`request: ${request.url()}`); });
+  page.on('requestfailed', (request) => wrong.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
+  return wrong;
+}
+
+test('a call is tried out', { skip, timeout: 4 * MS }, async () => {
+  const account = await makeAccount(world.api);
+  const page = await browser.newPage({ viewport: { width: 1280, height: 1400 } });
+  page.setDefaultTimeout(MS);
+  await page.addInitScript(() => {
+    window.violations = [];
+    document.addEventListener('securitypolicyviolation', (event) => window.violations.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
+  });
+  const wrong = watch(page, world.kamds[0].url);
+  await page.goto(`${world.kamds[0].url}/docs`);
+
+  await page.locator('.auth-wrapper .authorize').first().click();
+  await page.locator('.auth-container input').fill(world.api.key);
+  await page.locator('.auth-btn-wrapper button[type=submit]').click();
+  await page.locator('.btn-done').click();
+
+  await page.locator('#operations-tag-Accounts').click();
+  const operation = page.locator('#operations-Accounts-listAccounts');
+  await operation.locator('.opblock-summary-control').click();
+  await operation.locator('.try-out__btn').click();
+  const [answer] = await Promise.all([
+    page.waitForResponse((response) => response.url().includes('/v1/accounts')),
+    operation.locator('.execute').click(),
+  ]);
+  assert.equal(new URL(answer.url()).search, '?page_size=50&include_total=false', 'only what has a default is sent');
+  assert.equal(answer.status(), 200);
+  const live = operation.locator('.live-responses-table');
+  await live.waitFor();
+  assert.equal((await live.locator('.response-col_status').last().innerText()).trim().split('\n')[0], '200');
+  assert.match(await live.locator('.response-col_description .highlight-code, .response-col_description pre').first().innerText(), new RegExp(account.name));
+  if (process.env.DOCS_SCREENSHOT) {
+    await live.scrollIntoViewIfNeeded();
+    await page.screenshot({ path: process.env.DOCS_SCREENSHOT });
+  }
+
+  await page.reload();
+  await page.locator('.auth-wrapper .authorize.locked').first().waitFor();
+  assert.deepEqual(await page.evaluate(() => window.violations), [], 'violations of the policy');
+  assert.deepEqual(wrong, []);
+  await page.close();
+});
