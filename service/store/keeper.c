@@ -135,28 +135,30 @@ static struct conn *take_old(struct store *store) {
     return NULL;
 }
 
-/* What to do next, or until when to wait. */
+/* What to do next, or until when to wait. Opening and answering pings take turns, so that whoever
+ * asks for pings without end does not keep the pool small. */
 static void work_once(struct store *store) {
     int64_t now = mono_now();
-    int64_t until = now + SWEEP_MS * 1000;
-    bool room = store->n_open < (size_t)store->options.size;
+    bool room = !store->breaker_open && store->n_open < (size_t)store->options.size;
+    bool may_open = room && now >= store->open_at_us;
+    bool asked = store->pings_answered < store->pings_asked && !(store->probed_last && may_open);
     struct conn *old = take_old(store);
 
+    store->probed_last = false;
     if (old != NULL) {
         pthread_mutex_unlock(&store->lock);
         conn_close(&old);
         pthread_mutex_lock(&store->lock);
-    } else if (store->breaker_open ? now >= store->probe_at_us
-                                   : store->pings_answered < store->pings_asked) {
+    } else if (store->breaker_open ? now >= store->probe_at_us : asked) {
         probe_and_tell(store);
-    } else if (!store->breaker_open && room && now >= store->open_at_us) {
+        store->probed_last = true;
+    } else if (may_open) {
         open_one(store);
     } else {
-        if (store->breaker_open)
-            until = store->probe_at_us;
-        else if (room)
-            until = store->open_at_us;
-        pool_wait(store, &store->work, until);
+        pool_wait(store, &store->work,
+                  store->breaker_open ? store->probe_at_us
+                  : room              ? store->open_at_us
+                                      : now + SWEEP_MS * 1000);
     }
 }
 

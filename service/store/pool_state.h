@@ -40,7 +40,8 @@ struct store {
     atomic_bool stop;
     int64_t open_at_us; /* not before: the pause after a failed attempt */
     int64_t probe_at_us;
-    int failures; /* of opening, in a row */
+    int failures;     /* of opening, in a row */
+    bool probed_last; /* the keeper's last work was a probe */
     struct conn *probe;
 };
 
