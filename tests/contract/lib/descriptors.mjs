@@ -162,7 +162,7 @@ function schemasOf(resource, expanded) {
 
 // Only these are asked for in bulk; the others have no such route.
 const hasBulk = (api, resource) => api.routes.some((route) => route.bulk && route.resource === resource.name);
-const hasList = (api, resource) => api.routes.some((route) => isList(route) && route.resource === resource.name);
+const hasList = (api, resource) => api.routes.some((route) => route.method === 'GET' && route.resource === resource.name && route.path.endsWith(`/${resource.path}`));
 const hasCreate = (api, resource) => api.routes.some((route) => route.resource === resource.name && route.method === 'POST' && !route.path.includes('{id}'));
 
 export function schemas(api) {
@@ -181,9 +181,6 @@ export function schemas(api) {
 }
 
 // ---- parameters of lists ------------------------------------------------------------------------
-
-// A list of a resource: GET of a collection that has a descriptor.
-export const isList = (route) => route.method === 'GET' && route.resource !== null && !/\{id\}/.test(route.path);
 
 const ORDERED = new Set(['int', 'decimal', 'date', 'time']);
 const COMPARISONS = { gt: 'Greater than', gte: 'At least', lt: 'Less than', lte: 'At most' };

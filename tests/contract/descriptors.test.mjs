@@ -1,0 +1,218 @@
+// openapi.yaml and the program's tables (`kamd --print-api`), compared in both directions. What is
+// expected is worked out here anew, by other code than that which writes the marked parts.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { OPENAPI, deref, operationsOf, printApi, readOpenapi } from './lib/contract.mjs';
+import { pascal, rewrite } from './lib/descriptors.mjs';
+import { validator } from './lib/validate.mjs';
+
+const api = printApi();
+const doc = readOpenapi();
+const operations = operationsOf(doc);
+const find = (route) => operations.find(({ path, method }) => path === route.path && method === route.method);
+const schemaOf = (name) => doc.components.schemas[name] ?? assert.fail(`no schema ${name}`);
+const same = (actual, expected, what) => assert.deepEqual([...actual].sort(), [...expected].sort(), what);
+
+test('`make openapi` has nothing to change', () => {
+  assert.ok(rewrite(readFileSync(OPENAPI, 'utf8'), api) === readFileSync(OPENAPI, 'utf8'), 'run `make openapi`');
+});
+
+test('every route is there, and nothing else', () => {
+  const name = ({ method, path, id }) => `${method} ${path} ${id}`;
+  same(operations.map(({ path, method, operation }) => name({ path, method, id: operation.operationId })),
+    api.routes.map(({ path, method, operation_id: id }) => name({ path, method, id })));
+  const ids = operations.map(({ operation }) => operation.operationId);
+  assert.equal(new Set(ids).size, ids.length, 'operationIds differ');
+});
+
+test('each operation has prose, a tag and an example', () => {
+  const tags = doc.tags.map(({ name }) => name);
+  for (const { method, path, operation } of operations) {
+    const what = `${method} ${path}`;
+    assert.ok(operation.summary && operation.description && operation.tags.every((tag) => tags.includes(tag)), what);
+    const media = Object.values(operation.responses).flatMap((response) => Object.values(deref(doc, response).content ?? {}));
+    assert.ok(media.some(({ example, examples }) => example || examples), `${what}: no example`);
+  }
+});
+
+test('bodies, rights and keys are those of the table', () => {
+  for (const route of api.routes) {
+    const { operation, parameters } = find(route);
+    const what = `${route.method} ${route.path}`;
+    const header = (name) => parameters.find((parameter) => parameter.in === 'header' && parameter.name === name);
+    assert.equal(Boolean(operation.requestBody), route.body, `${what}: body`);
+    if (route.body) {
+      assert.equal(Boolean(operation.requestBody.required), !route.optional_body, `${what}: may the body be left out`);
+      same(Object.keys(operation.requestBody.content), ['application/json', ...(route.merge_patch ? ['application/merge-patch+json'] : [])], what);
+    }
+    if (route.bulk) assert.equal(header('Idempotency-Key')?.required, true, what);
+    if (route.merge_patch) assert.ok(header('If-Match'), what);
+    assert.deepEqual(operation.security, route.verb === 'public' ? [] : undefined, `${what}: security`);
+    const right = /Needs the right `(\w+)`/.exec(operation.description)?.[1];
+    assert.equal(right, ['public', 'any'].includes(route.verb) ? undefined : route.verb, `${what}: right`);
+  }
+});
+
+test('the statuses that every request of a kind can get are there', () => {
+  for (const route of api.routes) {
+    const { operation, parameters } = find(route);
+    const has = (name) => parameters.some((parameter) => parameter.name === name);
+    const expected = [400, 414, 431, 500, 503,
+      ...(route.verb === 'public' ? [] : [401]), ...(['public', 'any'].includes(route.verb) ? [] : [403]),
+      ...(route.path.includes('{') ? [404] : []), ...(route.body ? [413, 415, 422] : []), ...(has('If-Match') ? [412] : []),
+      ...(has('Idempotency-Key') ? [409] : []), ...(has('If-None-Match') ? [304] : [])];
+    for (const status of expected) assert.ok(operation.responses[status], `${route.method} ${route.path}: ${status}`);
+    assert.ok(Object.keys(operation.responses).some((status) => /^2/.test(status)), `${route.method} ${route.path}: success`);
+  }
+});
+
+// ---- resources --------------------------------------------------------------------------------------
+
+const TYPES = {
+  id: { type: 'string', format: 'uuid' }, text: { type: 'string' }, int: { type: 'integer' }, bool: { type: 'boolean' }, decimal: { type: 'string' }, date: { type: 'string', format: 'date' },
+  time: { type: 'string', format: 'date-time' }, enum: { type: 'string' }, texts: { type: 'array' }, doc: { type: 'object' }, docs: { type: 'array' }, map: { type: 'object' },
+};
+const mayBeNull = (field) => !field.required && !field.not_null;
+
+function compareFields(fields, properties, what, readOnly) {
+  for (const field of fields) {
+    const where = `${what}.${field.name}`;
+    const schema = deref(doc, properties[field.name]) ?? assert.fail(`${where} is missing`);
+    for (const [key, value] of Object.entries(TYPES[field.type])) assert.equal(schema[key], value, `${where}: ${key}`);
+    assert.equal(Boolean(schema.nullable), mayBeNull(field), `${where}: null`);
+    if (readOnly) assert.equal(Boolean(schema.readOnly), Boolean(field.read_only), `${where}: readOnly`);
+    const closed = field.type === 'texts' ? schema.items : schema;
+    if (field.values) assert.deepEqual(closed.enum.filter((value) => value !== null), field.values, `${where}: enum`);
+    if (field.type === 'enum') assert.equal(closed.enum.includes(null), mayBeNull(field), `${where}: null in enum`);
+    if (field.max > 0 && field.type === 'text') assert.ok(schema.maxLength <= field.max, `${where}: maxLength`);
+    if (field.max > 0 && /^(texts|docs)$/.test(field.type)) assert.equal(schema.maxItems, field.max, `${where}: maxItems`);
+    if (field.fields) {
+      const inner = field.type === 'docs' ? deref(doc, schema.items) : schema;
+      same(Object.keys(inner.properties), field.fields.map(({ name }) => name), where);
+      same(inner.required ?? [], field.fields.filter(({ required }) => required).map(({ name }) => name), `${where}: required`);
+      compareFields(field.fields, inner.properties, where, false);
+    }
+  }
+}
+
+for (const resource of api.resources) {
+  const name = pascal(resource.name);
+  test(`the fields of ${resource.name} are those of its descriptor`, () => {
+    const writable = resource.fields.filter((field) => !field.read_only);
+    const read = schemaOf(name);
+    same(Object.keys(read.properties), [...resource.fields.map((field) => field.name), ...resource.expand.map((one) => one.name), 'etag']);
+    compareFields(resource.fields, read.properties, name, true);
+    for (const one of resource.expand) {
+      const schema = read.properties[one.name];
+      assert.equal(one.many ? schema.items.$ref : schema.$ref, `#/components/schemas/${one.many ? '' : 'Expanded'}${pascal(one.target)}`);
+    }
+    const update = schemaOf(`${name}Update`);
+    same(Object.keys(update.properties), writable.map((field) => field.name));
+    assert.equal(update.required, undefined);
+    compareFields(writable, update.properties, `${name}Update`, false);
+    if (!api.routes.some(({ resource: of, operation_id: id }) => of === resource.name && id === `create${name}`)) return;
+    const create = schemaOf(`${name}Create`);
+    same(Object.keys(create.properties), writable.map((field) => field.name));
+    same(create.required ?? [], writable.filter((field) => field.required && !(resource.nested && field.name === 'account_id')).map((field) => field.name));
+    compareFields(writable, create.properties, `${name}Create`, false);
+    for (const field of writable) assert.deepEqual(create.properties[field.name].default, field.preset, `${name}Create.${field.name}: default`);
+  });
+}
+
+// ---- parameters of lists -----------------------------------------------------------------------------
+
+function filterNames(resource) {
+  const names = new Set(resource.fields.some(({ search }) => search) ? ['q'] : []);
+  const byName = new Map(resource.fields.filter(({ filter }) => filter).map((field) => [field.name, field]));
+  for (const [name, field] of byName) {
+    names.add(name);
+    if (['int', 'decimal', 'date', 'time'].includes(field.type)) for (const suffix of ['gt', 'gte', 'lt', 'lte']) names.add(`${name}_${suffix}`);
+    if (mayBeNull(field)) names.add(`${name}_is_null`);
+    if (['date', 'time'].includes(field.type) && /_(at|on)$/.test(name)) for (const word of ['since', 'after', 'before']) names.add(name.replace(/_(at|on)$/, `_${word}`));
+  }
+  return [...names];
+}
+
+// A route may belong to a resource without showing its records: those are at .../<path> and .../<path>/{id}.
+const shows = (end) => api.routes.filter(({ method, resource, path }) => method === 'GET' && path.endsWith(`/${api.resources.find(({ name }) => name === resource)?.path}${end}`));
+
+for (const route of shows('')) {
+  test(`the parameters of ${route.operation_id} are those of its descriptor`, () => {
+    const resource = api.resources.find(({ name }) => name === route.resource);
+    const query = find(route).parameters.filter((parameter) => parameter.in === 'query');
+    const expand = resource.expand.map(({ name }) => name);
+    same(query.map(({ name }) => name), [...filterNames(resource), 'filter', 'order_by', 'fields', 'page_size', 'cursor', 'include_total', ...(expand.length ? ['expand'] : [])]);
+    const choices = (name) => query.find((parameter) => parameter.name === name).schema.items.enum;
+    same(choices('order_by'), resource.fields.filter(({ sort }) => sort).flatMap(({ name }) => [name, `-${name}`]));
+    same(choices('fields'), resource.fields.map(({ name }) => name));
+    if (expand.length) same(choices('expand'), expand);
+    for (const field of resource.fields.filter(({ filter, values }) => filter && values)) {
+      assert.deepEqual(query.find(({ name }) => name === field.name).schema.items.enum, field.values, field.name);
+    }
+    for (const { name, schema, style, explode } of query) if (schema.type === 'array') assert.deepEqual([style, explode], ['form', false], name);
+  });
+}
+
+test('single reads take fields and, where there is something to expand, expand', () => {
+  for (const route of shows('/{id}')) {
+    const resource = api.resources.find(({ name }) => name === route.resource);
+    same(find(route).parameters.filter((parameter) => parameter.in === 'query').map(({ name }) => name), ['fields', ...(resource.expand.length ? ['expand'] : [])], route.operation_id);
+  }
+});
+
+test('routes without parameters have none', () => {
+  for (const route of api.routes.filter(({ query }) => !query)) {
+    same(find(route).parameters.filter((parameter) => parameter.in === 'query').map(({ name }) => name), [], route.operation_id);
+  }
+});
+
+// ---- the rest ----------------------------------------------------------------------------------------
+
+test('problem codes and event types', () => {
+  assert.deepEqual(schemaOf('ProblemCode').enum, api.problems.map(({ code }) => code));
+  for (const type of api.event_types) assert.ok(schemaOf('EventType').enum.includes(type), type);
+});
+
+test('what can be synced', () => {
+  const synced = api.resources.filter(({ sync }) => sync);
+  same(doc.components.parameters.SyncResource.schema.enum, synced.map(({ path }) => path));
+  same(schemaOf('SyncedRecord').anyOf.map(({ $ref }) => $ref), synced.map(({ name }) => `#/components/schemas/${pascal(name)}`));
+});
+
+test('references lead somewhere, and every component is used', () => {
+  const used = new Set();
+  const walk = (node) => {
+    if (!node || typeof node !== 'object') return;
+    if (typeof node.$ref === 'string' && Object.keys(node).length === 1) {
+      assert.ok(deref(doc, node), node.$ref);
+      used.add(node.$ref);
+      return;
+    }
+    for (const [key, value] of Object.entries(node)) if (key !== 'value') walk(value);
+  };
+  walk(doc);
+  for (const kind of ['schemas', 'parameters', 'headers', 'responses', 'examples']) {
+    for (const name of Object.keys(doc.components[kind])) assert.ok(used.has(`#/components/${kind}/${name}`), `nothing uses ${kind}/${name}`);
+  }
+});
+
+test('every example is valid by its schema', () => {
+  const check = validator(doc);
+  let n = 0;
+  const look = (media, what) => {
+    for (const [name, example] of Object.entries(media.examples ?? {})) {
+      assert.equal(check(media.schema, deref(doc, example).value), undefined, `${what}, example ${name}`);
+      n++;
+    }
+    if (media.example !== undefined) assert.equal(check(media.schema, media.example), undefined, what);
+  };
+  for (const { method, path, operation } of operations) {
+    const what = `${method} ${path}`;
+    for (const [type, media] of Object.entries(operation.requestBody?.content ?? {})) look(media, `${what} ${type}`);
+    for (const [status, response] of Object.entries(operation.responses)) {
+      for (const [type, media] of Object.entries(deref(doc, response).content ?? {})) look(media, `${what} ${status} ${type}`);
+    }
+  }
+  assert.ok(n > 1000, `${n} examples`);
+});
