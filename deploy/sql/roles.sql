@@ -33,12 +33,18 @@ alter role kamd_worker password :'worker_password';
 
 -- Timeouts belong to the roles: poolers refuse them as connection options.
 alter role kamd_owner  set lock_timeout = '2s';
-alter role kamd_app    set statement_timeout = '2s';
+-- Below the request's deadline of 2 s: a slow statement fails alone, instead of looking like a lost server.
+alter role kamd_app    set statement_timeout = '1500ms';
 alter role kamd_app    set lock_timeout = '1s';
 alter role kamd_app    set idle_in_transaction_session_timeout = '5s';
 alter role kamd_worker set statement_timeout = '30s';
 alter role kamd_worker set lock_timeout = '1s';
 alter role kamd_worker set idle_in_transaction_session_timeout = '5s';
+-- A deadlock must be found before lock_timeout ends the wait: only the former is worth repeating.
+alter role kamd_app    set deadlock_timeout = '200ms';
+alter role kamd_worker set deadlock_timeout = '200ms';
+-- What nobody waits for any more is not worth finishing.
+alter role kamd_app    set client_connection_check_interval = '500ms';
 
 select $$create database kamd owner kamd_owner template template0 encoding 'UTF8' locale 'C.UTF-8'$$
 where not exists (select from pg_database where datname = 'kamd')

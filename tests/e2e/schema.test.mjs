@@ -1,0 +1,71 @@
+// What the database itself promises: row level security wherever a row belongs to an account, an
+// application role that owns nothing, and an order of events that holds per account.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { events } from './lib/client.mjs';
+import { sql } from './lib/stack.mjs';
+import { sleep, until } from './lib/wait.mjs';
+import { makeAccount, openWorld, unique } from './lib/world.mjs';
+
+let world, api;
+before(async () => {
+  world = await openWorld();
+  ({ api } = world);
+});
+after(() => world?.close());
+
+const query = (statement) => sql(world.settings, statement);
+// As the application's role, by a connection of its own; resolves when the statement is done.
+const asApp = (statement) => promisify(execFile)('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', statement, world.settings.DATABASE_URL]);
+
+test('every table with an account_id has forced row level security and policies', () => {
+  const open = query(`select c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'account_id'
+    where c.relkind in ('r', 'p') and not c.relispartition and c.relnamespace = 'public'::regnamespace
+      and not (c.relrowsecurity and c.relforcerowsecurity and exists (select 1 from pg_policy p where p.polrelid = c.oid and p.polroles @> array['kamd_app'::regrole::oid]))`);
+  assert.equal(open, '');
+  assert.equal(query("select relrowsecurity and relforcerowsecurity from pg_class where oid = 'account'::regclass"), 't');
+});
+
+test('the application role owns nothing, is nobody special, and may not write the logs', () => {
+  assert.equal(query("select count(*) from pg_class where relowner = 'kamd_app'::regrole"), '0');
+  assert.equal(query("select rolsuper or rolbypassrls or rolcreaterole or rolcreatedb from pg_roles where rolname = 'kamd_app'"), 'f');
+  for (const table of ['history', 'event', 'event_position', 'account_sequence', 'acl', 'external_id', 'day_sales', 'key_status_history'])
+    for (const right of ['update', 'delete', 'truncate']) {
+      if (table === 'acl' && right === 'update') continue; // under a policy that lets nothing through
+      assert.equal(query(`select has_table_privilege('kamd_app', '${table}', '${right}')`), 'f', `${right} on ${table}`);
+    }
+});
+
+test('without a context, or with one of nobody, no row shows and none can be written', async () => {
+  await makeAccount(api);
+  assert.equal((await asApp('select count(*) from account')).stdout.trim(), '0');
+  const nobody = "select set_config('kamd.scope', 'acl', true), set_config('kamd.user_id', gen_random_uuid()::text, true)";
+  const { stdout } = await asApp(`begin; ${nobody}; select count(*) from account; select count(*) from history; select count(*) from event; commit`);
+  assert.deepEqual(stdout.trim().split('\n').slice(1), ['0', '0', '0']);
+  await assert.rejects(asApp(`begin; ${nobody}; insert into account (id, name) values (gen_random_uuid(), 'x'); commit`), /row-level security/);
+});
+
+test('events of one account keep their order while a transaction that began earlier stays open', async () => {
+  const account = await makeAccount(api);
+  const scope = "select set_config('kamd.scope', 'all', true)";
+  // It has its transaction id before the others, and touches the account last.
+  const slow = asApp(`begin; ${scope}; insert into idempotency (principal, key, request_hash, status, etag, location, body, touches)
+    values ('${unique('p')}', 'k', '\\x', 200, '', '', '', ''); select pg_sleep(1.5);
+    update account set industry = 'third', version = version + 1 where id = '${account.id}'; commit`);
+  await sleep(300);
+  const first = await api.patch(`/v1/accounts/${account.id}`, account.etag, { industry: 'first' });
+  await api.patch(`/v1/accounts/${account.id}`, first.etag, { industry: 'second' });
+  const early = await until(async () => {
+    const seen = (await events(api, `account_id=${account.id}&types=account.updated`)).map(({ data }) => data.version);
+    return seen.length >= 2 && seen;
+  }, { ms: 5000 });
+  assert.deepEqual(early, [2, 3], 'an open transaction delays only its own events');
+  await slow;
+  const all = await until(async () => {
+    const seen = (await events(api, `account_id=${account.id}`)).map(({ sequence }) => sequence);
+    return seen.length >= 4 && seen;
+  }, { ms: 5000 });
+  assert.deepEqual(all, all.map((_, i) => i + 1), 'without gaps, in order');
+});
