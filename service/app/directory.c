@@ -40,6 +40,7 @@ struct directory {
     pthread_rwlock_t lock;
     struct snapshot *snapshot; /* NULL until the first reading succeeded */
     pthread_mutex_t reading;   /* one reader at a time */
+    int64_t tried_mono_us;     /* when the last reading began; 0: none */
     pthread_mutex_t wake_lock;
     pthread_cond_t wake;
     bool stopping;
@@ -265,15 +266,16 @@ static void report(struct directory *directory, bool fine, const struct err *err
     directory->failed = !fine;
 }
 
-void directory_refresh(struct directory *directory) {
+/* With `reading` held. */
+static void read_anew(struct directory *directory) {
     CLEANUP(err_release) struct err err = ERR_INIT;
-    pthread_mutex_lock(&directory->reading);
+    directory->tried_mono_us = clock_mono(&clock_system);
     struct snapshot *fresh = calloc(1, sizeof *fresh), *old = fresh;
     bool fine = false;
     if (fresh) {
         arena_init(&fresh->arena, SNAPSHOT_BYTES);
         /* As of before the question was asked. */
-        fresh->read_mono_us = clock_mono(&clock_system);
+        fresh->read_mono_us = directory->tried_mono_us;
         fresh->read_wall_us = clock_wall(directory->app->clock);
         fine = read_snapshot(directory, fresh, &err);
     }
@@ -285,6 +287,15 @@ void directory_refresh(struct directory *directory) {
     }
     snapshot_free(old);
     report(directory, fine, &err);
+}
+
+/* A reading that began after we asked answers us, too: when memory is too old and all threads ask
+ * at once, one or two of them read and the others wait for it, instead of each in turn. */
+void directory_refresh(struct directory *directory) {
+    int64_t asked = clock_mono(&clock_system);
+    pthread_mutex_lock(&directory->reading);
+    if (directory->tried_mono_us <= asked)
+        read_anew(directory);
     pthread_mutex_unlock(&directory->reading);
 }
 
