@@ -153,6 +153,7 @@ static int serve(struct process *process, bool api, bool worker) {
     struct err err = ERR_INIT;
     sigset_t signals;
     block_signals(&signals);
+    log_start();
     if (!start_parts(process, worker, &err) ||
         (api && !api_start(&process->app, &process->config, readiness_ask, process->readiness,
                            &process->api, &err))) {
@@ -299,6 +300,7 @@ int main(int argc, char **argv) {
     if (log_level_parse(str_of(process.config.log_level), &level))
         log_set_level(level);
     int status = run(&process, argc, argv);
+    log_stop();
     config_release(&process.config);
     return status;
 }

@@ -1,5 +1,5 @@
-/* JSON log lines on standard error: one line, one event, written with one write(2). Only outermost
- * frames log. Values are escaped; there is no format string to inject into; text is cut at 2 KiB a
+/* JSON log lines on standard error: one line, one event. Only outermost frames
+ * log. Values are escaped; there is no format string to inject into; text is cut at 2 KiB a
  * field. Secrets are never given to it. */
 #ifndef KAMD_CORE_LOG_H
 #define KAMD_CORE_LOG_H
@@ -27,6 +27,12 @@ void log_set_level(enum log_level level);
 /* By name as in KAMD_LOG_LEVEL; false for any other text. */
 bool log_level_parse(struct str text, enum log_level *ret);
 void log_set_fd(int fd); /* where lines go; 2 (standard error) until set; a seam for tests */
+/* From here on a thread of its own writes the lines, some milliseconds later and many at once;
+ * false when there is no thread to be had, and lines go out as before, each with one write(2). A
+ * process that is killed loses the lines of its last milliseconds; log_stop() writes all that wait.
+ */
+bool log_start(void);
+void log_stop(void);
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *event, const struct log_field *fields,
                size_t n_fields);

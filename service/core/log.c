@@ -4,12 +4,20 @@
 #include "core/clock.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOG_TEXT_MAX 2048
 #define LOG_LINE_MAX 65536
+#define QUEUE_MAX (1U << 20)
+#define GATHER_MS 5
+#define STUCK_MS 1000
 
 static const char *const level_names[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
@@ -129,15 +137,115 @@ static void put_field(struct buf *line, const struct log_field *field) {
     }
 }
 
-/* One write(2), so that lines of several threads do not mix (pipes keep up to PIPE_BUF, 4 KiB,
- * together). What a sink does not take is lost: a log must not stop the service. */
-static void write_line(struct str line) {
+/* What a sink does not take is lost: a log must not stop the service. */
+static void write_out(const char *bytes, size_t len) {
     int fd = atomic_load_explicit(&sink, memory_order_relaxed);
     int saved = errno;
 
-    while (write(fd, line.ptr, line.len) < 0 && errno == EINTR)
-        continue;
+    while (len > 0) {
+        ssize_t n = write(fd, bytes, len);
+        if (n >= 0) {
+            bytes += n;
+            len -= (size_t)n;
+        } else if (errno == EAGAIN) {
+            struct pollfd room = {.fd = fd, .events = POLLOUT};
+            if (poll(&room, 1, STUCK_MS) <= 0)
+                break;
+        } else if (errno != EINTR) {
+            break;
+        }
+    }
     errno = saved;
+}
+
+/* ---- the writer ---- */
+
+/* A system call per line cost a request a third of its time, with threads waiting for each other in
+ * the file's lock, and a reader that is slow, or stuck, held up requests. So lines gather here and
+ * one thread writes them; when it cannot, they are counted and dropped. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    pthread_t thread;
+    bool running, stopping;
+    char buffers[2][QUEUE_MAX]; /* one fills while the other is written */
+    unsigned filling;
+    size_t len;
+    uint64_t lost;
+} queue = {.lock = PTHREAD_MUTEX_INITIALIZER, .filled = PTHREAD_COND_INITIALIZER};
+
+static void write_queue(void) {
+    const char *bytes = queue.buffers[queue.filling];
+    size_t len = queue.len;
+    uint64_t lost = queue.lost;
+
+    queue.filling = !queue.filling;
+    queue.len = 0;
+    queue.lost = 0;
+    pthread_mutex_unlock(&queue.lock);
+    write_out(bytes, len);
+    if (lost > 0)
+        LOG(LOG_WARN, "log_lines_lost", LOG_I("lines", lost));
+    pthread_mutex_lock(&queue.lock);
+}
+
+static void *run_queue(void *unused) {
+    (void)unused;
+    pthread_mutex_lock(&queue.lock);
+    while (!queue.stopping || queue.len > 0) {
+        while (queue.len == 0 && !queue.stopping)
+            pthread_cond_wait(&queue.filled, &queue.lock);
+        if (!queue.stopping) {
+            pthread_mutex_unlock(&queue.lock);
+            nanosleep(&(struct timespec){.tv_nsec = GATHER_MS * 1000000L}, NULL);
+            pthread_mutex_lock(&queue.lock);
+        }
+        write_queue();
+    }
+    queue.running = false;
+    pthread_mutex_unlock(&queue.lock);
+    return NULL;
+}
+
+bool log_start(void) {
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_mutex_lock(&queue.lock);
+    queue.stopping = false;
+    queue.running = pthread_create(&queue.thread, NULL, run_queue, NULL) == 0;
+    bool running = queue.running;
+    pthread_mutex_unlock(&queue.lock);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return running;
+}
+
+void log_stop(void) {
+    pthread_mutex_lock(&queue.lock);
+    bool running = queue.running;
+    queue.stopping = true;
+    pthread_cond_signal(&queue.filled);
+    pthread_mutex_unlock(&queue.lock);
+    if (running)
+        pthread_join(queue.thread, NULL);
+}
+
+/* Without the writer: one write(2), so that lines of several threads do not mix. */
+static void write_line(struct str line) {
+    pthread_mutex_lock(&queue.lock);
+    bool queued = queue.running;
+    if (queued && line.len <= QUEUE_MAX - queue.len) {
+        memcpy(queue.buffers[queue.filling] + queue.len, line.ptr, line.len);
+        if (queue.len == 0)
+            pthread_cond_signal(&queue.filled);
+        queue.len += line.len;
+    } else if (queued) {
+        queue.lost++;
+    }
+    pthread_mutex_unlock(&queue.lock);
+    if (!queued)
+        write_out(line.ptr, line.len);
 }
 
 void log_write(enum log_level level, const char *event, const struct log_field *fields,

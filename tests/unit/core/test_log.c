@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -199,6 +201,66 @@ static void threads(void **state) {
     assert_int_equal(n, THREADS * LINES);
 }
 
+static size_t lines_of(struct str text, const char *event) {
+    size_t n = 0;
+    struct str line;
+    while (str_split(&text, '\n', &line))
+        n += line.len > 0 && memmem(line.ptr, line.len, event, strlen(event)) != NULL;
+    return n;
+}
+
+/* The writer loses nothing and keeps the order; after log_stop() lines go out directly again. */
+static void writer(void **state) {
+    (void)state;
+    assert_true(log_start());
+    for (int i = 0; i < 1000; i++)
+        LOG(LOG_INFO, "queued", LOG_I("i", i));
+    log_stop();
+    LOG(LOG_INFO, "direct", LOG_I("i", 1000));
+    struct str all = logged();
+    struct str line;
+    int64_t expected = 0;
+    while (str_split(&all, '\n', &line) && line.len > 0) {
+        const char *at = memmem(line.ptr, line.len, "\"i\":", 4);
+        assert_non_null(at);
+        assert_int_equal(atoll(at + 4), expected++);
+    }
+    assert_int_equal(expected, 1001);
+    log_stop(); /* twice is harmless */
+}
+
+static void *stop_and_close(void *end) {
+    log_stop();
+    log_set_fd(sink);
+    close(*(int *)end);
+    return NULL;
+}
+
+/* Nobody reads the pipe: who logs goes on at once, and the loss is told when there is room again.
+ */
+static void stuck(void **state) {
+    (void)state;
+    enum { MANY = 20000 };
+    static char text[8 << 20];
+    int ends[2];
+    size_t len = 0;
+    ssize_t n;
+    assert_int_equal(pipe(ends), 0);
+    log_set_fd(ends[1]);
+    assert_true(log_start());
+    for (int i = 0; i < MANY; i++)
+        LOG(LOG_INFO, "flood", LOG_I("i", i));
+    pthread_t stopper;
+    assert_int_equal(pthread_create(&stopper, NULL, stop_and_close, &ends[1]), 0);
+    while ((n = read(ends[0], text + len, sizeof(text) - len)) > 0)
+        len += (size_t)n;
+    pthread_join(stopper, NULL);
+    close(ends[0]);
+    size_t flood = lines_of((struct str){text, len}, "\"flood\"");
+    assert_true(flood > 1000 && flood < MANY);
+    assert_true(lines_of((struct str){text, len}, "\"log_lines_lost\"") > 0);
+}
+
 static int start(void **state) {
     (void)state;
     sink = memfd_create("log", MFD_CLOEXEC);
@@ -216,7 +278,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fields),  cmocka_unit_test(escaping), cmocka_unit_test(any_bytes),
         cmocka_unit_test(cut),     cmocka_unit_test(levels),   cmocka_unit_test(errors),
-        cmocka_unit_test(threads),
+        cmocka_unit_test(threads), cmocka_unit_test(writer),   cmocka_unit_test(stuck),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
