@@ -240,7 +240,7 @@ static void *stop_and_close(void *end) {
  */
 static void stuck(void **state) {
     (void)state;
-    enum { MANY = 20000 };
+    enum { MANY = 60000 }; /* twice what two buffers hold */
     static char text[8 << 20];
     int ends[2];
     size_t len = 0;
