@@ -1,0 +1,247 @@
+// Real answers of a running kamd with the Northwind portfolio, compared with openapi.yaml: the
+// status, media type and headers must be written there, and the body must fit the schema with
+// nothing in it that the schema does not name.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Client } from '../e2e/lib/client.mjs';
+import { KINDS } from '../e2e/lib/lifecycle.mjs';
+import { load } from '../e2e/lib/northwind.mjs';
+import { until } from '../e2e/lib/wait.mjs';
+import { openWorld, unique } from '../e2e/lib/world.mjs';
+import { deref, operationsOf, readOpenapi } from './lib/contract.mjs';
+import { validator } from './lib/validate.mjs';
+
+const doc = readOpenapi();
+const operations = operationsOf(doc);
+const check = validator(doc);
+const seen = new Set(); // "listAccounts 200"
+const UNLISTED = new Set(['content-length', 'content-type', 'date', 'connection', 'cache-control', 'vary', 'x-content-type-options', 'referrer-policy', 'content-security-policy',
+  'transfer-encoding', 'content-encoding', 'keep-alive']);
+let world, api;
+
+function operationOf(method, path) {
+  const [bare] = path.split('?');
+  const fits = operations.filter((one) => one.method === method && new RegExp(`^${one.path.replace(/\{\w+\}/g, '[^/]+')}$`).test(bare));
+  return fits.sort((a, b) => a.path.split('{').length - b.path.split('{').length)[0] ?? assert.fail(`openapi.yaml has no ${method} ${bare}`);
+}
+
+function compare({ operation, what }, answer) {
+  const response = deref(doc, operation.responses[answer.status]) ?? assert.fail(`${what}: ${answer.status} is not written down: ${answer.text.slice(0, 300)}`);
+  seen.add(`${operation.operationId} ${answer.status}`);
+  const headers = new Set(Object.keys(response.headers ?? {}).map((name) => name.toLowerCase()));
+  for (const name of Object.keys(answer.headers)) assert.ok(UNLISTED.has(name) || headers.has(name), `${what}: ${answer.status} does not write down the header ${name}`);
+  if (headers.has('etag') && answer.status !== 304) assert.ok(answer.headers.etag, `${what}: no ETag`);
+  if (headers.has('location')) assert.ok(answer.headers.location, `${what}: no Location`);
+  const type = answer.headers['content-type']?.split(';')[0];
+  if (!response.content) {
+    assert.equal(answer.text, '', `${what}: a body that is not written down`);
+    return;
+  }
+  const media = response.content[type] ?? assert.fail(`${what}: ${type} is not written down`);
+  const wrong = check(media.schema, /json/.test(type) ? answer.body : answer.text);
+  assert.equal(wrong, undefined, `${what}: ${answer.status} ${wrong}: ${answer.text.slice(0, 600)}`);
+}
+
+// The resources that the end-to-end tests try out, and one that administrators have.
+const ALL_KINDS = {
+  ...KINDS,
+  'custom-fields': {
+    path: () => '/v1/custom-fields',
+    make: () => ({ resource: 'account', name: unique('field').replaceAll('-', '_'), kind: 'choice', label: 'Size', choices: ['small', 'large'] }),
+    change: { label: 'How large' },
+    wrong: [[{ kind: 'picture' }, 400], [{ name: 'No Name' }, 422]],
+  },
+};
+
+// Sends, expects the status, compares with openapi.yaml.
+async function call(status, method, path, options = {}, client = api) {
+  const answer = await client.call(status, method, path, options);
+  compare({ ...operationOf(method, path), what: `${method} ${path}` }, answer);
+  return answer.body;
+}
+const get = (path) => call(200, 'GET', path);
+const send = (status, method, path, body, headers = {}) => call(status, method, path, { body, headers });
+const key = () => ({ 'idempotency-key': crypto.randomUUID() });
+
+before(async () => {
+  world = await openWorld();
+  ({ api } = world);
+  const { code, output } = await load(api.url.href.replace(/\/$/, ''), api.key, '--designate=3');
+  assert.equal(code, 0, output);
+});
+after(() => world?.close());
+
+const account = async () => (await api.get('/v1/accounts?account_number=SAVEA')).data[0];
+
+test('every list and single record of the portfolio', async () => {
+  let records = 0;
+  for (const path of ['users', 'accounts', 'contacts', 'plans', 'reviews', 'follow-ups', 'custom-fields']) {
+    for (let cursor = ''; cursor !== null;) {
+      const { data, page } = await get(`/v1/${path}?page_size=100&include_total=true${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+      for (const { id } of data.slice(0, 10)) await get(`/v1/${path}/${id}`);
+      records += data.length;
+      cursor = page.next_cursor;
+    }
+  }
+  for (const { id } of await api.all('/v1/accounts?fields=id')) {
+    for (const path of ['orders', 'problems', 'interactions', 'team', 'contacts', 'plans', 'reviews', 'follow-ups']) {
+      const { data } = await get(`/v1/accounts/${id}/${path}?page_size=200`);
+      records += data.length;
+    }
+    await get(`/v1/accounts/${id}/key-status`);
+  }
+  const { id } = await account();
+  for (const path of ['orders', 'problems']) for (const one of (await api.get(`/v1/accounts/${id}/${path}`)).data) await get(`/v1/accounts/${id}/${path}/${one.id}`);
+  assert.ok(records >= 9 + 91 + 91 + 91 + 830 + 58, `${records} records`);
+});
+
+test('sparse and expanded reads', async () => {
+  for (const { path, operation, method, parameters } of operations) {
+    const names = (name) => parameters.find((parameter) => parameter.name === name)?.schema.items.enum;
+    if (method !== 'GET' || !names('order_by') || path.includes('{')) continue;
+    await get(`${path}?fields=${names('fields').slice(-3).join(',')}`);
+    await get(`${path}?order_by=${names('order_by').slice(-1)}&page_size=1000`);
+    if (names('expand')) await get(`${path}?expand=${names('expand').join(',')}`);
+    assert.ok(operation.operationId);
+  }
+});
+
+test('what every resource can do', async () => {
+  const under = await account();
+  for (const kind of Object.values(ALL_KINDS)) {
+    const path = kind.path(under);
+    const made = await send(201, 'POST', path, await kind.make(under, api), key());
+    const one = `${path}/${made.id}`;
+    const changed = await send(200, 'PATCH', one, kind.change, { 'if-match': made.etag, ...key() });
+    await get(one);
+    await call(304, 'GET', one, { headers: { 'if-none-match': changed.etag } });
+    await send(412, 'PATCH', one, kind.change, { 'if-match': '"0000000000000000-00000000"' });
+    await send(428, 'PATCH', one, kind.change);
+    for (const [fields, status] of kind.wrong) await send(status, 'POST', path, { ...await kind.make(under, api), ...fields });
+    await send(200, 'POST', `${path}/bulk`, { records: [await kind.make(under, api), { id: made.id, ...kind.change }, { nonsense: 1 }] }, key());
+    await call(204, 'DELETE', one, { headers: { 'if-match': changed.etag } });
+    await call(404, 'GET', one);
+    await send(200, 'POST', `${one}/restore`, undefined, key());
+    await get(`${one}/history`);
+  }
+});
+
+test('plans, the program, key status, sync, webhooks, keys', async () => {
+  const { id, etag } = await account();
+  const plan = await send(201, 'POST', '/v1/plans', { account_id: id, title: 'Plan', period_start: '2026-01-01', period_end: '2026-12-31' });
+  await get(`/v1/plans/${plan.id}/sections`);
+  const capabilities = `/v1/plans/${plan.id}/sections/capabilities`;
+  const section = await send(200, 'PUT', capabilities, { state: 'in_progress', content: { mills: 2, cold: { chain: true } } }, { 'if-match': (await get(capabilities)).etag });
+  await send(200, 'PATCH', capabilities, { state: 'complete' }, { 'if-match': section.etag });
+  await get(`/v1/plans/${plan.id}/sections/interaction_history?page_size=5`);
+  await get(`/v1/accounts/${id}?expand=plan,contacts,manager,sponsor,parent`);
+  await send(200, 'PATCH', `/v1/accounts/${id}`, { industry: 'retail' }, { 'if-match': etag });
+
+  const program = await get('/v1/program');
+  await send(200, 'PATCH', '/v1/program', { max_key_accounts: 3 }, { 'if-match': program.etag });
+  const { version } = await send(201, 'POST', '/v1/program/criteria', { metrics: [{ metric: 'revenue_ttm', weight: '1', floor: '0', ceiling: '100000' }] }, key());
+  await send(403, 'POST', '/v1/program/criteria', { metrics: [], region: 'north' });
+  await send(200, 'POST', `/v1/program/criteria/${version}/activate`, {}, key());
+  await get('/v1/program/criteria');
+  const evaluation = await send(202, 'POST', '/v1/program/evaluations', { as_of: '2026-11-01' }, key());
+  await until(async () => ['succeeded', 'failed'].includes((await get(`/v1/operations/${evaluation.id}`)).status), { ms: 30_000, what: 'the evaluation' });
+  await get(`/v1/program/evaluations/${evaluation.id}/results?page_size=20`);
+  const [other] = (await api.get('/v1/accounts?key_status=none,candidate&order_by=-score&page_size=1')).data;
+  const refused = await send(409, 'POST', `/v1/accounts/${other.id}/designate`, {});
+  assert.equal(refused.code, 'key_account_cap_reached');
+  await send(200, 'PATCH', '/v1/program', { max_key_accounts: 20 }, { 'if-match': (await get('/v1/program')).etag });
+  await send(201, 'POST', `/v1/accounts/${other.id}/designate`, { reason: 'Grows', benefits: ['Emergencies first'], told_customer_at: '2026-11-20T10:00:00Z' }, key());
+  await get(`/v1/accounts/${other.id}/key-status?as_of=2026-10-01`);
+  const [{ phones: [phone] }] = (await api.get('/v1/accounts?account_number=SAVEA')).data;
+  for (const query of [`phone=${encodeURIComponent(phone)}`, 'email=nobody@example.com', 'account_number=SAVEA', 'domain=example.com', 'salesforce_id=001M00000062mPg']) await get(`/v1/recognition?${query}`);
+
+  const external = `/v1/sync/salesforce/accounts/001M00000062mPg`;
+  await send(201, 'PUT', external, { name: 'From Salesforce' });
+  await send(200, 'PUT', external, { name: 'From Salesforce', industry: 'steel' });
+  await send(200, 'POST', '/v1/sync/salesforce/contacts', { records: [{ external_id: '003M000000AbCdE', account_external_id: '001M00000062mPg', family_name: 'Anders' }, { external_id: 'short' }, { external_id: '003M000000AbCdF', is_deleted: true }] }, key());
+  await get('/v1/events?page_size=200&types=account.created,account.key_status.designated,follow_up.updated');
+  const types = await get('/v1/event-types');
+  assert.deepEqual(types.data.map(({ name }) => name).sort(), [...doc.components.schemas.EventType.enum].sort(), 'every event type is in openapi.yaml');
+
+  const hook = await send(201, 'POST', '/v1/webhook-endpoints', { url: 'http://127.0.0.1:9/', event_types: ['account.*'] }, key());
+  const endpoint = `/v1/webhook-endpoints/${hook.id}`;
+  const disabled = await send(200, 'PATCH', endpoint, { state: 'disabled' }, { 'if-match': hook.etag });
+  await send(200, 'POST', `${endpoint}/enable`, {});
+  await send(200, 'POST', `${endpoint}/rotate-secret`, { grace_seconds: 60 }, key());
+  await send(202, 'POST', `${endpoint}/test`, undefined, key());
+  await get('/v1/webhook-endpoints');
+  await get(endpoint);
+  await get(`${endpoint}/history`);
+  assert.ok(disabled.etag);
+  const delivery = await until(async () => (await get(`/v1/webhook-deliveries?endpoint_id=${hook.id}`)).data.find(({ attempt_count: n }) => n > 0), { what: 'an attempt' });
+  await get(`/v1/webhook-deliveries/${delivery.id}`);
+  await get(`/v1/webhook-deliveries/${delivery.id}/attempts`);
+  await send(202, 'POST', `/v1/webhook-deliveries/${delivery.id}/retry`, {}, key());
+  await call(204, 'DELETE', endpoint, { headers: { 'if-match': (await get(endpoint)).etag } });
+  await send(200, 'POST', `${endpoint}/restore`, {});
+
+  const made = await send(201, 'POST', '/v1/api-keys', { name: 'Salesforce', role: 'integration', scopes: ['sync'], expires_at: '2099-01-01T00:00:00Z' });
+  await get('/v1/api-keys');
+  await get('/v1/me');
+  const integration = new Client(api.url, made.key);
+  const contact = (await api.get('/v1/contacts?page_size=1')).data[0];
+  await call(200, 'DELETE', `/v1/contacts/${contact.id}`, {}, integration);
+  integration.close();
+  await call(204, 'DELETE', `/v1/api-keys/${made.id}`);
+  for (const path of ['/livez', '/readyz', '/problems/not_found', '/docs', '/docs/page.js']) await get(path);
+  assert.deepEqual((await get('/openapi.json')).paths, doc.paths, 'the program serves this openapi.yaml');
+});
+
+test('every kind of error', async () => {
+  const { id } = await account();
+  const nobody = new Client(api.url);
+  const auditor = await world.clientOf('auditor');
+  await call(401, 'GET', '/v1/accounts', {}, nobody);
+  await call(403, 'POST', '/v1/accounts', { body: { name: 'X' } }, auditor);
+  await call(400, 'GET', '/v1/accounts?colour=red');
+  await call(400, 'GET', '/v1/accounts/nonsense');
+  await call(400, 'GET', '/v1/accounts?cursor=nonsense');
+  await call(400, 'POST', '/v1/accounts', { raw: '{"name": "X", "name": "Y"}' });
+  await call(404, 'GET', '/v1/accounts/01970000-0000-7000-8000-000000000000');
+  const [plan] = (await api.get('/v1/plans?page_size=1')).data;
+  for (const method of ['PUT', 'PATCH']) await call(405, method, `/v1/plans/${plan.id}/sections/interaction_history`, { body: {} });
+  await call(406, 'GET', '/v1/accounts', { headers: { accept: 'text/csv' } });
+  await call(409, 'POST', '/v1/accounts', { body: { name: 'X', account_number: 'SAVEA' } });
+  await call(413, 'POST', '/v1/accounts', { body: { name: 'X'.repeat(1 << 20) } });
+  await call(414, 'GET', `/v1/accounts?q=${'x'.repeat(9000)}`);
+  await call(415, 'POST', '/v1/accounts', { raw: 'name=X', type: 'application/x-www-form-urlencoded' });
+  await call(415, 'PATCH', `/v1/accounts/${id}`, { raw: 'name=X', type: 'text/plain' });
+  await call(422, 'POST', '/v1/accounts', { body: { name: '' } });
+  await call(431, 'GET', '/v1/accounts', { headers: { 'x-long': 'x'.repeat(9000) } });
+  const twice = key();
+  await send(201, 'POST', '/v1/users', { name: 'Once' }, twice);
+  await send(201, 'POST', '/v1/users', { name: 'Once' }, twice);
+  await send(422, 'POST', '/v1/users', { name: 'Twice' }, twice);
+  const json = await nobody.send('GET', '/v1/accounts', { headers: { accept: 'application/json' } });
+  assert.equal(json.headers['content-type'], 'application/json');
+  compare({ ...operationOf('GET', '/v1/accounts'), what: 'an error as application/json' }, json);
+  nobody.close();
+  auditor.close();
+});
+
+test('an unknown parameter is refused everywhere, and a known one nowhere', async () => {
+  const { id } = await account();
+  const values = { id, account_id: id, section: 'capabilities', code: 'not_found', file: 'page.js' };
+  for (const { path, method, parameters } of operations.filter((one) => one.method === 'GET')) {
+    const filled = path.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+    const answer = await call(400, 'GET', `${filled}?no_such_parameter=1`);
+    assert.deepEqual(answer.errors.map(({ parameter }) => parameter), ['no_such_parameter'], `${method} ${path}`);
+    for (const { name, schema } of parameters.filter((parameter) => parameter.in === 'query')) {
+      const one = schema.items ?? schema;
+      const value = one.enum?.[0] ?? { uuid: id, date: '2026-11-01', 'date-time': '2026-11-01T00:00:00Z', email: 'a@example.com', hostname: 'example.com' }[one.format]
+        ?? { integer: '1', boolean: 'true' }[one.type] ?? { cursor: undefined, filter: "id ne null" }[name] ?? '1';
+      const { body } = await api.send('GET', `${filled}?${name}=${encodeURIComponent(value)}`);
+      assert.ok(!body?.errors?.some(({ code }) => code === 'unknown_parameter'), `${path}: ${name} is not known`);
+    }
+  }
+});
+
+test('every operation was called with success', () => {
+  const missed = operations.map(({ operation }) => operation.operationId).filter((id) => ![...seen].some((one) => one.startsWith(`${id} 2`)));
+  assert.deepEqual(missed, []);
+});
