@@ -360,6 +360,28 @@ static void hung_neighbours(void **state) {
                         "where url like '%%/dead0'), 'pending', null, 1000)") > 80);
 }
 
+/* A receiver that fails all the time is left in peace, with a probe now and then; once it works it
+ * gets everything. */
+static void breaker(void **state) {
+    (void)state;
+    status_now = 500;
+    struct sink *sink = sink_open(as_set);
+    char endpoint[UUID_TEXT], account[UUID_TEXT];
+
+    setting("KAMD_WEBHOOK_RETRY_MS", "500,500,500,500,500,500,500,500,500,500");
+    endpoint_make(sink, "/hook", "parallel", "{}", endpoint);
+    account_make(account);
+    for (int i = 0; i < 79; i++)
+        account_change(account);
+    worker_open();
+    assert_true(sink_wait(sink, NULL, 500, 6, 10000));
+    sleep_ms(2000);
+    assert_true(sink_count(sink) < 20);
+    status_now = 200;
+    assert_true(
+        sql_becomes("80", 15000, "select count(*) from webhook_attempt where status = 200"));
+}
+
 static void address_inside(void **state) {
     (void)state;
     struct sink *sink = sink_open(NULL);
@@ -388,6 +410,7 @@ int main(int argc, char **argv) {
         worker_test(order_of_an_account),
         worker_test(order_after_giving_up),
         worker_test(hung_neighbours),
+        worker_test(breaker),
         worker_test(address_inside),
     };
     worker_main(argc, argv);

@@ -131,6 +131,54 @@ static void frozen_and_back(void **state) {
     assert_true(sql_becomes("0", 8000, "select count(*) from webhook_retry"));
 }
 
+/* The fence by itself: what one writes after another took over changes nothing, and it hears of it.
+ */
+static void fenced(void **state) {
+    (void)state;
+    struct sink *sink = sink_open(NULL);
+    const char *const a = "01970000-0000-7000-8000-00000000000a";
+    const char *const b = "01970000-0000-7000-8000-00000000000b";
+    const char settle[] =
+        "select webhook_settle('%s', array(select row (id, endpoint_id, account_id, position, "
+        "false,"
+        " 1, 0, 'delivered', 0, 0, 1, 200, null, null, null)::webhook_result from "
+        "webhook_delivery),"
+        " array[row ('%s', 1000000, 0, 0, null, true, 'gone')::webhook_endpoint_result])";
+    char endpoint[UUID_TEXT], account[UUID_TEXT], told[64];
+
+    endpoint_make(sink, "/hook", "parallel", "{}", endpoint);
+    account_make(account);
+    /* A connection that the test before left behind may still be at it. */
+    for (int i = 0; i < 100; i++) {
+        do_sql("select sequence_events()");
+        if (int_sql("select count(*) from event_position p join event e on e.at = p.at"
+                    " and e.seq = p.seq where e.account_id = '%s'",
+                    account) == 1)
+            break;
+        sleep_ms(20);
+    }
+    do_sql("select worker_renew('%s', 'a', 60)", a);
+    assert_int_equal(int_sql("select count(*) from webhook_claim('%s', '{}', 10, 10)", a), 1);
+    do_sql("select worker_renew('%s', 'b', 60)", b);
+    assert_int_equal(int_sql("select count(*) from webhook_claim('%s', '{}', 10, 10)", b), 0);
+    do_sql("select worker_leave('%s')", a);
+    assert_int_equal(int_sql("select n from webhook_claim('%s', '{}', 10, 10)", b), 2);
+    run_sql(told, sizeof(told), settle, a, endpoint);
+    assert_string_equal(told, ""); /* it gives back what is not its own any more: nothing to tell */
+    assert_int_equal(int_sql("select count(*) from webhook_attempt where status = 200"), 0);
+    assert_int_equal(
+        int_sql(
+            "select count(*) from webhook_endpoint_state where owner = '%s' and settled < 1000000",
+            b),
+        1);
+    assert_int_equal(int_sql("select count(*) from webhook_endpoint where state = 'enabled'"), 1);
+    run_sql(told, sizeof(told),
+            "select webhook_settle('%s', '{}', array[row ('%s', 1000000, 0, 0, null, false, "
+            "null)::webhook_endpoint_result])",
+            a, endpoint);
+    assert_string_equal(told, endpoint);
+}
+
 static void connections_cut(void **state) {
     (void)state;
     struct sink *sink = sink_open(NULL);
@@ -179,9 +227,13 @@ static void stops_cleanly(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        worker_test(killed_before_sending), worker_test(killed_after_sending),
-        worker_test(no_endpoint_twice),     worker_test(frozen_and_back),
-        worker_test(connections_cut),       worker_test(stops_cleanly),
+        worker_test(killed_before_sending),
+        worker_test(killed_after_sending),
+        worker_test(no_endpoint_twice),
+        worker_test(frozen_and_back),
+        worker_test(fenced),
+        worker_test(connections_cut),
+        worker_test(stops_cleanly),
     };
     worker_main(argc, argv);
     return cmocka_run_group_tests(tests, worker_group_start, worker_group_stop);
