@@ -12,18 +12,18 @@ static const struct field question_fields[] = {
 static const struct field interaction_fields[] = {
     FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_INTERACTIONS),
     {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .area = AREA_INTERACTIONS,
-     .values = VALUES("visit", "call", "meeting", "email", "complaint", "suggestion", "inquiry", "service_call")},
+     .values = VALUES("visit", "call", "meeting", "email", "complaint", "suggestion", "inquiry", "service_call"), .about = "What it was."},
     {.name = "channel", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .area = AREA_INTERACTIONS, .values = VALUES("web", "in_person", "phone", "email", "video"), .about = "(000-31)"},
-    {.name = "occurred_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_INTERACTIONS},
-    {.name = "contact_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 50, .check = check_uuid, .preset = "[]", .area = AREA_INTERACTIONS},
-    {.name = "user_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .area = AREA_INTERACTIONS},
-    {.name = "subject", .type = FIELD_TEXT, .flags = F_SEARCH, .max = 300, .area = AREA_INTERACTIONS},
-    {.name = "notes", .type = FIELD_TEXT, .max = 20000, .area = AREA_INTERACTIONS},
+    {.name = "occurred_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_INTERACTIONS, .about = "When it happened."},
+    {.name = "contact_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 50, .check = check_uuid, .preset = "[]", .area = AREA_INTERACTIONS, .about = "Who of the customer took part."},
+    {.name = "user_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .area = AREA_INTERACTIONS, .about = "Who of us took part."},
+    {.name = "subject", .type = FIELD_TEXT, .flags = F_SEARCH, .max = 300, .area = AREA_INTERACTIONS, .about = "What it was about."},
+    {.name = "notes", .type = FIELD_TEXT, .max = 20000, .area = AREA_INTERACTIONS, .about = "What was said."},
     {.name = "approach", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("conversation", "presentation"), .area = AREA_INTERACTIONS, .about = "(000-33)"},
     {.name = "questions", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(question_fields), .preset = "[]", .area = AREA_INTERACTIONS, .about = "Asked and answered; nobody asks twice (000-34, 001-12)."},
-    {.name = "sentiment", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("positive", "neutral", "negative"), .area = AREA_INTERACTIONS},
+    {.name = "sentiment", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("positive", "neutral", "negative"), .area = AREA_INTERACTIONS, .about = "How it went."},
     {.name = "order_taking", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "false", .area = AREA_INTERACTIONS, .about = "Does not count as attention (003-01)."},
-    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .area = AREA_INTERACTIONS},
+    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .area = AREA_INTERACTIONS, .about = "Words to find it by; trends come from them (001-18)."},
 };
 static const struct expansion interaction_expansions[] = {
     {.name = "user", .target = RES_USER, .field = "user_id"},
@@ -35,17 +35,17 @@ const struct resource interaction_resource = {
 
 static const struct field problem_fields[] = {
     FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_PROBLEMS),
-    {.name = "category", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("missed_delivery", "delay", "quality", "billing", "other"), .area = AREA_PROBLEMS},
+    {.name = "category", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("missed_delivery", "delay", "quality", "billing", "other"), .area = AREA_PROBLEMS, .about = "What went wrong."},
     {.name = "severity", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("low", "medium", "high", "revenue_loss"), .preset = "\"medium\"", .area = AREA_PROBLEMS,
      .about = "revenue_loss: an emergency while it is open (001-04, 001-06)."},
-    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .area = AREA_PROBLEMS},
-    {.name = "description", .type = FIELD_TEXT, .max = 10000, .area = AREA_PROBLEMS},
-    {.name = "loss_per_hour", .type = FIELD_DECIMAL, .flags = F_MIN, .min = 0, .area = AREA_PROBLEMS},
-    {.name = "currency_code", .type = FIELD_TEXT, .max = 3, .check = check_currency, .area = AREA_PROBLEMS},
-    {.name = "opened_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_PROBLEMS},
+    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .area = AREA_PROBLEMS, .about = "In a few words."},
+    {.name = "description", .type = FIELD_TEXT, .max = 10000, .area = AREA_PROBLEMS, .about = "More about it."},
+    {.name = "loss_per_hour", .type = FIELD_DECIMAL, .flags = F_MIN, .min = 0, .area = AREA_PROBLEMS, .about = "What it costs the customer (001-06)."},
+    {.name = "currency_code", .type = FIELD_TEXT, .max = 3, .check = check_currency, .area = AREA_PROBLEMS, .about = "ISO 4217, of loss_per_hour."},
+    {.name = "opened_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_PROBLEMS, .about = "When it began."},
     {.name = "handled_at", .type = FIELD_TIME, .area = AREA_PROBLEMS, .about = "When help began (001-05)."},
-    {.name = "resolved_at", .type = FIELD_TIME, .flags = F_FILTER, .area = AREA_PROBLEMS},
-    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .area = AREA_PROBLEMS},
+    {.name = "resolved_at", .type = FIELD_TIME, .flags = F_FILTER, .area = AREA_PROBLEMS, .about = "When it was over."},
+    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .area = AREA_PROBLEMS, .about = "Who told us."},
 };
 static void problem_check(const jv *doc, const char *at, struct err *err)
 {
@@ -72,9 +72,9 @@ static const struct field order_line_fields[] = {
 static const struct field order_fields[] = {
     FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_SALES),
     {.name = "external_id", .type = FIELD_TEXT, .flags = F_FILTER, .min = 1, .max = 255, .area = AREA_SALES, .about = "The order's number; unique within the account."},
-    {.name = "ordered_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_SALES},
-    {.name = "currency_code", .type = FIELD_TEXT, .flags = F_REQUIRED, .max = 3, .check = check_currency, .area = AREA_SALES},
-    {.name = "lines", .type = FIELD_DOCS, .flags = F_REQUIRED, .min = 1, .max = 1000, .shape = SHAPE(order_line_fields), .area = AREA_SALES},
+    {.name = "ordered_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_SALES, .about = "The day that counts for scores."},
+    {.name = "currency_code", .type = FIELD_TEXT, .flags = F_REQUIRED, .max = 3, .check = check_currency, .area = AREA_SALES, .about = "ISO 4217, of all lines."},
+    {.name = "lines", .type = FIELD_DOCS, .flags = F_REQUIRED, .min = 1, .max = 1000, .shape = SHAPE(order_line_fields), .area = AREA_SALES, .about = "What was sold; the order is their sum."},
     {.name = "amount", .type = FIELD_DECIMAL, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .area = AREA_SALES, .about = "Sum of the lines."},
     {.name = "cost", .type = FIELD_DECIMAL, .flags = F_READ_ONLY, .area = AREA_SALES, .about = "Sum of the lines; null when the cost of one is unknown."},
 };
@@ -106,10 +106,10 @@ static const struct field team_member_fields[] = {
     {.name = "user_id", .type = FIELD_ID, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .ref = "user"},
     {.name = "role", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER, .min = 1, .max = 64, .check = check_slug,
      .about = "account_manager, category_manager, intelligence, market_research, controlling, customer_support, product_development, or one of your own (004-13)."},
-    {.name = "function", .type = FIELD_TEXT, .flags = F_FILTER, .max = 100},
+    {.name = "function", .type = FIELD_TEXT, .flags = F_FILTER, .max = 100, .about = "The function that the person speaks for."},
     {.name = "allocation_pct", .type = FIELD_INT, .min = 0, .max = 100, .about = "A person's sum over all accounts is at most 100 (004-08)."},
-    {.name = "active_from", .type = FIELD_DATE},
-    {.name = "active_until", .type = FIELD_DATE},
+    {.name = "active_from", .type = FIELD_DATE, .about = "First day in the team."},
+    {.name = "active_until", .type = FIELD_DATE, .about = "Last day in the team."},
 };
 static const struct expansion team_member_expansions[] = {
     {.name = "user", .target = RES_USER, .field = "user_id"},
@@ -126,13 +126,13 @@ const struct resource team_member_resource = {
 static const struct field webhook_endpoint_fields[] = {
     FIELDS_COMMON,
     {.name = "url", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 2000, .about = "https; the address is checked again at every connection."},
-    {.name = "description", .type = FIELD_TEXT, .max = 500},
+    {.name = "description", .type = FIELD_TEXT, .max = 500, .about = "What it is for."},
     {.name = "event_types", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 100, .check = check_event_type, .preset = "[]", .about = "Empty: all. `account.*` means all that begin so."},
     {.name = "account_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 1000, .check = check_uuid, .preset = "[]", .about = "Empty: all accounts."},
     {.name = "ordering", .type = FIELD_ENUM, .flags = F_NOT_NULL, .values = VALUES("parallel", "account"), .preset = "\"parallel\"", .about = "account: one event of an account at a time, in order."},
-    {.name = "payload", .type = FIELD_ENUM, .flags = F_NOT_NULL, .values = VALUES("thin"), .preset = "\"thin\""},
-    {.name = "state", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("enabled", "disabled"), .preset = "\"enabled\""},
-    {.name = "disabled_reason", .type = FIELD_TEXT, .flags = F_READ_ONLY},
+    {.name = "payload", .type = FIELD_ENUM, .flags = F_NOT_NULL, .values = VALUES("thin"), .preset = "\"thin\"", .about = "thin: ids and versions; the receiver reads the rest."},
+    {.name = "state", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("enabled", "disabled"), .preset = "\"enabled\"", .about = "disabled: nothing is sent until it is enabled."},
+    {.name = "disabled_reason", .type = FIELD_TEXT, .flags = F_READ_ONLY, .about = "Why it was disabled, when it was not by hand."},
 };
 const struct resource webhook_endpoint_resource = {
     .id = RES_WEBHOOK_ENDPOINT, .name = "webhook_endpoint", .path = "webhook-endpoints", .table = "webhook_endpoint", FIELDS(webhook_endpoint_fields), .area = AREA_PROFILE,
@@ -141,11 +141,11 @@ const struct resource webhook_endpoint_resource = {
 
 static const struct field custom_field_fields[] = {
     FIELDS_COMMON,
-    {.name = "resource", .type = FIELD_ENUM, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .values = VALUES("account")},
-    {.name = "name", .type = FIELD_TEXT, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .min = 1, .max = 40, .check = check_slug},
-    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_CREATE_ONLY, .values = VALUES("text", "number", "date", "boolean", "choice")},
-    {.name = "label", .type = FIELD_TEXT, .max = 200},
-    {.name = "choices", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 200, .preset = "[]"},
+    {.name = "resource", .type = FIELD_ENUM, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .values = VALUES("account"), .about = "What carries the field."},
+    {.name = "name", .type = FIELD_TEXT, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .min = 1, .max = 40, .check = check_slug, .about = "Its name in `custom`."},
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_CREATE_ONLY, .values = VALUES("text", "number", "date", "boolean", "choice"), .about = "What its values are."},
+    {.name = "label", .type = FIELD_TEXT, .max = 200, .about = "What people see."},
+    {.name = "choices", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 200, .preset = "[]", .about = "The values of a choice."},
 };
 const struct resource custom_field_resource = {
     .id = RES_CUSTOM_FIELD, .name = "custom_field", .path = "custom-fields", .table = "custom_field", FIELDS(custom_field_fields), .area = AREA_PROFILE,
