@@ -219,6 +219,17 @@ static void queue_writes(struct action *action, struct tx *tx, const struct batc
         tx_query(tx, sql->del, &gone, 1);
 }
 
+/* The database is in the way, or no time is left: no fault of a record's, so the whole call fails,
+ * and nothing is done. Moves what happened to `err`. */
+static bool call_failure(struct err *what, struct err *err) {
+    if (problem_info(what->problem)->status != 503)
+        return false;
+    err_release(err);
+    *err = *what;
+    *what = ERR_INIT;
+    return true;
+}
+
 /* The database refused the set: one after the other, to learn which. */
 static bool write_singly(struct action *action, struct tx *tx, struct batch *batch,
                          struct err *err) {
@@ -228,13 +239,9 @@ static bool write_singly(struct action *action, struct tx *tx, struct batch *bat
             continue;
         tx_savepoint(tx);
         queue_writes(action, tx, batch, i, i + 1);
-        if (tx_flush(tx, &entry->err))
-            continue;
-        if (entry->err.problem == PROBLEM_DATABASE_UNAVAILABLE ||
-            !tx_rollback_to_savepoint(tx, err))
-            return err_is_set(err)
-                       ? false
-                       : err_set(err, PROBLEM_DATABASE_UNAVAILABLE, "The database went away.");
+        if (!tx_flush(tx, &entry->err) &&
+            (call_failure(&entry->err, err) || !tx_rollback_to_savepoint(tx, err)))
+            return false;
     }
     return true;
 }
@@ -275,14 +282,11 @@ static bool write_set(struct action *action, struct tx *tx, struct batch *batch,
     }
     tx_savepoint(tx);
     queue_writes(action, tx, batch, 0, batch->n);
-    struct err set = ERR_INIT;
-    bool fine = tx_flush(tx, &set);
-    bool lost = !fine &&
-                (set.problem == PROBLEM_DATABASE_UNAVAILABLE || !tx_rollback_to_savepoint(tx, err));
-    if (lost && !err_is_set(err))
-        err_set(err, PROBLEM_DATABASE_UNAVAILABLE, "The database went away.");
-    err_release(&set);
-    return !lost && (fine || write_singly(action, tx, batch, err));
+    struct err set CLEANUP(err_release) = ERR_INIT;
+    if (tx_flush(tx, &set))
+        return true;
+    return !call_failure(&set, err) && tx_rollback_to_savepoint(tx, err) &&
+           write_singly(action, tx, batch, err);
 }
 
 static const char *outcome_of(const struct entry *entry) {
