@@ -53,17 +53,18 @@ export async function statementsOf(requestId, send) {
 
 // ---- pgbench --------------------------------------------------------------------------------------
 
-const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
+// pgbench takes `:word` for a variable, also within a literal.
+const quoted = (text) => (text.includes(':') ? `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''").replaceAll(':', '\\x3a')}'` : `'${text.replaceAll("'", "''")}'`);
 
-// A value with each text of `moving` (text -> SQL expression) replaced.
+// A value as an SQL expression, with each text of `moving` (text -> expression) replaced.
 export function expression(value, moving) {
   if (value === null) return 'null';
-  let parts = [quoted(value)];
+  let parts = [{ text: value }];
   for (const [text, sql] of Object.entries(moving)) {
-    parts = parts.flatMap((part) => (part.startsWith("'") && part.includes(text)
-      ? part.slice(1, -1).split(text).flatMap((piece, i) => (i ? [sql, `'${piece}'`] : [`'${piece}'`])) : [part]));
+    parts = parts.flatMap((part) => (part.sql ? part : part.text.split(text).flatMap((piece, i) => (i ? [{ sql }, { text: piece }] : { text: piece }))));
   }
-  return parts.length === 1 ? parts[0] : `(${parts.filter((part) => part !== "''").join(' || ')})`;
+  const terms = parts.filter(({ text }) => text !== '').map((part) => part.sql ?? quoted(part.text));
+  return terms.length === 1 ? terms[0] : terms.length ? `(${terms.join(' || ')})` : "''";
 }
 
 // The statement with its parameters written into it.
