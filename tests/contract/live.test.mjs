@@ -2,6 +2,7 @@
 // status, media type and headers must be written there, and the body must fit the schema with
 // nothing in it that the schema does not name.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { Client } from '../e2e/lib/client.mjs';
 import { KINDS } from '../e2e/lib/lifecycle.mjs';
@@ -61,7 +62,7 @@ async function call(status, method, path, options = {}, client = api) {
 }
 const get = (path) => call(200, 'GET', path);
 const send = (status, method, path, body, headers = {}) => call(status, method, path, { body, headers });
-const key = () => ({ 'idempotency-key': crypto.randomUUID() });
+const key = () => ({ 'idempotency-key': randomUUID() });
 
 before(async () => {
   world = await openWorld();

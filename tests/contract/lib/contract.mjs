@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 export const top = fileURLToPath(new URL('../../../', import.meta.url));
 export const OPENAPI = join(top, 'openapi.yaml');
-export const KAMD = resolve(process.env.KAMD_BIN || join(top, process.env.BUILD || '.build', 'kamd'));
+export const KAMD = resolve(process.env.KAMD_BIN || resolve(top, process.env.BUILD || '.build', 'kamd'));
 export const METHODS = ['get', 'put', 'post', 'patch', 'delete', 'head', 'options', 'trace'];
 
 const json = (command, ...args) => JSON.parse(execFileSync(command, args, { encoding: 'utf8', maxBuffer: 64 << 20, stdio: ['ignore', 'pipe', 'inherit'] }));
