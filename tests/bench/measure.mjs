@@ -46,14 +46,17 @@ export async function wrk(server, { paths, headers = {}, connections = 64, secon
   return { rate: number(/Requests\/sec:\s+([\d.]+)/), cpu: cpu / requests, p99: Number(p99) * { us: 0.001, ms: 1, s: 1000 }[unit] };
 }
 
-// One turn of pgbench with this script: {rate}.
+// One turn of pgbench with this script: {rate}. Its connections are new, and PostgreSQL plans and
+// compiles for each of them: the first seconds do not count.
+const LEAD = 3;
 export async function pgbench(url, name, script, clients, seconds = SECONDS) {
   const file = at(`${name}.pgbench`);
   writeFileSync(file, script);
-  const args = ['-n', '-M', 'prepared', '-c', String(clients), '-j', '1', '-T', String(seconds), '-f', file, url];
+  const args = ['-n', '-M', 'prepared', '-P', '1', '-c', String(clients), '-j', '1', '-T', String(LEAD + seconds), '-f', file, url];
   const { stdout, stderr } = await run('/usr/lib/postgresql/15/bin/pgbench', args, { env: { ...process.env, PGOPTIONS: '-c kamd.scope=all' } })
     .catch((error) => { throw new Error(`pgbench ${name}: ${error.stderr}`); });
-  const rate = Number(/tps = ([\d.]+)/.exec(stdout)?.[1]);
+  const rates = [...stderr.matchAll(/^progress: [\d.]+ s, ([\d.]+) tps/gm)].map(([, rate]) => Number(rate)).slice(LEAD);
+  const rate = rates.reduce((sum, one) => sum + one, 0) / rates.length;
   if (!(rate > 0)) throw new Error(`pgbench ${name}:\n${stdout}${stderr}`);
   return { rate };
 }
