@@ -32,8 +32,8 @@ static int read_answer(const char *path) {
     body += 2;
     response = MHD_create_response_from_buffer(size - (size_t)(body - answer), body,
                                                MHD_RESPMEM_PERSISTENT);
-    for (char *line = strtok(answer, "\n"); response != NULL && line != NULL;
-         line = strtok(NULL, "\n")) {
+    char *rest = answer, *line;
+    while (response != NULL && (line = strsep(&rest, "\n")) != NULL) {
         char *value = strstr(line, ": ");
         if (value == NULL)
             return 0;
