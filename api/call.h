@@ -15,8 +15,12 @@ enum route_flag {
     ROUTE_BULK = 1 << 3,     /* up to 8 MiB, Idempotency-Key required, token limit per record */
     ROUTE_QUERY = 1 << 4,    /* takes query parameters; elsewhere they are refused */
     ROUTE_MEMORY = 1 << 5,   /* answers from memory, so a known key need not be looked up anew */
+    ROUTE_EMPTY = 1 << 7,    /* the document has no members */
     ROUTE_HTML = 1 << 6      /* answers browsers: Accept is not ours to refuse */
 };
+
+/* An action without parameters: {} or nothing. */
+#define ROUTE_ACTION (ROUTE_BODY | ROUTE_OPTIONAL | ROUTE_EMPTY)
 
 struct face {
     struct app *app;

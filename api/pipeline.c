@@ -143,13 +143,20 @@ static void hash_request(struct call *call) {
     hmac_sha256(key, sizeof key, parts, COUNT_OF(parts), call->action.request_hash);
 }
 
-static bool no_query(struct call *call) {
-    if ((call->route->flags & ROUTE_QUERY) != 0)
-        return true;
-    for (size_t i = 0; i < call->request->n_query; i++)
-        err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
-                arena_copy(call->request->arena, call->request->query[i].name), "unknown_parameter",
-                "There is no such parameter here.");
+/* A parameter given twice has no one meaning; none is known where the route takes none. */
+static bool query(struct call *call) {
+    const struct request *request = call->request;
+    for (size_t i = 0; i < request->n_query; i++) {
+        bool repeated = false;
+        for (size_t k = 0; k < i; k++)
+            repeated = repeated || str_eq(request->query[k].name, request->query[i].name);
+        if (!repeated && (call->route->flags & ROUTE_QUERY) != 0)
+            continue;
+        const char *name = arena_copy(request->arena, request->query[i].name);
+        err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name ? name : "",
+                repeated ? "repeated" : "unknown_parameter", "%s",
+                repeated ? "Give it once, with a comma list." : "There is no such parameter here.");
+    }
     return !err_is_set(&call->err);
 }
 
@@ -177,7 +184,7 @@ static bool path_ids(struct call *call) {
 static bool admit(struct call *call) {
     bool body = (call->route->flags & ROUTE_BODY) != 0;
     bool empty = call->request->body.len == 0 && !call->request->body_too_large;
-    if (!path_ids(call) || !no_query(call) || !accepts(call) || !body_size(call))
+    if (!path_ids(call) || !query(call) || !accepts(call) || !body_size(call))
         return false;
     if (body && !(empty && (call->route->flags & ROUTE_OPTIONAL) != 0) && !body_type(call))
         return false;
@@ -186,6 +193,19 @@ static bool admit(struct call *call) {
 
 /* ---- decode ---- */
 
+static bool no_members(struct call *call) {
+    if (jv_kind(call->doc) != JV_OBJECT)
+        return err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "", "wrong_type",
+                       "must be an object: {}");
+    for (void *it = jv_first(call->doc); it; it = jv_next(call->doc, it)) {
+        char where[128];
+        snprintf(where, sizeof where, "/%.100s", jv_key(it));
+        err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, where, "unknown_field",
+                "This takes no fields.");
+    }
+    return !err_is_set(&call->err);
+}
+
 static bool decode(struct call *call) {
     struct str body = call->request->body;
     size_t tokens = JSON_TOKENS * ((call->route->flags & ROUTE_BULK) != 0 ? BULK_MAX : 1);
@@ -193,7 +213,9 @@ static bool decode(struct call *call) {
         return true;
     if (body.len == 0 && (call->route->flags & ROUTE_OPTIONAL) != 0)
         body = STR("{}");
-    return json_read(body.ptr ? body : STR(""), tokens, &call->doc, &call->err);
+    if (!json_read(body.ptr ? body : STR(""), tokens, &call->doc, &call->err))
+        return false;
+    return (call->route->flags & ROUTE_EMPTY) == 0 || no_members(call);
 }
 
 static bool prepare(struct call *call) {

@@ -53,7 +53,7 @@
         {.method = "POST",                                                                         \
          .path = base "/{id}/restore",                                                             \
          .handler = resource_restore,                                                              \
-         .flags = ROUTE_BODY | ROUTE_OPTIONAL,                                                     \
+         .flags = ROUTE_ACTION,                                                                    \
          .resource = res,                                                                          \
          .verb = verb_write,                                                                       \
          .operation_id = "restore" Name},                                                          \
@@ -98,7 +98,7 @@ const struct route routes[] = {
     {.method = "PATCH", .path = "/v1/program", .handler = program_change, .flags = ROUTE_BODY | ROUTE_MERGE, .resource = -1, .verb = VERB_DECIDE, .operation_id = "updateProgram"},
     READ("/v1/program/criteria", criteria_show, ROUTE_QUERY, "listCriteria"),
     {.method = "POST", .path = "/v1/program/criteria", .handler = criteria_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "createCriteria"},
-    {.method = "POST", .path = "/v1/program/criteria/{version}/activate", .handler = criteria_use, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_DECIDE, .operation_id = "activateCriteria"},
+    {.method = "POST", .path = "/v1/program/criteria/{version}/activate", .handler = criteria_use, .flags = ROUTE_ACTION, .resource = -1, .verb = VERB_DECIDE, .operation_id = "activateCriteria"},
     {.method = "POST", .path = "/v1/program/evaluations", .handler = evaluation_add, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_DECIDE, .operation_id = "startEvaluation"},
     READ("/v1/program/evaluations/{id}/results", evaluation_show, ROUTE_QUERY, "listEvaluationResults"),
     READ("/v1/operations/{id}", operation_show, 0, "getOperation"),
@@ -119,15 +119,15 @@ const struct route routes[] = {
     WEBHOOK("GET", "/v1/webhook-endpoints/{id}", resource_get, ROUTE_QUERY, "getWebhookEndpoint"),
     WEBHOOK("PATCH", "/v1/webhook-endpoints/{id}", webhook_change, ROUTE_BODY | ROUTE_MERGE, "updateWebhookEndpoint"),
     WEBHOOK("DELETE", "/v1/webhook-endpoints/{id}", resource_delete, 0, "deleteWebhookEndpoint"),
-    WEBHOOK("POST", "/v1/webhook-endpoints/{id}/restore", resource_restore, ROUTE_BODY | ROUTE_OPTIONAL, "restoreWebhookEndpoint"),
+    WEBHOOK("POST", "/v1/webhook-endpoints/{id}/restore", resource_restore, ROUTE_ACTION, "restoreWebhookEndpoint"),
     WEBHOOK("GET", "/v1/webhook-endpoints/{id}/history", resource_history, ROUTE_QUERY, "getWebhookEndpointHistory"),
     WEBHOOK("POST", "/v1/webhook-endpoints/{id}/rotate-secret", webhook_rotate, ROUTE_BODY | ROUTE_OPTIONAL, "rotateWebhookSecret"),
-    WEBHOOK("POST", "/v1/webhook-endpoints/{id}/test", webhook_try, ROUTE_BODY | ROUTE_OPTIONAL, "testWebhookEndpoint"),
-    WEBHOOK("POST", "/v1/webhook-endpoints/{id}/enable", webhook_on, ROUTE_BODY | ROUTE_OPTIONAL, "enableWebhookEndpoint"),
+    WEBHOOK("POST", "/v1/webhook-endpoints/{id}/test", webhook_try, ROUTE_ACTION, "testWebhookEndpoint"),
+    WEBHOOK("POST", "/v1/webhook-endpoints/{id}/enable", webhook_on, ROUTE_ACTION, "enableWebhookEndpoint"),
     WEBHOOK("GET", "/v1/webhook-deliveries", deliveries_show, ROUTE_QUERY, "listWebhookDeliveries"),
     WEBHOOK("GET", "/v1/webhook-deliveries/{id}", delivery_show, 0, "getWebhookDelivery"),
     WEBHOOK("GET", "/v1/webhook-deliveries/{id}/attempts", attempts_show, 0, "listWebhookAttempts"),
-    WEBHOOK("POST", "/v1/webhook-deliveries/{id}/retry", delivery_again, ROUTE_BODY | ROUTE_OPTIONAL, "retryWebhookDelivery"),
+    WEBHOOK("POST", "/v1/webhook-deliveries/{id}/retry", delivery_again, ROUTE_ACTION, "retryWebhookDelivery"),
 
     {.method = "GET", .path = "/v1/api-keys", .handler = api_keys_show, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_ADMIN, .operation_id = "listApiKeys"},
     {.method = "POST", .path = "/v1/api-keys", .handler = api_keys_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_ADMIN, .operation_id = "createApiKey"},

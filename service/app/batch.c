@@ -458,9 +458,9 @@ static void write_result(struct action *action, const struct batch *batch, size_
     buf_json(ret, failed(entry) && entry->kind == ENTRY_CREATE ? STR_ABSENT : entry->id);
     buf_text(ret, ",\"external_id\":");
     buf_json(ret, entry->external_id);
-    buf_format(ret,
-               ",\"success\":%s,\"outcome\":\"%s\",\"etag\":", failed(entry) ? "false" : "true",
-               entry->outcome);
+    buf_format(ret, ",\"success\":%s,\"created\":%s,\"outcome\":\"%s\",\"etag\":",
+               failed(entry) ? "false" : "true",
+               strcmp(entry->outcome, "created") == 0 ? "true" : "false", entry->outcome);
     buf_json(ret, etag[0] ? str_of(etag) : STR_ABSENT);
     buf_text(ret, ",\"errors\":");
     if (failed(entry))

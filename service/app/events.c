@@ -21,7 +21,7 @@ const struct event_type event_types[] = {
     {"follow_up.due", "A follow-up's due time has come: exactly one event per occurrence and revision.",
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"follow_up_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d02\",\"version\":1,\"title\":\"Call about the new plant\",\"priority\":\"normal\",\"revision\":1,\"occurrence_no\":1,\"due_at\":\"2026-11-21T09:00:00.000000Z\"}"},
     {"webhook.ping", "Sent on request to try an endpoint.",
-     "{\"endpoint_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d03\"}"},
+     "{\"version\":1,\"webhook_endpoint_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d03\"}"},
 };
 /* clang-format on */
 const size_t n_event_types = COUNT_OF(event_types);

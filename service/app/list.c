@@ -73,17 +73,6 @@ static bool take_own(struct list *list, const struct param *param, struct err *e
     return true;
 }
 
-static bool repeated(const struct param *params, size_t i, struct action *action, struct err *err) {
-    for (size_t k = 0; k < i; k++)
-        if (str_eq(params[k].name, params[i].name)) {
-            const char *where = arena_copy(action->arena, params[i].name);
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where ? where : "", "repeated",
-                    "Give it once, with a comma list.");
-            return true;
-        }
-    return false;
-}
-
 static bool uses_custom(const struct resource *resource, const struct param *params, size_t n) {
     for (size_t i = 0; i < n && (resource->flags & R_CUSTOM) != 0; i++)
         if (str_starts(params[i].name, "custom.") || str_is(params[i].name, "filter"))
@@ -101,7 +90,7 @@ static bool read_params(struct action *action, struct list *list,
     for (size_t i = 0; i < n; i++) {
         struct cond *part = NULL;
         bool fine;
-        if (repeated(params, i, action, err) || take_own(list, &params[i], err))
+        if (take_own(list, &params[i], err))
             continue;
         if (str_is(params[i].name, "filter"))
             fine = filter_parse(list->key->resource, customs, params[i].value, action->arena, &part,
