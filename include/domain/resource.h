@@ -8,16 +8,27 @@
 #include "core/json.h"
 
 /* Information areas (product 4): what is granted to people. The plan's nine sections come first. */
-#define AREAS(X)                                                                                   \
-    X(COMPETITIVE_ENVIRONMENT, "competitive_environment")                                          \
-    X(CONTACTS_AND_DECISIONS, "contacts_and_decisions") X(NEGOTIATIONS, "negotiations")            \
-        X(LEADER_PERCEPTIONS, "leader_perceptions") X(VALUES_BELIEFS, "values_beliefs")            \
-            X(CAPABILITIES, "capabilities") X(STRATEGIES, "strategies")                            \
-                X(INTERNAL_PROCESSES, "internal_processes")                                        \
-                    X(INTERACTION_HISTORY, "interaction_history") X(PROFILE, "profile")            \
-                        X(CONTACTS, "contacts") X(SALES, "sales") X(ECONOMICS, "economics")        \
-                            X(INTERACTIONS, "interactions") X(PROBLEMS, "problems")                \
-                                X(REVIEWS, "reviews") X(PLAN, "plan") X(DIVESTMENT, "divestment")
+/* clang-format off */
+#define AREAS(X) \
+    X(COMPETITIVE_ENVIRONMENT, "competitive_environment") \
+    X(CONTACTS_AND_DECISIONS, "contacts_and_decisions") \
+    X(NEGOTIATIONS, "negotiations") \
+    X(LEADER_PERCEPTIONS, "leader_perceptions") \
+    X(VALUES_BELIEFS, "values_beliefs") \
+    X(CAPABILITIES, "capabilities") \
+    X(STRATEGIES, "strategies") \
+    X(INTERNAL_PROCESSES, "internal_processes") \
+    X(INTERACTION_HISTORY, "interaction_history") \
+    X(PROFILE, "profile") \
+    X(CONTACTS, "contacts") \
+    X(SALES, "sales") \
+    X(ECONOMICS, "economics") \
+    X(INTERACTIONS, "interactions") \
+    X(PROBLEMS, "problems") \
+    X(REVIEWS, "reviews") \
+    X(PLAN, "plan") \
+    X(DIVESTMENT, "divestment")
+/* clang-format on */
 enum area {
 #define X(name, text) AREA_##name,
     AREAS(X)

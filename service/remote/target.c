@@ -225,7 +225,7 @@ static const char *host_fault(const struct target_policy *policy, CURLU *url) {
     struct str name = {host, len};
     if (str_case_is(name, "localhost") ||
         (len > 10 && str_case_is((struct str){host + len - 10, 10}, ".localhost")))
-        strcpy(host, "127.0.0.1");
+        memcpy(host, "127.0.0.1", sizeof "127.0.0.1"); /* as long as "localhost" */
     if (address_parse(host, bytes, &is4) && !bytes_ok(policy, bytes))
         return closed;
     return NULL;

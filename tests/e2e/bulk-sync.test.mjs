@@ -153,7 +153,7 @@ test('what is sent by a system bears its name in history and events', async () =
 });
 
 test('a call that meets its deadline does nothing at all, and says 503', async () => {
-  for (const ms of [100, 200, 400]) {
+  for (const ms of [150, 300]) {
     const kamd = await world.add({ KAMD_REQUEST_MS: String(ms) });
     const client = api.at(kamd.url);
     for (let round = 0; round < 3; round++) {
@@ -182,7 +182,7 @@ test('the limits: 1 to 200 records, each once, 8 MiB, nothing unknown', async ()
   assert.deepEqual(outcomes(twice), ['created', 'error']);
   const large = Array.from({ length: 80 }, (_, i) => ({ ...record(i), business_model: 'x'.repeat(9900), revenue_model: 'y'.repeat(9900) }));
   assert.equal((await send('/v1/accounts/bulk', large)).summary.created, 80, '1.6 MB');
-  const tooLarge = { raw: JSON.stringify({ records: [{ name: 'x'.repeat(9 << 20) }] }), ms: 120_000, headers: { 'idempotency-key': unique('limit') } };
+  const tooLarge = { raw: JSON.stringify({ records: [{ name: 'x'.repeat(8 << 20) }] }), ms: 120_000, headers: { 'idempotency-key': unique('limit') } };
   await api.fails(413, 'payload_too_large', 'POST', '/v1/accounts/bulk', tooLarge);
   await api.fails(404, 'not_found', 'POST', '/v1/sync/crm/nonsense', options({ records: [{ external_id: '1' }] }));
 });

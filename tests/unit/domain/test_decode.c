@@ -82,15 +82,15 @@ static const struct refusal refusals[] = {
      PROBLEM_VALIDATION, "/lines", "too_few"},
     {RES_ORDER,
      "{" ACCOUNT_ID "\"ordered_on\":\"2026-01-31\",\"currency_code\":\"USD\",\"lines\":[{\"line_"
-                    "no\":1,\"amount\":1.5}]}",
+     "no\":1,\"amount\":1.5}]}",
      PROBLEM_INVALID_REQUEST, "/lines/0/amount", "wrong_type"},
     {RES_ORDER,
      "{" ACCOUNT_ID "\"ordered_on\":\"2026-01-31\",\"currency_code\":\"USD\",\"lines\":[{\"line_"
-                    "no\":1,\"amount\":\"1.23456\"}]}",
+     "no\":1,\"amount\":\"1.23456\"}]}",
      PROBLEM_INVALID_REQUEST, "/lines/0/amount", "malformed_decimal"},
     {RES_ORDER,
      "{" ACCOUNT_ID "\"ordered_on\":\"2026-01-31\",\"currency_code\":\"USD\",\"lines\":[{\"line_"
-                    "no\":2,\"amount\":\"1\"},{\"line_no\":2,\"amount\":\"1\"}]}",
+     "no\":2,\"amount\":\"1\"},{\"line_no\":2,\"amount\":\"1\"}]}",
      PROBLEM_VALIDATION, "/lines/1/line_no", "duplicate"},
 };
 
@@ -154,9 +154,8 @@ static void a_patch_merges_and_a_put_replaces(void **state) {
     (void)state;
     CLEANUP(err_release) struct err err = ERR_INIT;
     CLEANUP(jv_unref)
-    jv *current = NULL,
-       *patch = read_json("{\"address\":{\"city\":\"Bonn\"},\"industry\":null}"), *merged = NULL,
-       *same = NULL, *put = NULL;
+    jv *current = NULL, *patch = read_json("{\"address\":{\"city\":\"Bonn\"},\"industry\":null}"),
+       *merged = NULL, *same = NULL, *put = NULL;
     CLEANUP(jv_unref) jv *nothing = read_json("{}"), *whole = read_json("{\"name\":\"b\"}");
     struct decode how = {.resource = resource_of(RES_ACCOUNT), .at = ""};
     bool changed = false;
@@ -181,8 +180,7 @@ static void what_is_create_only_stays(void **state) {
     (void)state;
     CLEANUP(err_release) struct err err = ERR_INIT;
     CLEANUP(jv_unref)
-    jv *current = NULL,
-       *clean = NULL,
+    jv *current = NULL, *clean = NULL,
        *patch = read_json("{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d02\"}");
     struct decode how = {.resource = resource_of(RES_CONTACT), .at = ""};
     bool changed;
