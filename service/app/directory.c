@@ -106,6 +106,13 @@ static bool read_scopes(struct str list, unsigned *ret) {
     return true;
 }
 
+/* PostgreSQL writes bytea as "\\x" and lower-case digits. */
+static int hex_value(char digit) {
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
 static bool read_key(struct tx *tx, size_t slot, size_t row, struct key_entry *ret) {
     struct str id = tx_value(tx, slot, row, 0), hash = tx_value(tx, slot, row, 1),
                user = tx_value(tx, slot, row, 5);
@@ -113,10 +120,10 @@ static bool read_key(struct tx *tx, size_t slot, size_t row, struct key_entry *r
     if (hash.len != 2 + 2 * CRYPTO_SHA256)
         return false;
     for (size_t i = 0; i < CRYPTO_SHA256; i++) {
-        unsigned byte;
-        if (sscanf(hash.ptr + 2 + 2 * i, "%2x", &byte) != 1)
+        int high = hex_value(hash.ptr[2 + 2 * i]), low = hex_value(hash.ptr[3 + 2 * i]);
+        if (high < 0 || low < 0)
             return false;
-        ret->hash[i] = (unsigned char)byte;
+        ret->hash[i] = (unsigned char)(high << 4 | low);
     }
     snprintf(who->id, sizeof who->id, "%.*s", STR_ARG(id));
     snprintf(who->name, sizeof who->name, "%.*s", STR_ARG(tx_value(tx, slot, row, 2)));
