@@ -79,7 +79,7 @@
       "Of these, for one endpoint.")                                                               \
     X(webhook_retry_ms, TEXT, "KAMD_WEBHOOK_RETRY_MS",                                             \
       "5000,30000,120000,600000,1800000,7200000,18000000,36000000,43200000,43200000,43200000,"     \
-      "43200000",                                                                                  \
+      "43200000,33600000",                                                                         \
       0, 0, false, "Pauses before each retry of a webhook, milliseconds; 75 hours in all.")        \
     X(log_level, TEXT, "KAMD_LOG_LEVEL", "info", 0, 0, false, "debug, info, warn or error.")       \
     X(fault, TEXT, "KAMD_FAULT", "", 0, 0, false,                                                  \
