@@ -32,6 +32,10 @@ alter role kamd_worker password :'worker_password';
 \endif
 
 -- Timeouts belong to the roles: poolers refuse them as connection options.
+-- Compiling a plan to machine code costs seconds where the planner overestimates a recursive query; short statements never earn it back.
+alter role kamd_owner  set jit = off;
+alter role kamd_app    set jit = off;
+alter role kamd_worker set jit = off;
 alter role kamd_owner  set lock_timeout = '2s';
 -- Below the request's deadline of 2 s: a slow statement fails alone, instead of looking like a lost server.
 alter role kamd_app    set statement_timeout = '1500ms';
