@@ -118,7 +118,8 @@ static bool evaluate(struct worker *worker, const struct operation *operation, s
 /* While the database is away there is nothing to write; the lease runs out, and somebody tries
  * again. */
 static bool is_passing(const struct err *err) {
-    return err->problem == PROBLEM_DATABASE_UNAVAILABLE || err->problem == PROBLEM_OUTCOME_UNKNOWN;
+    return err->problem == PROBLEM_DATABASE_UNAVAILABLE ||
+           err->problem == PROBLEM_OUTCOME_UNKNOWN || err->problem == PROBLEM_OVERLOADED;
 }
 
 static bool give_up(struct worker *worker, const struct operation *operation, const struct err *why,

@@ -52,7 +52,7 @@ test('events of one account keep their order while a transaction that began earl
   const scope = "select set_config('kamd.scope', 'all', true)";
   // It has its transaction id before the others, and touches the account last.
   const slow = asApp(`begin; ${scope}; insert into idempotency (principal, key, request_hash, status, etag, location, body, touches)
-    values ('${unique('p')}', 'k', '\\x', 200, '', '', '', ''); select pg_sleep(1.5);
+    values ('${unique('p')}', 'k', '\\x', 200, '', '', '', ''); select pg_sleep(1);
     update account set industry = 'third', version = version + 1 where id = '${account.id}'; commit`);
   await sleep(300);
   const first = await api.patch(`/v1/accounts/${account.id}`, account.etag, { industry: 'first' });
