@@ -1,10 +1,8 @@
 #include "app/program.h"
 
-#include "app/directory.h"
 #include "cursor.h"
 #include "domain/check.h"
 #include "domain/decode.h"
-#include "domain/salesforce_id.h"
 #include "view.h"
 
 #include <stdio.h>
