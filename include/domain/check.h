@@ -32,6 +32,9 @@ const char *check_country(struct str text);
 const char *check_zone(struct str text);
 /* "YYYY-MM-DD", a real day of the years 1900 to 2999. */
 const char *check_date(struct str text);
+/* A year, half, quarter or month: "2026", "2026-H1", "2026-Q3", "2026-07"; years 1900 to 2999. SQL:
+ * period_days(). */
+const char *check_period(struct str text);
 /* RFC 3339 with an offset and at most six decimals; years 1900 to 2999; no leap seconds. */
 const char *check_time(struct str text);
 /* The same instant in UTC with microseconds, as time_text() writes it; false when check_time()

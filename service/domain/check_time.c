@@ -21,6 +21,21 @@ static bool take_pair(struct str *rest, int most, int *ret) {
     return *ret <= most;
 }
 
+const char *check_period(struct str text) {
+    static const char wrong[] = "must be a period such as 2026, 2026-H1, 2026-Q3 or 2026-07";
+    struct str rest = text;
+    int century, year, part = 1;
+    bool fine = take_pair(&rest, 29, &century) && take_pair(&rest, 99, &year) && century >= 19;
+    if (fine && rest.len == 3 && rest.ptr[0] == '-') {
+        char kind = rest.ptr[1], digit = rest.ptr[2];
+        rest = (struct str){rest.ptr + 1, 2};
+        if (kind == 'H' || kind == 'Q')
+            return digit >= '1' && digit <= (kind == 'H' ? '2' : '4') ? NULL : wrong;
+        fine = take_pair(&rest, 12, &part) && part >= 1;
+    }
+    return fine && rest.len == 0 ? NULL : wrong;
+}
+
 static bool take_char(struct str *rest, const char *either) {
     if (rest->len == 0 || (rest->ptr[0] != either[0] && rest->ptr[0] != either[1]))
         return false;

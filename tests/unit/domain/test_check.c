@@ -208,6 +208,12 @@ static void dates(void **state) {
                 "2026-01-00", "2026-01-32", "2026-04-31", "1899-12-31", "3000-01-01", "2026-1-1",
                 "20261121", "2026/11/21", "2026-11-21T00:00:00Z", "2026-11-2a", "+026-11-21",
                 " 2026-11-21", "2026-11-21 ", "today", "infinity"));
+    expect(check_period,
+           LIST("2026", "1900", "2999", "2026-H1", "2026-H2", "2026-Q1", "2026-Q4", "2026-01",
+                "2026-12"),
+           LIST("", "26", "1899", "3000", "2026-", "2026-H0", "2026-H3", "2026-Q0", "2026-Q5",
+                "2026-00", "2026-13", "2026-1", "2026-q1", "2026Q1", "2026-07-01", " 2026",
+                "2026 "));
 }
 
 static void times(void **state) {
@@ -288,7 +294,7 @@ static void any_bytes_are_safe(void **state) {
     static const check checks[] = {check_email,    check_phone,   check_domain, check_url_https,
                                    check_currency, check_country, check_zone,   check_date,
                                    check_time,     decimal_3_2,   check_slug,   check_language,
-                                   check_uuid};
+                                   check_uuid,     check_period};
     static const char alphabet[] = "+0123456789-:.@/TZaAeE_( )%?#\"'\\\0\n\xC3\xA4\xFF";
     uint32_t random = 1;
 
