@@ -150,6 +150,14 @@ void operation_show(struct call *call) {
     operation_get(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
+void nomination_refuse(struct call *call) {
+    nomination_decline(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void nomination_take_back(struct call *call) {
+    nomination_withdraw(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
 void account_designation(struct call *call) {
     account_designate(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
 }

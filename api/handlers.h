@@ -11,7 +11,7 @@ handler resource_list, resource_create, resource_get, resource_patch, resource_d
 handler section_list, section_get, section_write, section_generated;
 handler sync_record, sync_records;
 handler program_show, program_change, criteria_show, criteria_add, criteria_use, evaluation_add,
-    evaluation_show, operation_show;
+    evaluation_show, operation_show, nomination_refuse, nomination_take_back;
 handler account_designation, account_status, account_recognition;
 handler events_show, event_types_show;
 handler webhook_add, webhook_change, webhook_rotate, webhook_try, webhook_on, deliveries_show,

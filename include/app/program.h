@@ -25,6 +25,12 @@ bool evaluation_results(struct action *action, struct str id, const struct param
                         size_t n_params, struct outcome *outcome, struct err *err);
 bool operation_get(struct action *action, struct str id, struct outcome *outcome, struct err *err);
 
+/* {reason}, by those who decide; by who nominated. Both answer the nomination. */
+bool nomination_decline(struct action *action, struct str id, const jv *doc,
+                        struct outcome *outcome, struct err *err);
+bool nomination_withdraw(struct action *action, struct str id, struct outcome *outcome,
+                         struct err *err);
+
 /* {reason, benefits[], charter, told_customer_at} */
 bool account_designate(struct action *action, struct str account_id, const jv *doc,
                        struct outcome *outcome, struct err *err);

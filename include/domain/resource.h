@@ -102,6 +102,8 @@ enum resource_id {
     RES_TEAM_MEMBER,
     RES_WEBHOOK_ENDPOINT,
     RES_CUSTOM_FIELD,
+    RES_WALLET,
+    RES_NOMINATION,
     RES_COUNT
 };
 

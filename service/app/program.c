@@ -157,9 +157,19 @@ static bool patch_work(struct action *action, struct tx *tx, void *arg, struct o
     return program_answer(action, tx, outcome, err);
 }
 
+/* Every region wanted criteria of its own (001-08). */
+static bool refuse_regions(const jv *doc, struct err *err) {
+    if (!jv_get(doc, "region") && !jv_get(doc, "division"))
+        return true;
+    return err_set(err, PROBLEM_REGION_CRITERIA,
+                   "One set of criteria holds for all regions, so that a key account means the "
+                   "same everywhere. A region may nominate accounts.");
+}
+
 bool program_patch(struct action *action, const jv *patch, struct outcome *outcome,
                    struct err *err) {
-    return write_once(action, patch_work, (void *)(uintptr_t)patch, outcome, err);
+    return refuse_regions(patch, err) &&
+           write_once(action, patch_work, (void *)(uintptr_t)patch, outcome, err);
 }
 
 /* ---- criteria ---- */
@@ -276,11 +286,7 @@ static bool criteria_work(struct action *action, struct tx *tx, void *arg, struc
 bool criteria_create(struct action *action, const jv *doc, struct outcome *outcome,
                      struct err *err) {
     CLEANUP(jv_unref) jv *clean = NULL;
-    if (jv_get(doc, "region") || jv_get(doc, "division"))
-        return err_set(err, PROBLEM_REGION_CRITERIA,
-                       "One set of criteria holds for all regions, so that a key account means the "
-                       "same everywhere. A region may nominate accounts.");
-    if (!decode_shape(&criteria_shape, doc, "", &clean, err))
+    if (!refuse_regions(doc, err) || !decode_shape(&criteria_shape, doc, "", &clean, err))
         return false;
     check_metrics(jv_get(clean, "metrics"), err);
     return !err_is_set(err) && write_once(action, criteria_work, clean, outcome, err);

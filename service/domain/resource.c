@@ -19,6 +19,8 @@ static const struct resource *const resources[RES_COUNT] = {
     [RES_TEAM_MEMBER] = &team_member_resource,
     [RES_WEBHOOK_ENDPOINT] = &webhook_endpoint_resource,
     [RES_CUSTOM_FIELD] = &custom_field_resource,
+    [RES_WALLET] = &wallet_resource,
+    [RES_NOMINATION] = &nomination_resource,
 };
 
 static const char *const area_names[AREA_COUNT] = {

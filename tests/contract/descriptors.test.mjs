@@ -107,10 +107,12 @@ for (const resource of api.resources) {
       const schema = read.properties[one.name];
       assert.equal(one.many ? schema.items.$ref : schema.$ref, `#/components/schemas/${one.many ? '' : 'Expanded'}${pascal(one.target)}`);
     }
-    const update = schemaOf(`${name}Update`);
-    same(Object.keys(update.properties), writable.map((field) => field.name));
-    assert.equal(update.required, undefined);
-    compareFields(writable, update.properties, `${name}Update`, false);
+    if (api.routes.some(({ resource: of, merge_patch: patch }) => of === resource.name && patch)) {
+      const update = schemaOf(`${name}Update`);
+      same(Object.keys(update.properties), writable.map((field) => field.name));
+      assert.equal(update.required, undefined);
+      compareFields(writable, update.properties, `${name}Update`, false);
+    }
     if (!api.routes.some(({ resource: of, operation_id: id }) => of === resource.name && id === `create${name}`)) return;
     const create = schemaOf(`${name}Create`);
     same(Object.keys(create.properties), writable.map((field) => field.name));

@@ -85,7 +85,7 @@ test('every list and single record of the portfolio', async () => {
     }
   }
   for (const { id } of await api.all('/v1/accounts?fields=id')) {
-    for (const path of ['orders', 'problems', 'interactions', 'team', 'contacts', 'plans', 'reviews', 'follow-ups']) {
+    for (const path of ['orders', 'problems', 'wallet', 'interactions', 'team', 'contacts', 'plans', 'reviews', 'follow-ups']) {
       const { data } = await get(`/v1/accounts/${id}/${path}?page_size=200`);
       records += data.length;
     }
@@ -153,6 +153,14 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await send(200, 'PATCH', '/v1/program', { max_key_accounts: 20 }, { 'if-match': (await get('/v1/program')).etag });
   await send(201, 'POST', `/v1/accounts/${other.id}/designate`, { reason: 'Grows', benefits: ['Emergencies first'], told_customer_at: '2026-11-20T10:00:00Z' }, key());
   await get(`/v1/accounts/${other.id}/key-status?as_of=2026-10-01`);
+  const nominations = '/v1/program/nominations';
+  const south = await send(201, 'POST', nominations, { account_id: (await api.create('/v1/accounts', { name: 'A plant in Lisbon' })).id, region: 'South', reason: 'Grows.' }, key());
+  await get(`${nominations}?status=open&expand=account`);
+  await get(`${nominations}/${south.id}`);
+  await send(200, 'POST', `${nominations}/${south.id}/decline`, { reason: 'Not yet.' }, key());
+  await get(`${nominations}/${south.id}/history`);
+  const again = await send(201, 'POST', nominations, { account_id: south.account_id, region: 'South', reason: 'Grows more.' });
+  await send(200, 'POST', `${nominations}/${again.id}/withdraw`, {}, key());
   const [{ phones: [phone] }] = (await api.get('/v1/accounts?account_number=SAVEA')).data;
   for (const query of [`phone=${encodeURIComponent(phone)}`, 'email=nobody@example.com', 'account_number=SAVEA', 'domain=example.com', 'salesforce_id=001M00000062mPg']) await get(`/v1/recognition?${query}`);
 

@@ -165,6 +165,8 @@ const hasBulk = (api, resource) => api.routes.some((route) => route.bulk && rout
 const hasList = (api, resource) => api.routes.some((route) => route.method === 'GET' && route.resource === resource.name && route.path.endsWith(`/${resource.path}`));
 const hasCreate = (api, resource) => api.routes.some((route) => route.resource === resource.name && route.method === 'POST' && !route.path.includes('{id}'));
 
+const hasChange = (api, resource) => api.routes.some((route) => route.resource === resource.name && route.merge_patch);
+
 export function schemas(api) {
   const expanded = new Set(api.resources.flatMap((resource) => resource.expand.filter(({ many }) => !many).map(({ target }) => target)));
   const result = {};
@@ -173,6 +175,7 @@ export function schemas(api) {
       if (/Bulk(Record)?$/.test(name) && !hasBulk(api, resource)) continue;
       if (/Page$/.test(name) && !hasList(api, resource)) continue;
       if (/Create$/.test(name) && !hasCreate(api, resource)) continue;
+      if (/Update$/.test(name) && !hasChange(api, resource)) continue;
       if (result[name]) throw new Error(`two schemas are named ${name}`);
       result[name] = schema;
     }

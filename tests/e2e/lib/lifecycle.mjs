@@ -119,6 +119,17 @@ export const KINDS = {
     filter: (made) => `external_id=${made.external_id}`,
     event: null, // facts; the account's change is told instead
   },
+  wallet: {
+    path: (under) => `/v1/accounts/${under.id}/wallet`,
+    make: () => ({ category: unique('Beams'), period: '2026-H1', customer_spend: '80000.0000', our_revenue: '20000.0000', currency_code: 'USD', source: 'Their report', confidence: 'medium' }),
+    change: { customer_spend: '100000.0000', source: null },
+    wrong: [
+      [{ our_revenue: '80000.0001' }, 422, ['/our_revenue']], [{ our_revenue: '100000' }, 422, ['/our_revenue']], [{ customer_spend: '-1' }, 422, ['/customer_spend']],
+      [{ period: '2026-Q5' }, 422, ['/period']], [{ currency_code: null }, 422, ['/currency_code']], [{ share: '0.5' }, 400, ['/share']], [{ confidence: 'sure' }, 400, ['/confidence']],
+    ],
+    filter: (made) => `category=${made.category}`,
+    event: 'wallet',
+  },
   team: {
     path: (under) => `/v1/accounts/${under.id}/team`,
     async make(under, api) { return { user_id: (await api.create('/v1/users', user())).id, role: 'controlling', function: 'finance', allocation_pct: 40 }; },

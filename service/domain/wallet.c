@@ -1,0 +1,53 @@
+/* The customer's wallet: what they spend in all, and how much of it with us (002-29). */
+#include "domain/check.h"
+#include "fields.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* clang-format off */
+static const struct field wallet_fields[] = {
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_ECONOMICS),
+    {.name = "category", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER | F_SEARCH, .min = 1, .max = 100, .area = AREA_ECONOMICS, .about = "What they buy, in their words or ours."},
+    {.name = "period", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER, .min = 4, .max = 7, .check = check_period, .area = AREA_ECONOMICS, .about = "A year, half, quarter or month: 2026, 2026-H1, 2026-Q3, 2026-11. One row for each category and period."},
+    {.name = "customer_spend", .type = FIELD_DECIMAL, .flags = F_MIN | F_FILTER, .min = 0, .area = AREA_ECONOMICS, .about = "What the customer spent on it with everybody. Unknown stays null; it is not zero (002-29)."},
+    {.name = "our_revenue", .type = FIELD_DECIMAL, .flags = F_MIN | F_FILTER, .min = 0, .area = AREA_ECONOMICS, .about = "What of it was spent with us; never more than customer_spend."},
+    {.name = "currency_code", .type = FIELD_TEXT, .flags = F_FILTER, .max = 3, .check = check_currency, .area = AREA_ECONOMICS, .about = "ISO 4217, of both amounts."},
+    {.name = "source", .type = FIELD_TEXT, .max = 500, .area = AREA_ECONOMICS, .about = "Who says so."},
+    {.name = "confidence", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("low", "medium", "high"), .area = AREA_ECONOMICS, .about = "How sure it is."},
+    {.name = "share", .type = FIELD_DECIMAL, .flags = F_READ_ONLY | F_FILTER, .max = 4, .area = AREA_ECONOMICS, .about = "Share of wallet: our_revenue / customer_spend; null while one is unknown, or nothing was spent."},
+};
+/* clang-format on */
+
+/* Both as decode writes them: not negative, four places, no superfluous zeros. */
+static bool exceeds(struct str a, struct str b) {
+    return a.len != b.len ? a.len > b.len : memcmp(a.ptr, b.ptr, a.len) > 0;
+}
+
+static void wallet_check(const jv *doc, const char *at, struct err *err) {
+    struct str spend = jv_text(jv_get(doc, "customer_spend"));
+    struct str ours = jv_text(jv_get(doc, "our_revenue"));
+    char where[128];
+    if (spend.ptr && ours.ptr && exceeds(ours, spend)) {
+        snprintf(where, sizeof where, "%s/our_revenue", at);
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "share_over_100",
+                "is more than the customer spent with everybody");
+    }
+    if ((spend.ptr || ours.ptr) && !jv_text(jv_get(doc, "currency_code")).ptr) {
+        snprintf(where, sizeof where, "%s/currency_code", at);
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "required",
+                "An amount needs its currency_code.");
+    }
+}
+
+const struct resource wallet_resource = {
+    .id = RES_WALLET,
+    .name = "wallet",
+    .path = "wallet",
+    .table = "wallet",
+    FIELDS(wallet_fields),
+    .area = AREA_ECONOMICS,
+    .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC,
+    .check = wallet_check,
+    .about = "What a customer spends on a category in a period, and our share of it (002-29).",
+};
