@@ -167,6 +167,11 @@ void account_status(struct call *call) {
                        &call->err);
 }
 
+void account_transitions(struct call *call) {
+    account_key_history(&call->action, arg(call, "id"), call->params, call->n_params,
+                        &call->outcome, &call->err);
+}
+
 void account_recognition(struct call *call) {
     recognition(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }

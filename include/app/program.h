@@ -34,9 +34,12 @@ bool nomination_withdraw(struct action *action, struct str id, struct outcome *o
 /* {reason, benefits[], charter, told_customer_at} */
 bool account_designate(struct action *action, struct str account_id, const jv *doc,
                        struct outcome *outcome, struct err *err);
-/* Parameter as_of: the score of another day, computed now. */
+/* Parameter as_of: status and terms as they were at the end of that day, the score computed now. */
 bool account_key_status(struct action *action, struct str account_id, const struct param *params,
                         size_t n_params, struct outcome *outcome, struct err *err);
+/* All transitions, newest first; page_size and cursor. */
+bool account_key_history(struct action *action, struct str account_id, const struct param *params,
+                         size_t n_params, struct outcome *outcome, struct err *err);
 /* One of phone, email, domain, account_number, salesforce_id. From memory. */
 bool recognition(struct action *action, const struct param *params, size_t n_params,
                  struct outcome *outcome, struct err *err);

@@ -33,12 +33,15 @@ static const struct field columns[] = {
     " from standing s join account a on a.id = s.account_id where s.account_id = $1::uuid and "    \
     "a.deleted_at is null"
 
+/* Rank and grace are only known of now. */
 #define AS_OF_SQL                                                                                  \
-    "select s.account_id, s.key_status, s.tier, r.score, s.score_rank, $2::date, "                 \
-    "p.criteria_version, r.contributions,"                                                         \
-    " to_jsonb(r.missing), s.status_since, s.key_since, s.grace_until, s.designation"              \
+    "select a.id, o.key_status, o.tier, r.score, case when $2::date >= current_date then "         \
+    "s.score_rank end, $2::date, p.criteria_version, r.contributions, to_jsonb(r.missing), "       \
+    "o.since, o.key_since, case when $2::date >= current_date then s.grace_until end, "            \
+    "o.designation"                                                                                \
     " from standing s join account a on a.id = s.account_id cross join program p join criteria c " \
     "on c.version = p.criteria_version"                                                            \
+    " cross join lateral standing_at(a.id, $2::date) o"                                            \
     " cross join lateral score_accounts(array [s.account_id], $2::date, c.metrics, "               \
     "p.reporting_currency) r"                                                                      \
     " where s.account_id = $1::uuid and a.deleted_at is null"
@@ -46,10 +49,11 @@ static const struct field columns[] = {
 #define HISTORY_SQL                                                                                \
     "select h.at, h.cause, h.actor, h.from_status, h.to_status, h.from_tier, h.to_tier, h.score, " \
     "h.score_before, h.score_rank,"                                                                \
-    " h.criteria_version, h.contributions, h.contributions_before from key_status_history h "      \
-    "where h.account_id = $1::uuid order by h.id desc limit 200"
+    " h.criteria_version, h.contributions, h.contributions_before, h.id from key_status_history "  \
+    "h where h.account_id = $1::uuid"
+#define HISTORY_ID 13
 
-static void write_history(struct tx *tx, size_t slot, struct buf *ret) {
+static void write_history(struct tx *tx, size_t slot, size_t n, struct buf *ret) {
     static const struct field fields[] = {
         {.name = "at", .type = FIELD_TIME},
         {.name = "cause", .type = FIELD_TEXT},
@@ -65,7 +69,7 @@ static void write_history(struct tx *tx, size_t slot, struct buf *ret) {
         {.name = "contributions", .type = FIELD_DOCS},
         {.name = "contributions_before", .type = FIELD_DOCS},
     };
-    for (size_t i = 0; i < tx_rows(tx, slot); i++) {
+    for (size_t i = 0; i < n; i++) {
         buf_text(ret, i > 0 ? ",{" : "{");
         for (size_t c = 0; c < COUNT_OF(fields); c++) {
             buf_format(ret, "%s\"%s\":", c > 0 ? "," : "", fields[c].name);
@@ -81,7 +85,10 @@ static bool status_answer(struct tx *tx, struct str account_id, struct str as_of
     struct str values[] = {account_id, as_of};
     size_t slot =
         as_of.ptr ? tx_query(tx, AS_OF_SQL, values, 2) : tx_query(tx, STANDING_SQL, values, 1);
-    size_t past = tx_query(tx, HISTORY_SQL, values, 1);
+    size_t past = tx_query(tx,
+                           HISTORY_SQL " and ($2::date is null or h.at < ($2::date + 1)::timestamp "
+                                       "at time zone 'UTC') order by h.id desc limit 200",
+                           values, 2);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, slot) == 0)
@@ -91,7 +98,7 @@ static bool status_answer(struct tx *tx, struct str account_id, struct str as_of
         render_value(&columns[c], tx_value(tx, slot, 0, c), &outcome->body);
     }
     buf_text(&outcome->body, ",\"history\":[");
-    write_history(tx, past, &outcome->body);
+    write_history(tx, past, tx_rows(tx, past), &outcome->body);
     buf_text(&outcome->body, "]}");
     return true;
 }
@@ -116,6 +123,32 @@ bool account_key_status(struct action *action, struct str account_id, const stru
     etag_make(account_id, 0, buf_str(&outcome->body), outcome->etag);
     outcome->not_modified =
         action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
+    return true;
+}
+
+bool account_key_history(struct action *action, struct str account_id, const struct param *params,
+                         size_t n_params, struct outcome *outcome, struct err *err) {
+    static const size_t key_columns[] = {HISTORY_ID};
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
+    struct page page;
+    struct str list = str_of(arena_format(action->arena, "key history|%.*s", STR_ARG(account_id)));
+    if (!page_read(action, list, 1, params, n_params, &page, err) || !read_begin(action, &tx, err))
+        return false;
+    struct str values[] = {account_id, page.keys[0], page_limit(action, &page)};
+    size_t there =
+        tx_query(tx, "select 1 from account where id = $1::uuid and deleted_at is null", values, 1);
+    size_t slot = tx_query(tx,
+                           HISTORY_SQL " and ($2::bigint is null or h.id < $2::bigint) order by "
+                                       "h.id desc limit $3::int",
+                           values, 3);
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_rows(tx, there) == 0)
+        return not_found(&key, err);
+    buf_text(&outcome->body, "{\"data\":[");
+    write_history(tx, slot, page_rows(&page, tx_rows(tx, slot)), &outcome->body);
+    page_finish(action, &page, tx, slot, key_columns, outcome);
     return true;
 }
 
