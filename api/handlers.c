@@ -4,6 +4,7 @@
 #include "app/events.h"
 #include "app/keys.h"
 #include "app/program.h"
+#include "app/sales.h"
 #include "app/sections.h"
 #include "app/webhooks.h"
 #include "assets.h"
@@ -165,6 +166,11 @@ void account_designation(struct call *call) {
 void account_status(struct call *call) {
     account_key_status(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
                        &call->err);
+}
+
+void account_months(struct call *call) {
+    account_sales(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
+                  &call->err);
 }
 
 void account_transitions(struct call *call) {

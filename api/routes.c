@@ -110,6 +110,7 @@ const struct route routes[] = {
     READ("/v1/program/evaluations/{id}/results", evaluation_show, ROUTE_QUERY, "listEvaluationResults"),
     READ("/v1/operations/{id}", operation_show, 0, "getOperation"),
     {.method = "POST", .path = "/v1/accounts/{id}/designate", .handler = account_designation, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "designateAccount"},
+    READ("/v1/accounts/{id}/sales", account_months, ROUTE_QUERY, "getAccountSales"),
     READ("/v1/accounts/{id}/key-status", account_status, ROUTE_QUERY, "getKeyStatus"),
     READ("/v1/accounts/{id}/key-status/history", account_transitions, ROUTE_QUERY, "listKeyStatusHistory"),
     {.method = "GET", .path = "/v1/recognition", .handler = account_recognition, .flags = ROUTE_QUERY | ROUTE_MEMORY, .resource = -1, .verb = VERB_ANY, .operation_id = "recognise"},

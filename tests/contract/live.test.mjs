@@ -153,6 +153,9 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await send(200, 'PATCH', '/v1/program', { max_key_accounts: 20 }, { 'if-match': (await get('/v1/program')).etag });
   await send(201, 'POST', `/v1/accounts/${other.id}/designate`, { reason: 'Grows', benefits: ['Emergencies first'], told_customer_at: '2026-11-20T10:00:00Z' }, key());
   await get(`/v1/accounts/${other.id}/key-status?as_of=2026-10-01`);
+  await get(`/v1/accounts/${other.id}/key-status/history?page_size=5`);
+  await get(`/v1/accounts/${id}/sales?first_month=2017-01&last_month=2026-12`);
+  await get(`/v1/accounts/${id}/sales`);
   const nominations = '/v1/program/nominations';
   const south = await send(201, 'POST', nominations, { account_id: (await api.create('/v1/accounts', { name: 'A plant in Lisbon' })).id, region: 'South', reason: 'Grows.' }, key());
   await get(`${nominations}?status=open&expand=account`);
