@@ -2,6 +2,7 @@
 
 #include "admin.h"
 #include "app/events.h"
+#include "app/facts.h"
 #include "app/keys.h"
 #include "app/program.h"
 #include "app/sales.h"
@@ -126,6 +127,26 @@ void program_change(struct call *call) {
     program_patch(&call->action, call->doc, &call->outcome, &call->err);
 }
 
+void settings_show(struct call *call) { settings_get(&call->action, &call->outcome, &call->err); }
+
+void settings_change(struct call *call) {
+    settings_patch(&call->action, call->doc, &call->outcome, &call->err);
+}
+
+void rates_show(struct call *call) { rate_list(&call->action, &call->outcome, &call->err); }
+
+void rates_set(struct call *call) {
+    rate_put(&call->action, arg(call, "currency_code"), call->doc, &call->outcome, &call->err);
+}
+
+void rates_drop(struct call *call) {
+    rate_delete(&call->action, arg(call, "currency_code"), &call->outcome, &call->err);
+}
+
+void criteria_one(struct call *call) {
+    criteria_get(&call->action, arg(call, "version"), &call->outcome, &call->err);
+}
+
 void criteria_show(struct call *call) {
     criteria_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }
@@ -161,6 +182,34 @@ void nomination_take_back(struct call *call) {
 
 void account_designation(struct call *call) {
     account_designate(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void account_release(struct call *call) {
+    account_de_designate(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void account_swap(struct call *call) {
+    key_account_swap(&call->action, call->doc, &call->outcome, &call->err);
+}
+
+void assessed_show(struct call *call) {
+    account_metrics_get(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
+void assessed_set(struct call *call) {
+    account_metrics_put(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void fit_show(struct call *call) {
+    fit_check_get(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
+void fit_set(struct call *call) {
+    fit_check_put(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void health_show(struct call *call) {
+    account_health(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
 void account_status(struct call *call) {

@@ -12,8 +12,10 @@ handler section_list, section_get, section_write, section_generated;
 handler sync_record, sync_records;
 handler program_show, program_change, criteria_show, criteria_add, criteria_use, evaluation_add,
     evaluation_show, operation_show, nomination_refuse, nomination_take_back;
-handler account_designation, account_months, account_status, account_transitions,
-    account_recognition;
+handler settings_show, settings_change, criteria_one, rates_show, rates_set, rates_drop;
+handler account_designation, account_release, account_swap, account_months, account_status,
+    account_transitions, account_recognition;
+handler assessed_show, assessed_set, fit_show, fit_set, health_show;
 handler events_show, event_types_show;
 handler webhook_add, webhook_change, webhook_rotate, webhook_try, webhook_on, deliveries_show,
     delivery_show, attempts_show, delivery_again;

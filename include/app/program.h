@@ -9,11 +9,25 @@ bool program_get(struct action *action, struct outcome *outcome, struct err *err
 bool program_patch(struct action *action, const jv *patch, struct outcome *outcome,
                    struct err *err);
 
+/* Weights, periods and grace of everything that the program watches. */
+bool settings_get(struct action *action, struct outcome *outcome, struct err *err);
+bool settings_patch(struct action *action, const jv *patch, struct outcome *outcome,
+                    struct err *err);
+/* How much of the reporting currency one unit of another is worth. A currency without a rate is a
+ * missing input. */
+bool rate_list(struct action *action, struct outcome *outcome, struct err *err);
+bool rate_put(struct action *action, struct str currency_code, const jv *doc,
+              struct outcome *outcome, struct err *err);
+bool rate_delete(struct action *action, struct str currency_code, struct outcome *outcome,
+                 struct err *err);
+
 bool criteria_list(struct action *action, const struct param *params, size_t n_params,
                    struct outcome *outcome, struct err *err);
 /* {metrics[{metric, weight, floor, ceiling}], note}: the next version, not active yet. */
 bool criteria_create(struct action *action, const jv *doc, struct outcome *outcome,
                      struct err *err);
+bool criteria_get(struct action *action, struct str version, struct outcome *outcome,
+                  struct err *err);
 bool criteria_activate(struct action *action, struct str version, struct outcome *outcome,
                        struct err *err);
 
@@ -31,9 +45,14 @@ bool nomination_decline(struct action *action, struct str id, const jv *doc,
 bool nomination_withdraw(struct action *action, struct str id, struct outcome *outcome,
                          struct err *err);
 
-/* {reason, benefits[], charter, told_customer_at} */
+/* {reason, benefits[], charter, told_customer_at, override {reason, expires_on}} */
 bool account_designate(struct action *action, struct str account_id, const jv *doc,
                        struct outcome *outcome, struct err *err);
+bool account_de_designate(struct action *action, struct str account_id, const jv *doc,
+                          struct outcome *outcome, struct err *err);
+/* {in_account_id, out_account_id, ...as for a designation}: both or neither. */
+bool key_account_swap(struct action *action, const jv *doc, struct outcome *outcome,
+                      struct err *err);
 /* Parameter as_of: status and terms as they were at the end of that day, the score computed now. */
 bool account_key_status(struct action *action, struct str account_id, const struct param *params,
                         size_t n_params, struct outcome *outcome, struct err *err);

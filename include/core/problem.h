@@ -44,6 +44,13 @@
     X(MANAGER_OVERLOADED, 409, "manager_capacity_reached",                                         \
       "The manager has no room for another key account",                                           \
       "The accountable manager already has as many key accounts as the capacity allows.")          \
+    X(TRANSACTIONAL, 409, "transactional_sales_cycle",                                             \
+      "Key account management does not work for a transactional sales cycle",                      \
+      "A director may override it with a reason and an expiry (requirement 000-02).")              \
+    X(FIT_UNSUITABLE, 409, "fit_check_unsuitable", "The fit check found the account unsuitable",   \
+      "A director may override it with a reason and an expiry (requirement 000-07).")              \
+    X(FIT_REQUIRED, 409, "fit_check_required", "A recent fit check is needed",                     \
+      "Go through the checklist first: PUT /v1/accounts/{id}/fit-check (requirement 000-01).")     \
     X(CURSOR_EXPIRED, 410, "cursor_expired", "That far back is no longer kept",                    \
       "Events are kept for 30 days. Read the resources again, then go on from the newest event.")  \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "The resource has changed",                 \

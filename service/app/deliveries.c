@@ -28,16 +28,6 @@ static const struct field attempt_fields[] = {
     "select webhook_delivery_id(webhook_delivery_position($1::uuid),"                              \
     " webhook_delivery_number($1::uuid) + 1)), 1) where id = $1::uuid"
 
-static void write_row(const struct field *fields, size_t n, struct tx *tx, size_t slot, size_t row,
-                      struct buf *ret) {
-    buf_char(ret, '{');
-    for (size_t c = 0; c < n; c++) {
-        buf_format(ret, "%s\"%s\":", c > 0 ? "," : "", fields[c].name);
-        render_value(&fields[c], tx_value(tx, slot, row, c), ret);
-    }
-    buf_char(ret, '}');
-}
-
 struct delivery_query {
     struct str endpoint_id;
     struct str state;
@@ -102,7 +92,7 @@ bool webhook_delivery_list(struct action *action, const struct param *params, si
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             buf_char(&outcome->body, ',');
-        write_row(delivery_fields, COUNT_OF(delivery_fields), tx, slot, i, &outcome->body);
+        write_row(tx, slot, i, delivery_fields, COUNT_OF(delivery_fields), &outcome->body);
     }
     if (has_more) {
         struct str last = tx_value(tx, slot, n - 1, 0);
@@ -129,7 +119,7 @@ bool webhook_delivery_get(struct action *action, struct str id, struct outcome *
         return false;
     if (tx_rows(tx, slot) == 0)
         return no_delivery(err);
-    write_row(delivery_fields, COUNT_OF(delivery_fields), tx, slot, 0, &outcome->body);
+    write_row(tx, slot, 0, delivery_fields, COUNT_OF(delivery_fields), &outcome->body);
     return true;
 }
 
@@ -155,7 +145,7 @@ bool webhook_attempt_list(struct action *action, struct str id, struct outcome *
     for (size_t i = 0; i < tx_rows(tx, slot); i++) {
         if (i > 0)
             buf_char(&outcome->body, ',');
-        write_row(attempt_fields, COUNT_OF(attempt_fields), tx, slot, i, &outcome->body);
+        write_row(tx, slot, i, attempt_fields, COUNT_OF(attempt_fields), &outcome->body);
     }
     page_end(outcome, false, -1);
     return true;
@@ -175,7 +165,7 @@ static bool retry_work(struct action *action, struct tx *tx, void *arg, struct o
     size_t slot = tx_query(tx, SQL_ONE, arg, 1);
     if (!tx_flush(tx, err))
         return false;
-    write_row(delivery_fields, COUNT_OF(delivery_fields), tx, slot, 0, &outcome->body);
+    write_row(tx, slot, 0, delivery_fields, COUNT_OF(delivery_fields), &outcome->body);
     outcome->status = 202;
     return true;
 }

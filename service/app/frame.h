@@ -21,6 +21,10 @@ bool write_once(struct action *action, write_work work, void *arg, struct outcom
 /* A read: queue statements, tx_flush() once, read their slots, tx_end(). */
 bool read_begin(struct action *action, struct tx **ret, struct err *err);
 
+/* A row as an object: the first columns of the slot by these fields. */
+void write_row(struct tx *tx, size_t slot, size_t row, const struct field *fields, size_t n_fields,
+               struct buf *ret);
+
 /* A PostgreSQL array literal of texts, for `$n::text[]` and `$n::uuid[]`. */
 struct str array_param(struct arena *arena, const struct str *items, size_t n);
 

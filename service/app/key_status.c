@@ -5,6 +5,7 @@
 #include "domain/check.h"
 #include "domain/decode.h"
 #include "domain/salesforce_id.h"
+#include "status.h"
 #include "view.h"
 
 #include <stdio.h>
@@ -49,9 +50,9 @@ static const struct field columns[] = {
 #define HISTORY_SQL                                                                                \
     "select h.at, h.cause, h.actor, h.from_status, h.to_status, h.from_tier, h.to_tier, h.score, " \
     "h.score_before, h.score_rank,"                                                                \
-    " h.criteria_version, h.contributions, h.contributions_before, h.id from key_status_history "  \
-    "h where h.account_id = $1::uuid"
-#define HISTORY_ID 13
+    " h.criteria_version, h.contributions, h.contributions_before, h.reason, h.designation, "      \
+    "h.id from key_status_history h where h.account_id = $1::uuid"
+#define HISTORY_ID 15
 
 static void write_history(struct tx *tx, size_t slot, size_t n, struct buf *ret) {
     static const struct field fields[] = {
@@ -68,19 +69,18 @@ static void write_history(struct tx *tx, size_t slot, size_t n, struct buf *ret)
         {.name = "criteria_version", .type = FIELD_INT},
         {.name = "contributions", .type = FIELD_DOCS},
         {.name = "contributions_before", .type = FIELD_DOCS},
+        {.name = "reason", .type = FIELD_TEXT},
+        {.name = "designation", .type = FIELD_MAP},
     };
     for (size_t i = 0; i < n; i++) {
-        buf_text(ret, i > 0 ? ",{" : "{");
-        for (size_t c = 0; c < COUNT_OF(fields); c++) {
-            buf_format(ret, "%s\"%s\":", c > 0 ? "," : "", fields[c].name);
-            render_value(&fields[c], tx_value(tx, slot, i, c), ret);
-        }
-        buf_char(ret, '}');
+        if (i > 0)
+            buf_char(ret, ',');
+        write_row(tx, slot, i, fields, COUNT_OF(fields), ret);
     }
 }
 
-static bool status_answer(struct tx *tx, struct str account_id, struct str as_of,
-                          struct outcome *outcome, struct err *err) {
+bool status_answer(struct tx *tx, struct str account_id, struct str as_of, struct outcome *outcome,
+                   struct err *err) {
     struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
     struct str values[] = {account_id, as_of};
     size_t slot =
@@ -150,48 +150,6 @@ bool account_key_history(struct action *action, struct str account_id, const str
     write_history(tx, slot, page_rows(&page, tx_rows(tx, slot)), &outcome->body);
     page_finish(action, &page, tx, slot, key_columns, outcome);
     return true;
-}
-
-/* ---- designation ---- */
-
-struct designation {
-    struct str account_id;
-    struct str terms;
-};
-
-static bool designate_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
-                           struct err *err) {
-    const struct designation *designation = arg;
-    struct str values[] = {designation->account_id, designation->terms};
-    (void)action;
-    tx_query(tx, "select * from designate($1::uuid, $2::jsonb)", values, 2);
-    if (!status_answer(tx, designation->account_id, STR_ABSENT, outcome, err))
-        return false;
-    outcome->status = 201;
-    snprintf(outcome->location, sizeof outcome->location, "/v1/accounts/%.*s/key-status",
-             STR_ARG(designation->account_id));
-    return true;
-}
-
-bool account_designate(struct action *action, struct str account_id, const jv *doc,
-                       struct outcome *outcome, struct err *err) {
-    static const struct field fields[] = {
-        {.name = "reason", .type = FIELD_TEXT, .min = 1, .max = 2000},
-        {.name = "benefits", .type = FIELD_TEXTS, .max = 50},
-        {.name = "charter", .type = FIELD_TEXT, .max = 20000},
-        {.name = "told_customer_at", .type = FIELD_TIME},
-    };
-    static const struct shape shape = {fields, COUNT_OF(fields)};
-    CLEANUP(jv_unref) jv *clean = NULL;
-    struct buf text;
-    if (!decode_shape(&shape, doc, "", &clean, err))
-        return false;
-    buf_init(&text, 1 << 18);
-    jv_write(clean, &text);
-    struct designation designation = {account_id, arena_str(action->arena, buf_str(&text))};
-    buf_release(&text);
-    return designation.terms.ptr ? write_once(action, designate_work, &designation, outcome, err)
-                                 : err_memory(err);
 }
 
 /* ---- recognition ---- */

@@ -224,3 +224,12 @@ bool not_found(const struct record_key *key, struct err *err) {
     return err_set(err, PROBLEM_NOT_FOUND, "There is no such %s that you can see.",
                    key->resource->name);
 }
+
+void write_row(struct tx *tx, size_t slot, size_t row, const struct field *fields, size_t n_fields,
+               struct buf *ret) {
+    for (size_t c = 0; c < n_fields; c++) {
+        buf_format(ret, "%c\"%s\":", c == 0 ? '{' : ',', fields[c].name);
+        render_value(&fields[c], tx_value(tx, slot, row, c), ret);
+    }
+    buf_char(ret, '}');
+}

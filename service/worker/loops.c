@@ -122,7 +122,9 @@ bool loop_daily(struct worker *worker, bool *ret_more, struct err *err) {
         return false;
     if (!tx_bool(tx, slot, 0, 0))
         return true;
-    slot = tx_query(tx, "select account_id, version from evaluate(null, true, 'full_evaluation')",
+    slot = tx_query(tx,
+                    "select account_id, version from evaluate(null, true, 'full_evaluation')"
+                    " union all select account_id, version from evaluate_health(null)",
                     NULL, 0);
     if (!tx_commit(tx, err))
         return false;

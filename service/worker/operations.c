@@ -71,7 +71,11 @@ static size_t queue_evaluation(struct tx *tx, const struct operation *operation)
         return touched;
     }
     touched = tx_query(
-        tx, "select account_id, version from evaluate(null, true, 'full_evaluation')", NULL, 0);
+        tx,
+        "select e.account_id, e.version from operation o, evaluate(null, true, coalesce(o.request "
+        "->> 'cause', 'full_evaluation')) e where o.id = $1::uuid"
+        " union all select account_id, version from evaluate_health(null)",
+        params, 1);
     tx_query(tx,
              "insert into evaluation_result (operation_id, account_id, score_rank, score, "
              "contributions, missing)"

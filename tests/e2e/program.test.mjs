@@ -35,7 +35,7 @@ test('the program shows its limits; rules among them hold', async () => {
 
 test('criteria are versioned, checked, and one version is active', async () => {
   const good = { metric: 'revenue_ttm', weight: '1', floor: '0', ceiling: '1000' };
-  for (const metrics of [[], [{ ...good, weight: '0' }], [{ ...good, ceiling: '0' }], [good, good], [{ ...good, metric: 'luck' }], [{ ...good, weight: 'much' }]]) {
+  for (const metrics of [[], [{ ...good, weight: '0' }], [{ ...good, ceiling: '0' }], [good, good], [{ ...good, metric: 'Good Luck' }], [{ ...good, weight: 'much' }]]) {
     const { status } = await api.send('POST', '/v1/program/criteria', { body: { metrics } });
     assert.ok(status === 400 || status === 422, `${status} for ${JSON.stringify(metrics)}`);
   }

@@ -1,0 +1,117 @@
+/* Full evaluations, and the operations that do them. */
+#include "app/program.h"
+#include "cursor.h"
+#include "domain/check.h"
+#include "domain/decode.h"
+#include "single.h"
+#include "view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define OPERATION_SQL                                                                              \
+    "select o.id, o.kind, o.status, o.request, o.progress_done, o.progress_total, o.result, "      \
+    "o.failure, o.created_at, o.updated_at from operation o where o.id = $1::uuid"
+
+static bool operation_answer(struct tx *tx, struct str id, struct outcome *outcome,
+                             struct err *err) {
+    static const struct field fields[] = {
+        {.name = "id", .type = FIELD_ID},           {.name = "kind", .type = FIELD_TEXT},
+        {.name = "status", .type = FIELD_TEXT},     {.name = "request", .type = FIELD_MAP},
+        {.name = "done", .type = FIELD_INT},        {.name = "total", .type = FIELD_INT},
+        {.name = "result", .type = FIELD_MAP},      {.name = "failure", .type = FIELD_TEXT},
+        {.name = "created_at", .type = FIELD_TIME}, {.name = "updated_at", .type = FIELD_TIME},
+    };
+    size_t slot = tx_query(tx, OPERATION_SQL, &id, 1);
+    struct buf *body = &outcome->body;
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_rows(tx, slot) == 0)
+        return err_set(err, PROBLEM_NOT_FOUND, "There is no such operation.");
+    for (size_t c = 0; c < COUNT_OF(fields); c++) {
+        if (c == 4)
+            buf_text(body, ",\"progress\":{\"done\":");
+        else
+            buf_format(body, "%c\"%s\":", c == 0 ? '{' : ',', fields[c].name);
+        render_value(&fields[c], tx_value(tx, slot, 0, c), body);
+        if (c == 5)
+            buf_char(body, '}');
+    }
+    buf_char(body, '}');
+    return true;
+}
+
+static bool evaluation_work(struct action *action, struct tx *tx, void *arg,
+                            struct outcome *outcome, struct err *err) {
+    struct str as_of = *(const struct str *)arg;
+    const char *request =
+        as_of.ptr ? arena_format(action->arena, "{\"as_of\": \"%.*s\"}", STR_ARG(as_of)) : "{}";
+    const char *id = request ? queue_evaluation(action, tx, request) : NULL;
+    if (!id)
+        return err_memory(err);
+    outcome->status = 202;
+    snprintf(outcome->location, sizeof outcome->location, "/v1/operations/%s", id);
+    return operation_answer(tx, str_of(id), outcome, err);
+}
+
+bool evaluation_start(struct action *action, const jv *doc, struct outcome *outcome,
+                      struct err *err) {
+    static const struct field as_of_field[] = {{.name = "as_of", .type = FIELD_DATE}};
+    static const struct shape shape = {as_of_field, 1};
+    CLEANUP(jv_unref) jv *clean = NULL;
+    if (!decode_shape(&shape, doc, "", &clean, err))
+        return false;
+    struct str as_of = jv_text(jv_get(clean, "as_of"));
+    return write_once(action, evaluation_work, &as_of, outcome, err);
+}
+
+bool operation_get(struct action *action, struct str id, struct outcome *outcome, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    return read_begin(action, &tx, err) && operation_answer(tx, id, outcome, err);
+}
+
+static void write_result(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
+    static const struct field fields[] = {
+        {.name = "rank", .type = FIELD_INT},
+        {.name = "account_id", .type = FIELD_ID},
+        {.name = "account_number", .type = FIELD_TEXT},
+        {.name = "name", .type = FIELD_TEXT},
+        {.name = "score", .type = FIELD_DECIMAL},
+        {.name = "contributions", .type = FIELD_DOCS},
+        {.name = "missing", .type = FIELD_TEXTS},
+    };
+    write_row(tx, slot, row, fields, COUNT_OF(fields), ret);
+}
+
+bool evaluation_results(struct action *action, struct str id, const struct param *params,
+                        size_t n_params, struct outcome *outcome, struct err *err) {
+    static const size_t key_columns[] = {0, 1};
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct page page;
+    struct str list = str_of(arena_format(action->arena, "evaluation|%.*s", STR_ARG(id)));
+    if (!page_read(action, list, 2, params, n_params, &page, err) || !read_begin(action, &tx, err))
+        return false;
+    struct str values[] = {id, page.keys[0], page.keys[1], page_limit(action, &page)};
+    size_t there = tx_query(
+        tx, "select 1 from operation where id = $1::uuid and kind = 'evaluation'", values, 1);
+    size_t slot = tx_query(
+        tx,
+        "select r.score_rank, r.account_id, a.account_number, a.name, r.score, r.contributions, "
+        "array_to_json(r.missing) from evaluation_result r join account a on a.id = r.account_id "
+        "where r.operation_id = $1::uuid "
+        "and ($2::int is null or (r.score_rank, r.account_id) > ($2::int, $3::uuid)) "
+        "order by r.score_rank, r.account_id limit $4::int",
+        values, 4);
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_rows(tx, there) == 0)
+        return err_set(err, PROBLEM_NOT_FOUND, "There is no such evaluation.");
+    buf_text(&outcome->body, "{\"data\":[");
+    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
+        if (i > 0)
+            buf_char(&outcome->body, ',');
+        write_result(tx, slot, i, &outcome->body);
+    }
+    page_finish(action, &page, tx, slot, key_columns, outcome);
+    return true;
+}
