@@ -50,18 +50,11 @@ static bool read_months(struct action *action, const struct param *params, size_
     return !err_is_set(err);
 }
 
-static void write_row(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
-    static const struct field fields[] = {
-        {.name = "month", .type = FIELD_TEXT},  {.name = "currency_code", .type = FIELD_TEXT},
-        {.name = "amount", .type = FIELD_TEXT}, {.name = "cost", .type = FIELD_TEXT},
-        {.name = "margin", .type = FIELD_TEXT}, {.name = "orders", .type = FIELD_INT},
-    };
-    for (size_t c = 0; c < COUNT_OF(fields); c++) {
-        buf_format(ret, "%c\"%s\":", c == 0 ? '{' : ',', fields[c].name);
-        render_value(&fields[c], tx_value(tx, slot, row, c), ret);
-    }
-    buf_char(ret, '}');
-}
+static const struct field month_columns[] = {
+    {.name = "month", .type = FIELD_TEXT},  {.name = "currency_code", .type = FIELD_TEXT},
+    {.name = "amount", .type = FIELD_TEXT}, {.name = "cost", .type = FIELD_TEXT},
+    {.name = "margin", .type = FIELD_TEXT}, {.name = "orders", .type = FIELD_INT},
+};
 
 bool account_sales(struct action *action, struct str account_id, const struct param *params,
                    size_t n_params, struct outcome *outcome, struct err *err) {
@@ -91,7 +84,7 @@ bool account_sales(struct action *action, struct str account_id, const struct pa
     for (size_t i = 0; i < tx_rows(tx, slot); i++) {
         if (i > 0)
             buf_char(body, ',');
-        write_row(tx, slot, i, body);
+        write_row(tx, slot, i, month_columns, COUNT_OF(month_columns), body);
     }
     buf_text(body, "]}");
     etag_make(account_id, 0, buf_str(body), outcome->etag);

@@ -341,7 +341,11 @@ end $$;
 
 -- ---- the ways into the list and out of it ----
 
-alter table key_status_history add column reason text, add column designation jsonb; -- of a person's decision; what held or began to hold
+alter table key_status_history add column reason text; -- of a person's decision
+-- standing_moved() writes the terms itself; nothing else takes an account onto the list.
+drop trigger history_designation on key_status_history;
+drop function history_designation();
+create index key_status_history_time_idx on key_status_history (at);
 
 -- A change made by a person: history and events. Returns the account's cache version.
 create function standing_moved(before standing, after standing, cause text, reason text) returns setof standing_touch language plpgsql security definer set search_path = public, pg_temp as $$
@@ -368,7 +372,6 @@ create function program_growth(p program, year_start out date, net out int) stab
       from s
 $$;
 revoke execute on function program_growth(program) from kamd_app;
-create index key_status_history_at_idx on key_status_history (at);
 
 -- How many key accounts a person manages; the person's row is locked, so that two at once are counted one after the other.
 create function manager_check(manager uuid, others int) returns void language plpgsql security definer set search_path = public, pg_temp as $$
