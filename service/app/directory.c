@@ -1,5 +1,6 @@
 #include "app/directory.h"
 #include "frame.h"
+#include "roster.h"
 
 #include "core/log.h"
 #include "core/metrics.h"
@@ -19,20 +20,13 @@ struct key_entry {
     struct principal principal;
 };
 
-struct identifier_entry {
-    enum identifier kind;
-    struct str value;
-    struct str members; /* of the account's answer */
-};
-
 /* One reading: immutable, in an arena of its own. */
 struct snapshot {
     struct arena arena;
     int64_t read_mono_us, read_wall_us;
     struct key_entry *keys;
     size_t n_keys;
-    struct identifier_entry *identifiers;
-    size_t n_identifiers;
+    struct roster roster;
 };
 
 struct directory {
@@ -62,37 +56,6 @@ static void snapshot_free(struct snapshot *snapshot) {
     "select k.id, k.hash, k.name, k.role, array_to_string(k.scopes, ','), k.user_id,"              \
     " coalesce((extract(epoch from k.expires_at) * 1000000)::bigint, 0) from api_key k"            \
     " where k.revoked_at is null and (k.expires_at is null or k.expires_at > now())"
-
-#define ACCOUNTS_SQL                                                                               \
-    "select a.id, a.name, a.account_number, s.tier, coalesce(s.designation -> 'benefits', '[]'),"  \
-    " case when m.id is not null then jsonb_build_object('id', m.id, 'name', m.name, 'email', "    \
-    "m.email) end,"                                                                                \
-    " case when d.id is not null and coalesce(a.delegate_until, 'infinity') > now()"               \
-    "  then jsonb_build_object('id', d.id, 'name', d.name, 'email', d.email, 'until', "            \
-    "to_jsonb(a.delegate_until)) end,"                                                             \
-    " (select count(*) from problem p where p.account_id = a.id and p.resolved_at is null and "    \
-    "p.deleted_at is null"                                                                         \
-    "   and p.severity = 'revenue_loss'),"                                                         \
-    " a.domain, a.external_ids ->> 'salesforce', s.key_status"                                     \
-    " from standing s join account a on a.id = s.account_id"                                       \
-    " left join app_user m on m.id = a.manager_id left join app_user d on d.id = a.delegate_id"    \
-    " where s.key_status in ('key', 'at_risk') and a.deleted_at is null order by a.id"
-
-/* (account, kind, value), contacts' numbers and addresses, too. */
-#define IDENTIFIERS_SQL                                                                            \
-    "with k as (select a.* from standing s join account a on a.id = s.account_id"                  \
-    "  where s.key_status in ('key', 'at_risk') and a.deleted_at is null)"                         \
-    " select k.id, 0, p from k, unnest(k.phones) p union all select k.id, 1, lower(e) from k, "    \
-    "unnest(k.emails) e"                                                                           \
-    " union all select k.id, 2, lower(k.domain) from k where k.domain is not null"                 \
-    " union all select k.id, 3, k.account_number from k where k.account_number is not null"        \
-    " union all select k.id, 4, k.external_ids ->> 'salesforce' from k where k.external_ids ? "    \
-    "'salesforce'"                                                                                 \
-    " union all select c.account_id, 0, c.phone from contact c join k on k.id = c.account_id"      \
-    "  where c.phone is not null and c.deleted_at is null"                                         \
-    " union all select c.account_id, 1, lower(c.email) from contact c join k on k.id = "           \
-    "c.account_id"                                                                                 \
-    "  where c.email is not null and c.deleted_at is null"
 
 static bool read_scopes(struct str list, unsigned *ret) {
     struct str name;
@@ -141,18 +104,6 @@ static int compare_keys(const void *a, const void *b) {
                   CRYPTO_SHA256);
 }
 
-static int compare_identifiers(const void *a, const void *b) {
-    const struct identifier_entry *x = a, *y = b;
-    if (x->kind != y->kind)
-        return x->kind < y->kind ? -1 : 1;
-    size_t len = x->value.len < y->value.len ? x->value.len : y->value.len;
-    int order = memcmp(x->value.ptr, y->value.ptr, len);
-    return order != 0                     ? order
-           : x->value.len == y->value.len ? 0
-           : x->value.len < y->value.len  ? -1
-                                          : 1;
-}
-
 static bool read_keys(struct tx *tx, size_t slot, struct snapshot *snapshot) {
     snapshot->keys = arena_array(&snapshot->arena, tx_rows(tx, slot) + 1, sizeof *snapshot->keys);
     for (size_t i = 0; snapshot->keys && i < tx_rows(tx, slot); i++)
@@ -160,61 +111,6 @@ static bool read_keys(struct tx *tx, size_t slot, struct snapshot *snapshot) {
     if (snapshot->keys)
         qsort(snapshot->keys, snapshot->n_keys, sizeof *snapshot->keys, compare_keys);
     return snapshot->keys != NULL;
-}
-
-static struct str members(struct tx *tx, size_t slot, size_t row, struct arena *arena) {
-    static const char *const names[] = {
-        "account_id", "name",    "account_number", "tier",
-        "benefits",   "manager", "cover",          "open_emergencies"};
-    struct buf text;
-    buf_init(&text, 1 << 16);
-    buf_text(&text, "\"is_key\":true");
-    for (size_t c = 0; c < COUNT_OF(names); c++) {
-        struct str value = tx_value(tx, slot, row, c);
-        buf_format(&text, ",\"%s\":", names[c]);
-        if (c < 4)
-            buf_json(&text, value);
-        else
-            buf_put(&text, value.ptr ? value : STR("null"));
-    }
-    buf_text(&text, ",\"key_status\":");
-    buf_json(&text, tx_value(tx, slot, row, 10));
-    struct str ret = buf_ok(&text) ? arena_str(arena, buf_str(&text)) : STR_ABSENT;
-    buf_release(&text);
-    return ret;
-}
-
-static bool read_identifiers(struct tx *tx, size_t accounts, size_t slot,
-                             struct snapshot *snapshot) {
-    size_t n = tx_rows(tx, accounts), n_ids = tx_rows(tx, slot);
-    struct str *texts = arena_array(&snapshot->arena, n + 1, sizeof *texts);
-    snapshot->identifiers = arena_array(&snapshot->arena, n_ids + 1, sizeof *snapshot->identifiers);
-    if (!texts || !snapshot->identifiers)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        texts[i] = members(tx, accounts, i, &snapshot->arena);
-    for (size_t i = 0; i < n_ids; i++) {
-        struct str id = tx_value(tx, slot, i, 0);
-        size_t low = 0, high = n; /* accounts come ordered by id */
-        while (low < high) {
-            size_t middle = (low + high) / 2;
-            if (strcmp(tx_value(tx, accounts, middle, 0).ptr, id.ptr) < 0)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        if (low == n || !str_eq(tx_value(tx, accounts, low, 0), id))
-            continue;
-        struct identifier_entry *entry = &snapshot->identifiers[snapshot->n_identifiers++];
-        entry->kind = (enum identifier)tx_int(tx, slot, i, 1);
-        entry->value = arena_str(&snapshot->arena, tx_value(tx, slot, i, 2));
-        entry->members = texts[low];
-        if (!entry->value.ptr || !entry->members.ptr)
-            return false;
-    }
-    qsort(snapshot->identifiers, snapshot->n_identifiers, sizeof *snapshot->identifiers,
-          compare_identifiers);
-    return true;
 }
 
 /* The keys used since the last reading, as uuid[]; absent when there are none. */
@@ -255,11 +151,12 @@ static bool read_snapshot(struct directory *directory, struct snapshot *snapshot
     if (!tx_begin(directory->app->store, TX_READ, &context, deadline_in_ms(1000), &tx, err))
         return false;
     size_t keys = tx_query(tx, KEYS_SQL, NULL, 0);
-    size_t accounts = tx_query(tx, ACCOUNTS_SQL, NULL, 0);
-    size_t identifiers = tx_query(tx, IDENTIFIERS_SQL, NULL, 0);
+    struct roster_slots slots;
+    roster_ask(tx, &slots);
     if (!tx_flush(tx, err))
         return false;
-    if (!read_keys(tx, keys, snapshot) || !read_identifiers(tx, accounts, identifiers, snapshot))
+    if (!read_keys(tx, keys, snapshot) ||
+        !roster_read(tx, &slots, &snapshot->arena, &snapshot->roster))
         return err_memory(err);
     tell_use(directory, snapshot, tx);
     return true;
@@ -407,18 +304,12 @@ enum directory_answer directory_principal(struct directory *directory,
 bool directory_recognise(struct directory *directory, enum identifier kind, struct str value,
                          bool *ret_known, bool *ret_stale, char ret_as_of[static TIME_TEXT],
                          struct buf *ret_members) {
-    struct identifier_entry wanted = {.kind = kind, .value = value};
     pthread_rwlock_rdlock(&directory->lock);
     const struct snapshot *snapshot = directory->snapshot;
     if (snapshot) {
-        const struct identifier_entry *found =
-            bsearch(&wanted, snapshot->identifiers, snapshot->n_identifiers,
-                    sizeof *snapshot->identifiers, compare_identifiers);
-        *ret_known = found != NULL;
+        *ret_known = roster_find(&snapshot->roster, kind, value, ret_members);
         *ret_stale = clock_mono(&clock_system) - snapshot->read_mono_us >= DIRECTORY_FRESH_US;
         time_text(snapshot->read_wall_us, ret_as_of);
-        if (found)
-            buf_put(ret_members, found->members);
     }
     pthread_rwlock_unlock(&directory->lock);
     return snapshot != NULL;

@@ -105,7 +105,8 @@ static size_t separator_len(struct str text) {
 static struct str international(struct str text) {
     if (text.len >= 4 && str_case_is((struct str){text.ptr, 4}, "tel:"))
         text = cut(text, 4);
-    text = str_trim(text);
+    while (text.len > 0 && text.ptr[0] != '(' && separator_len(text) > 0)
+        text = cut(text, separator_len(text));
     if (str_starts(text, "(+") || str_starts(text, "(00"))
         text = cut(text, 1);
     if (str_starts(text, "+"))
@@ -118,6 +119,10 @@ bool phone_normalise(struct str text, char ret[static PHONE_TEXT]) {
     size_t len = 1;
     struct str rest = international(text);
 
+    /* "tel:+49-30-1234567;ext=12": what follows is no part of the number (RFC 3966). */
+    struct str parameters = rest;
+    if (text.len >= 4 && str_case_is((struct str){text.ptr, 4}, "tel:"))
+        str_split(&parameters, ';', &rest);
     while (rest.len > 0) {
         /* "+49 (0)30": the 0 is dialled only inside the country. */
         size_t skip = len > 1 && str_starts(rest, "(0)") ? 3 : separator_len(rest);
