@@ -1,4 +1,4 @@
-/* Key status of one account: the explanation and designation. */
+/* Key status of one account: the explanation, of today or another day, and its history. */
 #include "app/program.h"
 #include "cursor.h"
 #include "domain/check.h"
