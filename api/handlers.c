@@ -4,7 +4,9 @@
 #include "app/events.h"
 #include "app/facts.h"
 #include "app/keys.h"
+#include "app/plans.h"
 #include "app/program.h"
+#include "app/reviews.h"
 #include "app/sales.h"
 #include "app/sections.h"
 #include "app/webhooks.h"
@@ -37,8 +39,21 @@ void resource_create(struct call *call) {
     record_create(&call->action, &key, call->doc, &call->outcome, &call->err);
 }
 
+/* The customer's copy of a plan is another document, not another form of the record. */
+static bool asks_for_view(const struct call *call) {
+    bool asked = false;
+    for (size_t i = 0; i < call->n_params && call->route->resource == RES_PLAN; i++)
+        asked = asked || str_is(call->params[i].name, "view");
+    return asked;
+}
+
 void resource_get(struct call *call) {
     struct record_key key = key_of(call);
+    if (asks_for_view(call)) {
+        plan_shared(&call->action, key.id, call->params, call->n_params, &call->outcome,
+                    &call->err);
+        return;
+    }
     record_get(&call->action, &key, call->params, call->n_params, &call->outcome, &call->err);
 }
 
@@ -82,7 +97,8 @@ void section_write(struct call *call) {
     if (str_is(arg(call, "section"), "interaction_history")) {
         answer_header(call->answer, "Allow", STR("GET, HEAD, OPTIONS"));
         err_set(&call->err, PROBLEM_METHOD_NOT_ALLOWED,
-                "Section i is generated from interactions, problems, orders and reviews; nobody "
+                "Section i is generated from interactions, problems, orders, reviews and versions; "
+                "nobody "
                 "types it (004-24).");
         return;
     }
@@ -93,6 +109,70 @@ void section_write(struct call *call) {
 void section_generated(struct call *call) {
     plan_history(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
                  &call->err);
+}
+
+/* ---- plans: template, versions, acknowledgements ---- */
+
+void templates_show(struct call *call) {
+    template_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
+}
+
+void template_show(struct call *call) {
+    template_get(&call->action, arg(call, "version"), &call->outcome, &call->err);
+}
+
+void templates_add(struct call *call) {
+    template_create(&call->action, call->doc, &call->outcome, &call->err);
+}
+
+void template_use(struct call *call) {
+    template_activate(&call->action, arg(call, "version"), &call->outcome, &call->err);
+}
+
+void plan_on(struct call *call) {
+    plan_activate(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void plan_off(struct call *call) {
+    plan_close(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
+void versions_show(struct call *call) {
+    plan_version_list(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
+                      &call->err);
+}
+
+void version_show(struct call *call) {
+    plan_version_get(&call->action, arg(call, "id"), arg(call, "version_no"), &call->outcome,
+                     &call->err);
+}
+
+void version_compare(struct call *call) {
+    plan_version_diff(&call->action, arg(call, "id"), arg(call, "version_no"), call->params,
+                      call->n_params, &call->outcome, &call->err);
+}
+
+void acknowledgements_show(struct call *call) {
+    acknowledgement_list(&call->action, arg(call, "id"), call->params, call->n_params,
+                         &call->outcome, &call->err);
+}
+
+void acknowledgements_add(struct call *call) {
+    acknowledgement_add(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+/* ---- reviews, expectations ---- */
+
+void review_end(struct call *call) {
+    review_complete(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void expectations_show(struct call *call) {
+    expectation_get(&call->action, arg(call, "account_id"), &call->outcome, &call->err);
+}
+
+void expectations_add(struct call *call) {
+    expectation_rate(&call->action, arg(call, "account_id"), call->doc, &call->outcome, &call->err);
 }
 
 /* ---- sync ---- */

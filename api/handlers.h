@@ -9,6 +9,10 @@ typedef void handler(struct call *call);
 handler resource_list, resource_create, resource_get, resource_patch, resource_delete,
     resource_restore, resource_history, resource_bulk;
 handler section_list, section_get, section_write, section_generated;
+handler plan_on, plan_off, versions_show, version_show, version_compare, acknowledgements_show,
+    acknowledgements_add;
+handler templates_show, template_show, templates_add, template_use;
+handler review_end, expectations_show, expectations_add;
 handler sync_record, sync_records;
 handler program_show, program_change, criteria_show, criteria_add, criteria_use, evaluation_add,
     evaluation_show, operation_show, nomination_refuse, nomination_take_back;

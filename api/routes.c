@@ -95,6 +95,23 @@ const struct route routes[] = {
     {.method = "PUT", .path = "/v1/plans/{id}/sections/{section}", .handler = section_write, .flags = ROUTE_BODY, .resource = RES_PLAN_SECTION, .verb = VERB_WRITE, .operation_id = "replacePlanSection"},
     {.method = "PATCH", .path = "/v1/plans/{id}/sections/{section}", .handler = section_write, .flags = ROUTE_BODY | ROUTE_MERGE, .resource = RES_PLAN_SECTION, .verb = VERB_WRITE, .operation_id = "updatePlanSection"},
 
+#define PLAN(method_, path_, handler_, flags_, verb_, operation)                                        \
+    {.method = method_, .path = "/v1/plans/{id}/" path_, .handler = handler_, .flags = (flags_), .resource = -1, .verb = verb_, .operation_id = operation}
+    PLAN("POST", "activate", plan_on, ROUTE_BODY | ROUTE_OPTIONAL, VERB_WRITE, "activatePlan"),
+    PLAN("POST", "close", plan_off, ROUTE_ACTION, VERB_WRITE, "closePlan"),
+    PLAN("GET", "versions", versions_show, ROUTE_QUERY, VERB_READ, "listPlanVersions"),
+    PLAN("GET", "versions/{version_no}", version_show, 0, VERB_READ, "getPlanVersion"),
+    PLAN("GET", "versions/{version_no}/diff", version_compare, ROUTE_QUERY, VERB_READ, "diffPlanVersion"),
+    PLAN("GET", "acknowledgements", acknowledgements_show, ROUTE_QUERY, VERB_READ, "listPlanAcknowledgements"),
+    PLAN("POST", "acknowledgements", acknowledgements_add, ROUTE_BODY | ROUTE_OPTIONAL, VERB_WRITE, "acknowledgePlan"),
+    READ("/v1/plan-templates", templates_show, ROUTE_QUERY, "listPlanTemplates"),
+    READ("/v1/plan-templates/{version}", template_show, 0, "getPlanTemplate"),
+    {.method = "POST", .path = "/v1/plan-templates", .handler = templates_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "createPlanTemplate"},
+    {.method = "POST", .path = "/v1/plan-templates/{version}/activate", .handler = template_use, .flags = ROUTE_ACTION, .resource = -1, .verb = VERB_DECIDE, .operation_id = "activatePlanTemplate"},
+    {.method = "POST", .path = "/v1/reviews/{id}/complete", .handler = review_end, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_WRITE, .operation_id = "completeReview"},
+    READ("/v1/accounts/{account_id}/expectations", expectations_show, 0, "getExpectations"),
+    {.method = "POST", .path = "/v1/accounts/{account_id}/expectations", .handler = expectations_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_WRITE, .operation_id = "rateExpectations"},
+
     {.method = "GET", .path = "/v1/program", .handler = program_show, .resource = -1, .verb = VERB_READ, .operation_id = "getProgram"},
     {.method = "PATCH", .path = "/v1/program", .handler = program_change, .flags = ROUTE_BODY | ROUTE_MERGE, .resource = -1, .verb = VERB_DECIDE, .operation_id = "updateProgram"},
     {.method = "GET", .path = "/v1/program/settings", .handler = settings_show, .resource = -1, .verb = VERB_READ, .operation_id = "getProgramSettings"},

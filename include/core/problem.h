@@ -51,6 +51,9 @@
       "A director may override it with a reason and an expiry (requirement 000-07).")              \
     X(FIT_REQUIRED, 409, "fit_check_required", "A recent fit check is needed",                     \
       "Go through the checklist first: PUT /v1/accounts/{id}/fit-check (requirement 000-01).")     \
+    X(PLAN_NOT_READY, 409, "plan_not_ready", "The plan cannot be activated yet",                   \
+      "errors[] names everything that is missing: the fit check, sections, win-win on both "       \
+      "sides, the manager, the sponsor.")                                                          \
     X(CURSOR_EXPIRED, 410, "cursor_expired", "That far back is no longer kept",                    \
       "Events are kept for 30 days. Read the resources again, then go on from the newest event.")  \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "The resource has changed",                 \

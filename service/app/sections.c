@@ -93,7 +93,10 @@ bool plan_section_write(struct action *action, struct str plan_id, struct str se
     " union all select 'review', r.id, coalesce(r.held_at, r.due_on::timestamp at time zone "      \
     "'UTC'), jsonb_build_object('outcome', r.outcome, 'cadence', r.cadence)"                       \
     "  from review r where r.account_id = p.account_id and r.status = 'held' and r.deleted_at is " \
-    "null) h"                                                                                      \
+    "null"                                                                                         \
+    " union all select 'version', v.id, v.created_at, jsonb_build_object('plan_id', v.plan_id, "   \
+    "'version_no', v.version_no, 'kind', v.kind, 'review_id', v.review_id)"                        \
+    "  from plan_version v where v.account_id = p.account_id) h"                                   \
     " where p.id = $1::uuid and p.deleted_at is null and ($2::timestamptz is null or (h.at, "      \
     "h.id) < ($2::timestamptz, $3::uuid))"                                                         \
     " order by h.at desc, h.id desc limit $4::int"

@@ -233,3 +233,35 @@ void write_row(struct tx *tx, size_t slot, size_t row, const struct field *field
     }
     buf_char(ret, '}');
 }
+
+bool view_answer(struct action *action, struct tx *tx, enum resource_id id, struct str record_id,
+                 struct outcome *outcome, struct err *err) {
+    struct record_key key = {.resource = resource_of(id)};
+    struct str ids = array_param(action->arena, &record_id, 1);
+    size_t n = 0;
+    if (!ids.ptr)
+        return err_memory(err);
+    size_t slot = tx_query(tx, record_sql(id)->get, &ids, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    const struct row *rows = rows_of(action, key.resource, tx, slot, &n);
+    if (!rows)
+        return err_memory(err);
+    if (n == 0)
+        return not_found(&key, err);
+    struct view view;
+    view_init(&view);
+    view_write(action, key.resource, &view, rows, NULL, &outcome->body, outcome->etag);
+    return true;
+}
+
+void view_object(struct action *action, struct str id, int64_t version, struct str object,
+                 struct outcome *outcome) {
+    etag_make(id, version, object, outcome->etag);
+    outcome->not_modified =
+        action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
+    buf_put(&outcome->body, (struct str){object.ptr, object.len - 1}); /* without its brace */
+    buf_text(&outcome->body, ",\"etag\":");
+    buf_json(&outcome->body, str_of(outcome->etag));
+    buf_char(&outcome->body, '}');
+}

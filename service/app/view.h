@@ -46,6 +46,13 @@ void view_write(struct action *action, const struct resource *resource, const st
                 const struct row *row, const struct expanded *expanded, struct buf *ret,
                 char ret_etag[static ETAG_TEXT]);
 
+/* One record as it is now, read in the transaction that changed it: what an action answers with. */
+bool view_answer(struct action *action, struct tx *tx, enum resource_id id, struct str record_id,
+                 struct outcome *outcome, struct err *err);
+/* An object that PostgreSQL wrote, with its etag as the last member. */
+void view_object(struct action *action, struct str id, int64_t version, struct str object,
+                 struct outcome *outcome);
+
 /* The definitions of a resource's custom fields, read in the transaction that uses them. */
 bool custom_fields_load(struct action *action, struct tx *tx, const struct resource *resource,
                         struct custom_fields *ret, struct err *err);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#define EXPECTATIONS VALUES("responsible_for_results", "understands_business", "on_our_side", "right_applications", "accessible", "solves_problems", "creative")
 #define CADENCES VALUES("monthly", "quarterly", "semiannual", "annual")
 
 /* clang-format off */
@@ -41,7 +42,9 @@ static const struct field plan_fields[] = {
     {.name = "period_start", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_PLAN, .about = "First day of the period."},
     {.name = "period_end", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER, .area = AREA_PLAN, .about = "Last day of the period."},
     {.name = "status", .type = FIELD_ENUM, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .values = VALUES("draft", "active", "closed"), .area = AREA_PLAN, .about = "Moves by actions only."},
-    {.name = "version_no", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .area = AREA_PLAN, .about = "Number of the last activated version; 0: never activated."},
+    {.name = "version_no", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .area = AREA_PLAN, .about = "Number of the last version, made by an activation or an adaptation; 0: none yet."},
+    {.name = "changed_since_version", .type = FIELD_BOOL, .flags = F_READ_ONLY | F_NOT_NULL, .area = AREA_PLAN, .about = "The working copy was changed since the last version."},
+    {.name = "template_version", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .area = AREA_PLAN, .about = "Version of the single template that the sections are in (004-15)."},
     {.name = "company_strategy", .type = FIELD_TEXT, .max = 20000, .area = AREA_PLAN, .about = "Each company's overall strategy the plan builds on (004-10)."},
     {.name = "client_strategy", .type = FIELD_TEXT, .max = 20000, .area = AREA_PLAN, .about = "The client's own strategy that the plan builds on (004-10)."},
     {.name = "objectives", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(objective_fields), .preset = "[]", .area = AREA_PLAN, .about = "(004-02)"},
@@ -57,28 +60,46 @@ static void plan_check(const jv *doc, const char *at, struct err *err)
     rule_ordered(doc, "period_start", "period_end", at, err);
 }
 const struct resource plan_resource = {
-    .id = RES_PLAN, .name = "plan", .path = "plans", .table = "plan", FIELDS(plan_fields), EXPANSIONS(plan_expansions), .area = AREA_PLAN,
+    .id = RES_PLAN, .name = "plan", .path = "plans", .table = "plan", .derived_version = "t.derived_version", FIELDS(plan_fields), EXPANSIONS(plan_expansions), .area = AREA_PLAN,
     .flags = R_ACCOUNT_SCOPED | R_CACHED | R_SYNC, .check = plan_check, .about = "The strategic plan of one account for a period (004-10).",
 };
 
 static const struct field contributor_fields[] = {
-    {.name = "function", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 100},
+    {.name = "function", .type = FIELD_TEXT, .min = 1, .max = 100},
     {.name = "user_id", .type = FIELD_ID, .ref = "user"},
     {.name = "due_on", .type = FIELD_DATE},
 };
+/* A due date has no zone here: nobody is late while it is still that day anywhere. */
+#define OVERDUE_SQL \
+    "(select coalesce(jsonb_agg(c order by c ->> 'due_on'), '[]') from jsonb_array_elements(t.contributors) c" \
+    " where t.state <> 'complete' and c ->> 'due_on' < ((now() at time zone 'UTC') - interval '12 hours')::date::text)"
+#define STALE_SQL "(t.updated_at < now() - make_interval(days => (select section_stale_days from program_settings)))"
 static const struct field plan_section_fields[] = {
     FIELDS_COMMON, FIELD_ACCOUNT(AREA_PLAN),
     {.name = "plan_id", .type = FIELD_ID, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .ref = "plan", .area = AREA_PLAN},
     {.name = "section", .type = FIELD_ENUM, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .area = AREA_PLAN,
      .values = VALUES("competitive_environment", "contacts_and_decisions", "negotiations", "leader_perceptions", "values_beliefs", "capabilities", "strategies", "internal_processes"), .about = "Which of the eight."},
     {.name = "state", .type = FIELD_ENUM, .flags = F_NOT_NULL, .values = VALUES("empty", "in_progress", "complete"), .preset = "\"empty\"", .area = AREA_PLAN, .about = "How far it is filled in."},
-    {.name = "content", .type = FIELD_MAP, .flags = F_NOT_NULL | F_UNCHECKED, .max = 200, .preset = "{}", .area = AREA_PLAN, .about = "What the section holds; its members are free."},
-    {.name = "contributors", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(contributor_fields), .preset = "[]", .area = AREA_PLAN, .about = "Who of which function fills it, by when (004-11)."},
-    {.name = "stale", .type = FIELD_BOOL, .flags = F_READ_ONLY | F_NOT_NULL, .column = "(t.updated_at < now() - interval '12 months')", .area = AREA_PLAN, .about = "Not written for twelve months."},
+    {.name = "content", .type = FIELD_MAP, .flags = F_NOT_NULL | F_UNCHECKED, .max = 200, .preset = "{}", .area = AREA_PLAN, .about = "What the section holds. Members that the template names have its type; others are free. `other` keeps what vanished from the template."},
+    {.name = "contributors", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(contributor_fields), .preset = "[]", .area = AREA_PLAN, .about = "Who fills it, a person or a function, by when (004-11)."},
+    {.name = "overdue", .type = FIELD_DOCS, .flags = F_READ_ONLY | F_NOT_NULL, .max = 50, .shape = SHAPE(contributor_fields), .column = OVERDUE_SQL, .area = AREA_PLAN, .about = "Contributors whose day is over while the section is not complete."},
+    {.name = "stale", .type = FIELD_BOOL, .flags = F_READ_ONLY | F_NOT_NULL, .column = STALE_SQL, .area = AREA_PLAN, .about = "Not written for the program's section_stale_days."},
 };
+static void plan_section_check(const jv *doc, const char *at, struct err *err)
+{
+    const jv *contributors = jv_get(doc, "contributors");
+    for (size_t i = 0; i < jv_len(contributors); i++) {
+        const jv *one = jv_at(contributors, i);
+        char where[128];
+        if (jv_text(jv_get(one, "function")).ptr || jv_text(jv_get(one, "user_id")).ptr)
+            continue;
+        snprintf(where, sizeof where, "%s/contributors/%zu/function", at, i);
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "required", "Give a function or a user_id.");
+    }
+}
 const struct resource plan_section_resource = {
     .id = RES_PLAN_SECTION, .name = "plan_section", .path = "sections", .table = "plan_section", FIELDS(plan_section_fields), .area = AREA_PLAN,
-    .flags = R_ACCOUNT_SCOPED, .about = "One of the sections a to h of a plan's single template (004-15 to 004-23).",
+    .flags = R_ACCOUNT_SCOPED, .check = plan_section_check, .about = "One of the sections a to h of a plan's single template (004-15 to 004-23).",
 };
 
 static const struct field participant_fields[] = {
@@ -96,11 +117,21 @@ static const struct field decision_fields[] = {
     {.name = "note", .type = FIELD_TEXT, .max = 2000},
 };
 static const struct field expectation_fields[] = {
-    {.name = "expectation", .type = FIELD_ENUM, .flags = F_REQUIRED,
-     .values = VALUES("responsible_for_results", "understands_business", "on_our_side", "right_applications", "accessible", "solves_problems", "creative")},
+    {.name = "expectation", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = EXPECTATIONS},
     {.name = "customer", .type = FIELD_INT, .min = 1, .max = 5},
     {.name = "internal", .type = FIELD_INT, .min = 1, .max = 5},
 };
+static const struct field expectation_gap_fields[] = {
+    {.name = "expectation", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = EXPECTATIONS},
+    {.name = "customer", .type = FIELD_INT, .min = 1, .max = 5, .about = "The customer's rating."},
+    {.name = "internal", .type = FIELD_INT, .min = 1, .max = 5, .about = "Our own."},
+    {.name = "gap", .type = FIELD_INT, .min = -4, .max = 4, .about = "Ours less theirs: above zero, we think better of ourselves than they do."},
+    {.name = "customer_before", .type = FIELD_INT, .min = 1, .max = 5},
+    {.name = "gap_before", .type = FIELD_INT, .min = -4, .max = 4},
+    {.name = "trend", .type = FIELD_INT, .min = -4, .max = 4, .about = "Of the customer's rating, against the one before."},
+};
+#define RESULT_SQL "expectation_result(t.account_id, t.expectations, t.id, t.held_at)"
+#define FOLLOW_UPS_SQL "array(select f.id::text from follow_up f where f.review_id = t.id and f.deleted_at is null order by f.id)"
 static const struct field review_fields[] = {
     FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_REVIEWS),
     {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "plan", .area = AREA_REVIEWS, .about = "The plan that is reviewed."},
@@ -115,6 +146,13 @@ static const struct field review_fields[] = {
     {.name = "expectations", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 7, .shape = SHAPE(expectation_fields), .preset = "[]", .area = AREA_REVIEWS, .about = "The seven buyer expectations (003-12)."},
     {.name = "outcome", .type = FIELD_ENUM, .values = VALUES("keep", "adapt", "replace"), .area = AREA_REVIEWS, .about = "(004-33)"},
     {.name = "notes", .type = FIELD_TEXT, .max = 20000, .area = AREA_REVIEWS, .about = "Free text."},
+    {.name = "expectation_gaps", .type = FIELD_DOCS, .flags = F_READ_ONLY | F_NOT_NULL, .max = 7, .shape = SHAPE(expectation_gap_fields), .column = "(case when t.expectations = '[]' then '[]' else " RESULT_SQL " -> 'items' end)", .area = AREA_REVIEWS, .about = "All seven with gap and trend; empty without ratings (003-12)."},
+    {.name = "weakest_expectation", .type = FIELD_ENUM, .flags = F_READ_ONLY, .values = EXPECTATIONS, .column = "(case when t.expectations <> '[]' then " RESULT_SQL " ->> 'weakest' end)", .area = AREA_REVIEWS, .about = "The lowest rating by the customer; of equal ones that with the widest gap."},
+    {.name = "anchor_on", .type = FIELD_DATE, .flags = F_READ_ONLY, .area = AREA_REVIEWS, .about = "The series counts its dates from here, so that the 31st is not forgotten in February."},
+    {.name = "previous_review_id", .type = FIELD_ID, .flags = F_READ_ONLY, .ref = "review", .area = AREA_REVIEWS, .about = "The review before in the series."},
+    {.name = "next_review_id", .type = FIELD_ID, .flags = F_READ_ONLY, .ref = "review", .column = "(select n.id from review n where n.previous_review_id = t.id and n.deleted_at is null)", .area = AREA_REVIEWS, .about = "The next one; made when this one is held or missed."},
+    {.name = "plan_version_no", .type = FIELD_INT, .flags = F_READ_ONLY, .column = "(select v.version_no from plan_version v where v.review_id = t.id)", .area = AREA_REVIEWS, .about = "The version of the plan that this review made, when it adapted it (004-33)."},
+    {.name = "follow_up_ids", .type = FIELD_TEXTS, .flags = F_READ_ONLY | F_NOT_NULL, .max = 10000, .column = FOLLOW_UPS_SQL, .area = AREA_REVIEWS, .about = "Its follow-ups."},
 };
 static const struct expansion review_expansions[] = {
     {.name = "account", .target = RES_ACCOUNT, .field = "account_id"},

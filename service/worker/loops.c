@@ -9,6 +9,10 @@
 #define LONG_MS 60000
 #define FOLLOW_UPS "200"
 #define FOLLOW_UPS_BATCH 200
+#define REVIEWS "200"
+#define REVIEWS_BATCH 200
+#define PLANS "100"
+#define STALE_SECTIONS "500"
 #define RESCORE "500"
 #define TOUCH_BATCH 500
 #define HOUSEKEEPING_BATCH 5000
@@ -23,7 +27,7 @@ static bool run_one(struct worker *worker, int ms, const char *sql, const struct
     return tx_commit(*ret_tx, err);
 }
 
-void touch_accounts(struct worker *worker, struct tx *tx, size_t slot) {
+void touch_entries(struct worker *worker, const char *kind, struct tx *tx, size_t slot) {
     struct cache_touch touches[TOUCH_BATCH];
     size_t rows = tx_rows(tx, slot);
 
@@ -31,12 +35,16 @@ void touch_accounts(struct worker *worker, struct tx *tx, size_t slot) {
         size_t n = 0;
         for (; n < TOUCH_BATCH && done < rows; n++, done++) {
             struct str id = tx_value(tx, slot, done, 0);
-            snprintf(touches[n].name, sizeof(touches[n].name), "account:%.*s", STR_ARG(id));
+            snprintf(touches[n].name, sizeof(touches[n].name), "%s:%.*s", kind, STR_ARG(id));
             touches[n].version = tx_int(tx, slot, done, 1);
         }
         /* What does not reach Redis lives its time out. */
         cache_invalidate(worker->options.cache, touches, n);
     }
+}
+
+void touch_accounts(struct worker *worker, struct tx *tx, size_t slot) {
+    touch_entries(worker, "account", tx, slot);
 }
 
 bool loop_sequence(struct worker *worker, bool *ret_more, struct err *err) {
@@ -98,6 +106,42 @@ bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err) {
     touch_accounts(worker, tx, slot);
     metrics_count(METRIC_RESCORED, 0, tx_rows(tx, slot));
     *ret_more = tx_rows(tx, slot) > 0;
+    return true;
+}
+
+/* Reviews fall due and are missed. */
+bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    size_t slot;
+
+    if (!run_one(worker, LONG_MS, "select reviews_fire(" REVIEWS ")", NULL, 0, &tx, &slot, err))
+        return false;
+    *ret_more = tx_int(tx, slot, 0, 0) >= REVIEWS_BATCH;
+    return true;
+}
+
+static bool follow_template(struct worker *worker, bool *ret_more, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    size_t slot;
+
+    if (!run_one(worker, LONG_MS, "select plan_id, version from plans_follow_template(" PLANS ")",
+                 NULL, 0, &tx, &slot, err))
+        return false;
+    touch_entries(worker, "plan", tx, slot);
+    *ret_more = tx_rows(tx, slot) > 0;
+    return true;
+}
+
+/* Plans follow the template in force, and are told of when they become stale. */
+bool loop_plans(struct worker *worker, bool *ret_more, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    size_t slot;
+
+    if (!follow_template(worker, ret_more, err) ||
+        !run_one(worker, LONG_MS, "select plans_stale(" STALE_SECTIONS ")", NULL, 0, &tx, &slot,
+                 err))
+        return false;
+    *ret_more |= tx_int(tx, slot, 0, 0) > 0;
     return true;
 }
 

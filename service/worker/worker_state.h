@@ -38,6 +38,8 @@ enum loop_id {
     LOOP_LEASE,
     LOOP_FOLLOW_UPS,
     LOOP_RESCORE,
+    LOOP_REVIEWS,
+    LOOP_PLANS,
     LOOP_OPERATIONS,
     LOOP_DAILY,
     LOOP_HOUSEKEEPING,
@@ -53,6 +55,8 @@ bool loop_sequence(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_lease(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_follow_ups(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err);
+bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err);
+bool loop_plans(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_operations(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_daily(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_housekeeping(struct worker *worker, bool *ret_more, struct err *err);
@@ -75,8 +79,8 @@ extern const struct tx_context worker_context;
 static inline struct str worker_token(const struct worker *worker) {
     return (struct str){worker->token, UUID_TEXT - 1};
 }
-/* Tombstones for "account:<id>" of the (account_id, version) rows in `slot`. Call after the commit.
- */
+/* Tombstones for "<kind>:<id>" of the (id, version) rows in `slot`. Call after the commit. */
+void touch_entries(struct worker *worker, const char *kind, struct tx *tx, size_t slot);
 void touch_accounts(struct worker *worker, struct tx *tx, size_t slot);
 /* The fault that KAMD_FAULT asks for: "<point>:kill". */
 void fault_point(const struct worker *worker, const char *point);

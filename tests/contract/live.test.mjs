@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test';
 import { Client } from '../e2e/lib/client.mjs';
 import { KINDS } from '../e2e/lib/lifecycle.mjs';
 import { load } from '../e2e/lib/northwind.mjs';
+import { makePlan, readyPlan } from '../e2e/lib/planning.mjs';
 import { until } from '../e2e/lib/wait.mjs';
 import { openWorld, unique } from '../e2e/lib/world.mjs';
 import { deref, operationsOf, readOpenapi } from './lib/contract.mjs';
@@ -230,6 +231,39 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   assert.deepEqual((await get('/openapi.json')).paths, doc.paths, 'the program serves this openapi.yaml');
 });
 
+test('a plan and its reviews', async () => {
+  const { account: its, plan } = await readyPlan(api, { world });
+  const path = `/v1/plans/${plan.id}`;
+  const draft = await makePlan(api, its);
+  await send(409, 'POST', `/v1/plans/${draft.id}/activate`, {});
+  await send(200, 'POST', `${path}/activate`, { customer_impact: 'positive', note: 'Agreed' }, key());
+  await send(200, 'POST', `/v1/plans/${draft.id}/close`, {}, key());
+  await get(`${path}?view=shared`);
+  const user = await api.create('/v1/users', { name: unique('Member') });
+  await api.create(`/v1/accounts/${its.id}/team`, { user_id: user.id, role: 'controlling' });
+  await send(201, 'POST', `${path}/acknowledgements`, { user_id: user.id }, key());
+  await send(200, 'POST', `${path}/acknowledgements`, { user_id: user.id }, key());
+  const review = await api.create('/v1/reviews', { account_id: its.id, plan_id: plan.id, cadence: 'quarterly', due_on: '2099-01-31', time_zone: 'Europe/Berlin' });
+  await send(422, 'POST', `/v1/reviews/${review.id}/complete`, { decisions: [{ text: 'No impact' }] });
+  const held = await send(200, 'POST', `/v1/reviews/${review.id}/complete`, {
+    outcome: 'adapt', decisions: [{ text: 'Own stock', customer_impact: 'positive' }], expectations: [{ expectation: 'accessible', customer: 3, internal: 4 }],
+    follow_ups: [{ title: 'Rent a store', due_on: '2099-03-01' }], plan_changes: { title: 'Nearer' },
+  }, key());
+  await send(409, 'POST', `/v1/reviews/${review.id}/complete`, { outcome: 'keep' });
+  await get(`/v1/reviews/${held.next_review_id}`);
+  await get(`${path}/versions`);
+  await get(`${path}/versions/2`);
+  await get(`${path}/versions/2/diff`);
+  await get(`${path}/acknowledgements`);
+  await get(`${path}/sections/interaction_history`);
+  await send(201, 'POST', `/v1/accounts/${its.id}/expectations`, { rater: 'customer', ratings: [{ expectation: 'creative', rating: 2 }] }, key());
+  await get(`/v1/accounts/${its.id}/expectations`);
+  const { sections } = await get('/v1/plan-templates/1');
+  await get('/v1/plan-templates');
+  const { version } = await send(201, 'POST', '/v1/plan-templates', { note: 'Another', sections }, key());
+  await send(200, 'POST', `/v1/plan-templates/${version}/activate`, {}, key());
+});
+
 test('every kind of error', async () => {
   const { id } = await account();
   const nobody = new Client(api.url);
@@ -264,7 +298,7 @@ test('every kind of error', async () => {
 
 test('an unknown parameter is refused everywhere, and a known one nowhere', async () => {
   const { id } = await account();
-  const values = { id, account_id: id, section: 'capabilities', code: 'not_found', file: 'page.js' };
+  const values = { id, account_id: id, section: 'capabilities', version: '1', version_no: '1', code: 'not_found', file: 'page.js' };
   for (const { path, method, parameters } of operations.filter((one) => one.method === 'GET')) {
     const filled = path.replace(/\{(\w+)\}/g, (_, name) => values[name]);
     const answer = await call(400, 'GET', `${filled}?no_such_parameter=1`);
