@@ -1,8 +1,10 @@
 #include "handlers.h"
 
 #include "admin.h"
+#include "app/agenda.h"
 #include "app/events.h"
 #include "app/facts.h"
+#include "app/follow_ups.h"
 #include "app/keys.h"
 #include "app/plans.h"
 #include "app/program.h"
@@ -80,6 +82,61 @@ void resource_history(struct call *call) {
 void resource_bulk(struct call *call) {
     struct record_key key = key_of(call);
     record_bulk(&call->action, &key, call->doc, &call->outcome, &call->err);
+}
+
+/* ---- follow-ups, commitments, agenda ---- */
+
+void follow_up_done(struct call *call) {
+    follow_up_complete(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void follow_up_later(struct call *call) {
+    follow_up_snooze(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void follow_up_off(struct call *call) {
+    follow_up_cancel(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void follow_up_to(struct call *call) {
+    follow_up_assign(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void commitments_kept(struct call *call) {
+    commitment_summary(&call->action, arg(call, "account_id"), &call->outcome, &call->err);
+}
+
+void agenda_show(struct call *call) {
+    agenda_list(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
+                &call->err);
+}
+
+/* Calendar programs ask without a key; the token in the URL is all they have. */
+void agenda_calendar(struct call *call) {
+    struct str token = STR("");
+    for (size_t i = 0; i < call->n_params; i++) {
+        if (str_is(call->params[i].name, "token"))
+            token = call->params[i].value;
+        else
+            err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
+                    arena_copy(call->request->arena, call->params[i].name), "unknown_parameter",
+                    "There is no such parameter here.");
+    }
+    if (err_is_set(&call->err) ||
+        !agenda_feed(&call->action, arg(call, "id"), token, &call->answer->body, &call->err))
+        return;
+    call->answer->content_type = "text/calendar; charset=utf-8";
+    call->answer->status = 200;
+    call->done = true;
+}
+
+void agenda_open(struct call *call) {
+    answer_header(call->answer, "Cache-Control", STR("no-store"));
+    agenda_token_make(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
+void agenda_close(struct call *call) {
+    agenda_token_drop(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
 /* ---- plan sections ---- */

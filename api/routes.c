@@ -82,12 +82,25 @@ const struct route routes[] = {
     RESOURCE("/v1/accounts/{account_id}/interactions", id, RES_INTERACTION, VERB_WRITE, VERB_WRITE, "Interaction", "Interactions"),
     RESOURCE("/v1/accounts/{account_id}/problems", id, RES_PROBLEM, VERB_WRITE, VERB_WRITE, "Problem", "Problems"),
     RESOURCE("/v1/accounts/{account_id}/orders", id, RES_ORDER, VERB_ORDERS, VERB_ORDERS, "Order", "Orders"),
+    RESOURCE("/v1/accounts/{account_id}/commitments", id, RES_COMMITMENT, VERB_WRITE, VERB_WRITE, "Commitment", "Commitments"),
     RESOURCE("/v1/accounts/{account_id}/team", id, RES_TEAM_MEMBER, VERB_WRITE, VERB_WRITE, "TeamMember", "TeamMembers"),
     RESOURCE("/v1/accounts/{account_id}/wallet", id, RES_WALLET, VERB_WRITE, VERB_WRITE, "Wallet", "Wallets"),
     BELOW("contacts", RES_CONTACT, "Contacts"),
     BELOW("plans", RES_PLAN, "Plans"),
     BELOW("reviews", RES_REVIEW, "Reviews"),
     BELOW("follow-ups", RES_FOLLOW_UP, "FollowUps"),
+
+#define FOLLOW_UP(word, handler_, flags_, operation)                                                \
+    {.method = "POST", .path = "/v1/follow-ups/{id}/" word, .handler = handler_, .flags = (flags_), .resource = RES_FOLLOW_UP, .verb = VERB_WRITE, .operation_id = operation}
+    FOLLOW_UP("complete", follow_up_done, ROUTE_BODY | ROUTE_OPTIONAL, "completeFollowUp"),
+    FOLLOW_UP("snooze", follow_up_later, ROUTE_BODY, "snoozeFollowUp"),
+    FOLLOW_UP("cancel", follow_up_off, ROUTE_BODY | ROUTE_OPTIONAL, "cancelFollowUp"),
+    FOLLOW_UP("assign", follow_up_to, ROUTE_BODY, "assignFollowUp"),
+    READ("/v1/accounts/{account_id}/commitments/summary", commitments_kept, 0, "getCommitmentSummary"),
+    READ("/v1/users/{id}/agenda", agenda_show, ROUTE_QUERY, "getAgenda"),
+    {.method = "GET", .path = "/v1/users/{id}/agenda.ics", .handler = agenda_calendar, .flags = ROUTE_QUERY | ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getAgendaCalendar"},
+    {.method = "POST", .path = "/v1/users/{id}/agenda-token", .handler = agenda_open, .flags = ROUTE_ACTION, .resource = -1, .verb = VERB_WRITE, .operation_id = "createAgendaToken"},
+    {.method = "DELETE", .path = "/v1/users/{id}/agenda-token", .handler = agenda_close, .resource = -1, .verb = VERB_WRITE, .operation_id = "deleteAgendaToken"},
 
     READ("/v1/plans/{id}/sections", section_list, 0, "listPlanSections"),
     READ("/v1/plans/{id}/sections/interaction_history", section_generated, ROUTE_QUERY, "getPlanInteractionHistory"),

@@ -104,6 +104,7 @@ enum resource_id {
     RES_CUSTOM_FIELD,
     RES_WALLET,
     RES_NOMINATION,
+    RES_COMMITMENT,
     RES_COUNT
 };
 

@@ -1,5 +1,6 @@
 /* Plans with their sections, reviews, follow-ups. */
 #include "domain/check.h"
+#include "domain/recurrence.h"
 #include "fields.h"
 
 #include <stdio.h>
@@ -176,9 +177,16 @@ static const struct field follow_up_fields[] = {
     {.name = "review_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "review", .area = AREA_REVIEWS, .about = "The review that it came from."},
     {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "plan", .area = AREA_REVIEWS, .about = "The plan that it serves."},
     {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .area = AREA_REVIEWS, .about = "Whom it concerns."},
+    {.name = "recurrence", .type = FIELD_TEXT, .max = 300, .check = check_recurrence, .area = AREA_REVIEWS,
+     .about = "How it comes again: an RRULE of RFC 5545, by the wall clock of time_zone, counted from the due time. BYMONTHDAY=-1 is the last day of a month (004-32)."},
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .values = VALUES("task", "stay_in_touch"), .area = AREA_REVIEWS,
+     .about = "stay_in_touch: made by kamd from the account's cadence, and moved by each real interaction in that channel (001-10, 001-11)."},
+    {.name = "channel", .type = FIELD_ENUM, .flags = F_READ_ONLY, .values = VALUES("web", "in_person", "phone", "email", "video"), .area = AREA_REVIEWS, .about = "Of stay_in_touch."},
     {.name = "completed_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .area = AREA_REVIEWS, .about = "When it was done."},
     {.name = "completed_by", .type = FIELD_TEXT, .flags = F_READ_ONLY, .area = AREA_REVIEWS, .about = "Who said that it was done."},
+    {.name = "completion_note", .type = FIELD_TEXT, .flags = F_READ_ONLY, .area = AREA_REVIEWS, .about = "What was said when it was done."},
     {.name = "revision", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .area = AREA_REVIEWS, .about = "Counts due times; each makes one follow_up.due event."},
+    {.name = "series_id", .type = FIELD_ID, .flags = F_READ_ONLY | F_FILTER, .area = AREA_REVIEWS, .about = "The same for all occurrences of a series."},
     {.name = "occurrence_no", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .area = AREA_REVIEWS, .about = "Counts the occurrences of a series."},
 };
 static const struct expansion follow_up_expansions[] = {
@@ -202,5 +210,41 @@ static void follow_up_check(const jv *doc, const char *at, struct err *err)
 const struct resource follow_up_resource = {
     .id = RES_FOLLOW_UP, .name = "follow_up", .path = "follow-ups", .table = "follow_up", FIELDS(follow_up_fields), EXPANSIONS(follow_up_expansions),
     .area = AREA_REVIEWS, .flags = R_ACCOUNT_SCOPED | R_SYNC, .check = follow_up_check, .about = "Something to do at a time; its due time makes exactly one event.",
+};
+
+static const struct field commitment_fields[] = {
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_INTERACTIONS),
+    {.name = "text", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 2000, .area = AREA_INTERACTIONS, .about = "What was promised (000-15)."},
+    {.name = "made_to_contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .area = AREA_INTERACTIONS, .about = "Whom it was promised to."},
+    {.name = "made_by_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .area = AREA_INTERACTIONS, .about = "Who of us promised it."},
+    {.name = "due_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_INTERACTIONS, .about = "The day by which it is to be kept, of the calendar of time_zone."},
+    {.name = "time_zone", .type = FIELD_TEXT, .flags = F_NOT_NULL, .min = 1, .max = 64, .check = check_zone, .preset = "\"UTC\"", .area = AREA_INTERACTIONS, .about = "IANA name."},
+    {.name = "status", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("open", "kept", "broken", "renegotiated"), .preset = "\"open\"", .area = AREA_INTERACTIONS,
+     .about = "Still open when the day and the grace days are over, it becomes broken by itself. renegotiated needs new_due_on, and makes the promise that takes its place."},
+    {.name = "new_due_on", .type = FIELD_DATE, .area = AREA_INTERACTIONS, .about = "Of renegotiated: the day agreed instead, after due_on."},
+    {.name = "note", .type = FIELD_TEXT, .max = 2000, .area = AREA_INTERACTIONS, .about = "How it went."},
+    {.name = "settled_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .area = AREA_INTERACTIONS, .about = "When it ceased to be open."},
+    {.name = "renegotiated_from_id", .type = FIELD_ID, .flags = F_READ_ONLY | F_FILTER, .area = AREA_INTERACTIONS, .about = "The promise that this one took the place of."},
+};
+static const struct expansion commitment_expansions[] = {
+    {.name = "made_to_contact", .target = RES_CONTACT, .field = "made_to_contact_id"},
+    {.name = "made_by", .target = RES_USER, .field = "made_by_id"},
+};
+static void commitment_check(const jv *doc, const char *at, struct err *err)
+{
+    bool renegotiated = str_is(jv_text(jv_get(doc, "status")), "renegotiated");
+    struct str day = jv_text(jv_get(doc, "new_due_on"));
+    char where[128];
+    snprintf(where, sizeof where, "%s/new_due_on", at);
+    if (renegotiated && !day.ptr)
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "required", "renegotiated needs the day that was agreed instead.");
+    else if (!renegotiated && day.ptr)
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "not_here", "belongs to status renegotiated only");
+    else if (renegotiated)
+        rule_ordered(doc, "due_on", "new_due_on", at, err);
+}
+const struct resource commitment_resource = {
+    .id = RES_COMMITMENT, .name = "commitment", .path = "commitments", .table = "commitment", FIELDS(commitment_fields), EXPANSIONS(commitment_expansions),
+    .area = AREA_INTERACTIONS, .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .check = commitment_check, .about = "A promise to the customer, and what became of it (000-15).",
 };
 /* clang-format on */

@@ -21,6 +21,7 @@ static const struct resource *const resources[RES_COUNT] = {
     [RES_CUSTOM_FIELD] = &custom_field_resource,
     [RES_WALLET] = &wallet_resource,
     [RES_NOMINATION] = &nomination_resource,
+    [RES_COMMITMENT] = &commitment_resource,
 };
 
 static const char *const area_names[AREA_COUNT] = {

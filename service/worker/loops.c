@@ -96,6 +96,24 @@ bool loop_follow_ups(struct worker *worker, bool *ret_more, struct err *err) {
     return true;
 }
 
+/* What follows from due times and promises beside the due events: escalation, stay-in-touch, days
+ * of commitments. Each statement is a transaction of its own. */
+bool loop_reminders(struct worker *worker, bool *ret_more, struct err *err) {
+    static const char *const rounds[] = {
+        "select stay_in_touch_marked(" FOLLOW_UPS ")",
+        "select follow_ups_escalate(" FOLLOW_UPS ")",
+        "select commitments_fire(" FOLLOW_UPS ")",
+    };
+    for (size_t i = 0; i < COUNT_OF(rounds); i++) {
+        struct tx *tx CLEANUP(tx_end) = NULL;
+        size_t slot;
+        if (!run_one(worker, SHORT_MS, rounds[i], NULL, 0, &tx, &slot, err))
+            return false;
+        *ret_more |= tx_int(tx, slot, 0, 0) >= FOLLOW_UPS_BATCH;
+    }
+    return true;
+}
+
 bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;

@@ -37,6 +37,7 @@ enum loop_id {
     LOOP_SEQUENCE,
     LOOP_LEASE,
     LOOP_FOLLOW_UPS,
+    LOOP_REMINDERS,
     LOOP_RESCORE,
     LOOP_REVIEWS,
     LOOP_PLANS,
@@ -54,6 +55,7 @@ typedef bool (*loop_round)(struct worker *worker, bool *ret_more, struct err *er
 bool loop_sequence(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_lease(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_follow_ups(struct worker *worker, bool *ret_more, struct err *err);
+bool loop_reminders(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_plans(struct worker *worker, bool *ret_more, struct err *err);
