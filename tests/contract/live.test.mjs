@@ -264,6 +264,30 @@ test('a plan and its reviews', async () => {
   await send(200, 'POST', `/v1/plan-templates/${version}/activate`, {}, key());
 });
 
+test('what is done with follow-ups, promises and the agenda', async () => {
+  const { id } = await account();
+  const { id: user } = await send(201, 'POST', '/v1/users', { name: 'Robert King' });
+  const path = (one, word) => `/v1/follow-ups/${one.id}/${word}`;
+  const one = await send(201, 'POST', '/v1/follow-ups', { account_id: id, title: 'Call', due_on: '2027-01-31', time_zone: 'Europe/Berlin', recurrence: 'FREQ=MONTHLY;BYMONTHDAY=-1' });
+  await send(200, 'POST', path(one, 'assign'), { assignee_id: user }, key());
+  await send(422, 'POST', path(one, 'snooze'), {});
+  await send(412, 'POST', path(one, 'snooze'), { minutes: 5 }, { 'if-match': one.etag });
+  await send(200, 'POST', path(one, 'snooze'), { minutes: 5 }, key());
+  await send(201, 'POST', `/v1/accounts/${id}/commitments`, { text: 'A loan machine', made_by_id: user, due_on: '2020-01-01' });
+  await get(`/v1/users/${user}/agenda?due_before=2099-01-01T00:00:00Z&page_size=1`);
+  await send(200, 'POST', path(one, 'complete'), { note: 'Done' }, key());
+  await send(409, 'POST', path(one, 'complete'), undefined);
+  await send(200, 'POST', path((await get(`/v1/follow-ups?series_id=${one.id}&status=open`)).data[0], 'cancel'), { series: true }, key());
+  await get(`/v1/accounts/${id}/commitments?expand=made_by&order_by=-due_on`);
+  await get(`/v1/accounts/${id}/commitments/summary`);
+  const { url } = await send(200, 'POST', `/v1/users/${user}/agenda-token`, {});
+  const nobody = new Client(api.url);
+  await call(200, 'GET', url, {}, nobody);
+  await call(204, 'DELETE', `/v1/users/${user}/agenda-token`);
+  await call(404, 'GET', url, {}, nobody);
+  nobody.close();
+});
+
 test('every kind of error', async () => {
   const { id } = await account();
   const nobody = new Client(api.url);

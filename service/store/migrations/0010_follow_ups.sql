@@ -454,6 +454,9 @@ $$;
 -- A renegotiated promise has a successor with the new day; a broken one is told of.
 create function commitment_settle(after commitment[]) returns void language plpgsql security definer set search_path = public, pg_temp as $$
 begin
+    if after is null then
+        return; -- an insert of no rows would come back here
+    end if;
     insert into commitment (id, account_id, text, made_to_contact_id, made_by_id, due_on, time_zone, renegotiated_from_id)
     select uuid_v7(), c.account_id, c.text, c.made_to_contact_id, c.made_by_id, c.new_due_on, c.time_zone, c.id from unnest(after) c where c.status = 'renegotiated' order by c.id;
     perform emit(array_agg(commitment_event('commitment.broken', c, 'commitment.broken:' || c.id || ':' || c.version) order by c.id)) from unnest(after) c where c.status = 'broken';

@@ -96,6 +96,19 @@ export const KINDS = {
     filter: () => 'kind=visit&tags=plant',
     event: 'interaction',
   },
+  commitments: {
+    path: (under) => `/v1/accounts/${under.id}/commitments`,
+    make: async (under, api) => ({
+      text: unique('A loan machine'), made_by_id: (await api.create('/v1/users', user())).id, due_on: '2031-05-05', time_zone: 'Europe/Berlin', note: 'By word of mouth',
+    }),
+    change: { note: 'In writing', due_on: '2031-05-06' },
+    wrong: [
+      [{ status: 'renegotiated' }, 422, ['/new_due_on']], [{ new_due_on: '2031-06-01' }, 422, ['/new_due_on']], [{ status: 'renegotiated', new_due_on: '2031-05-04' }, 422, ['/new_due_on']],
+      [{ due_on: '2031-02-29' }, 400, ['/due_on']], [{ time_zone: 'Berlin' }, 422, ['/time_zone']], [{ made_to_contact_id: '01970000-0000-7000-8000-000000000000' }, 422, ['/made_to_contact_id']],
+    ],
+    filter: (made) => `made_by_id=${made.made_by_id}`,
+    event: 'commitment',
+  },
   problems: {
     path: (under) => `/v1/accounts/${under.id}/problems`,
     make: () => ({ category: 'delay', severity: 'revenue_loss', title: unique('Late'), loss_per_hour: '1500.0000', currency_code: 'EUR', opened_at: '2026-05-05T10:00:00.000000Z' }),
