@@ -435,6 +435,8 @@ begin
     end if;
     if tg_op = 'INSERT' then
         new.anchor_on := coalesce(new.anchor_on, new.due_on);
+    elsif old.status = 'held' and new.status <> 'held' then
+        raise exception using errcode = 'KD409', message = 'conflict', column = 'status', detail = 'The review was held; that cannot be undone.';
     elsif new.cadence <> old.cadence or (new.due_on <> old.due_on and old.series_no = 0) then
         new.anchor_on := new.due_on;
         new.series_no := 0;
