@@ -8,6 +8,7 @@
 #include "app/keys.h"
 #include "app/plans.h"
 #include "app/program.h"
+#include "app/reports.h"
 #include "app/reviews.h"
 #include "app/sales.h"
 #include "app/sections.h"
@@ -315,6 +316,15 @@ void nomination_refuse(struct call *call) {
 
 void nomination_take_back(struct call *call) {
     nomination_withdraw(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
+/* The route's last part is the report's name. */
+void report_show(struct call *call) {
+    const struct report *report = report_by_name(str_of(strrchr(call->route->path, '/') + 1));
+    if (report)
+        report_get(&call->action, report, call->params, call->n_params, &call->outcome, &call->err);
+    else
+        err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such report.");
 }
 
 void account_designation(struct call *call) {

@@ -18,6 +18,7 @@ handler review_end, expectations_show, expectations_add;
 handler sync_record, sync_records;
 handler program_show, program_change, criteria_show, criteria_add, criteria_use, evaluation_add,
     evaluation_show, operation_show, nomination_refuse, nomination_take_back;
+handler report_show;
 handler settings_show, settings_change, criteria_one, rates_show, rates_set, rates_drop;
 handler account_designation, account_release, account_swap, account_months, account_status,
     account_transitions, account_recognition;

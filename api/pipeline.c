@@ -296,7 +296,7 @@ static void respond(struct call *call) {
     }
     if (outcome->body.len == 0)
         return;
-    answer->content_type = "application/json";
+    answer->content_type = outcome->content_type ? outcome->content_type : "application/json";
     buf_release(&answer->body);
     answer->body = outcome->body; /* handed over, not copied */
     buf_init(&outcome->body, 0);

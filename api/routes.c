@@ -70,6 +70,10 @@
         .operation_id = "listAccount" Names                                                        \
     }
 
+/* Answers with JSON, CSV or SVG, as the parameter `format` asks. */
+#define REPORT(name, operation)                                                                    \
+    READ("/v1/program/" name, report_show, ROUTE_QUERY | ROUTE_HTML, operation)
+
 /* clang-format off */
 const struct route routes[] = {
     RESOURCE("/v1/accounts", id, RES_ACCOUNT, VERB_CREATE_ACCOUNT, VERB_WRITE, "Account", "Accounts"),
@@ -144,6 +148,13 @@ const struct route routes[] = {
     {.method = "POST", .path = "/v1/program/nominations/{id}/decline", .handler = nomination_refuse, .flags = ROUTE_BODY, .resource = RES_NOMINATION, .verb = VERB_DECIDE, .operation_id = "declineNomination"},
     {.method = "POST", .path = "/v1/program/nominations/{id}/withdraw", .handler = nomination_take_back, .flags = ROUTE_ACTION, .resource = RES_NOMINATION, .verb = VERB_WRITE, .operation_id = "withdrawNomination"},
     READ("/v1/program/evaluations/{id}/results", evaluation_show, ROUTE_QUERY, "listEvaluationResults"),
+    REPORT("pareto", "getPareto"),
+    REPORT("capacity", "getCapacity"),
+    REPORT("attention-gap", "getAttentionGap"),
+    REPORT("cadence", "getCadence"),
+    REPORT("compliance", "getCompliance"),
+    REPORT("candidates", "getCandidates"),
+    REPORT("rollup", "getRollup"),
     READ("/v1/operations/{id}", operation_show, 0, "getOperation"),
     {.method = "POST", .path = "/v1/accounts/{id}/designate", .handler = account_designation, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "designateAccount"},
     READ("/v1/accounts/{id}/sales", account_months, ROUTE_QUERY, "getAccountSales"),

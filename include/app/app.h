@@ -60,10 +60,11 @@ struct action {
  * first answer's, byte by byte. */
 struct outcome {
     int status;
-    char etag[ETAG_TEXT]; /* "" = none */
-    char location[160];   /* "" = none */
-    char next[512];       /* cursor of the next page, for Link */
-    struct buf body;      /* empty: no body */
+    char etag[ETAG_TEXT];     /* "" = none */
+    char location[160];       /* "" = none */
+    char next[512];           /* cursor of the next page, for Link */
+    struct buf body;          /* empty: no body */
+    const char *content_type; /* NULL: application/json */
     bool replayed;
     bool not_modified;
     bool rolled_back; /* the answer says why nothing was written; a repetition runs again */

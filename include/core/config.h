@@ -63,6 +63,10 @@
       "How often idle workers look for work.")                                                     \
     X(directory_ms, INT, "KAMD_DIRECTORY_MS", "250", 50, 2000, false,                              \
       "How often API keys, key accounts and settings in memory are refreshed.")                    \
+    X(report_accounts, INT, "KAMD_REPORT_ACCOUNTS", "50000", 0, 10000000, false,                   \
+      "A report over more accounts is an operation.")                                              \
+    X(promises_ms, INT, "KAMD_PROMISES_MS", "3600000", 1000, 86400000, false,                      \
+      "How often broken promises and attention gaps are looked for.")                              \
     X(webhook_allow_http, BOOL, "KAMD_WEBHOOK_ALLOW_HTTP", "false", 0, 0, false,                   \
       "Webhooks may go to plain http.")                                                            \
     X(webhook_allowed_cidrs, TEXT, "KAMD_WEBHOOK_ALLOWED_CIDRS", "", 0, 0, false,                  \

@@ -40,6 +40,10 @@ const struct event_type event_types[] = {
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"commitment_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d06\",\"version\":1,\"text\":\"A loan machine until the repair\",\"due_on\":\"2026-11-21\",\"time_zone\":\"Europe/Berlin\",\"made_by_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"status\":\"open\"}"},
     {"commitment.broken", "A promise was not kept: somebody said so, or its day and the grace days are over.",
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"commitment_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d06\",\"version\":2,\"text\":\"A loan machine until the repair\",\"due_on\":\"2026-11-21\",\"time_zone\":\"Europe/Berlin\",\"made_by_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"status\":\"broken\"}"},
+    {"cadence.missed", "A promised contact with a key account did not take place by its day (001-10): once for each account, channel and day.",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"key_status\":\"key\",\"manager_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"channel\":\"in_person\",\"every\":\"monthly\",\"promised_per_year\":12,\"actual\":2,\"last_at\":\"2026-09-30T10:00:00.000000Z\",\"due_on\":\"2026-10-30\",\"days_late\":22}"},
+    {"attention_gap.opened", "A key account, or a candidate, gets much less attention than its purchases would indicate (001-22): once, and again only after it was better.",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"key_status\":\"key\",\"manager_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"gap\":0.52,\"rank_purchases\":3,\"rank_attention\":49,\"last_interaction_at\":\"2026-03-02T10:00:00.000000Z\"}"},
     {"webhook.ping", "Sent on request to try an endpoint.",
      "{\"version\":1,\"webhook_endpoint_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d03\"}"},
 };

@@ -195,6 +195,23 @@ bool loop_daily(struct worker *worker, bool *ret_more, struct err *err) {
     return true;
 }
 
+/* Promises break by themselves as time passes: looked at when the process starts, when a day
+ * begins, and every KAMD_PROMISES_MS. */
+bool loop_promises(struct worker *worker, bool *ret_more, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    int64_t day = clock_wall(&clock_system) / (86400LL * 1000000);
+    size_t slot;
+
+    *ret_more = false;
+    if (day == worker->promises_day && deadline_left_ms(worker->promises_due) > 0)
+        return true;
+    if (!run_one(worker, LONG_MS, "select promises_check()", NULL, 0, &tx, &slot, err))
+        return false;
+    worker->promises_day = day;
+    worker->promises_due = deadline_in_ms(with_jitter(worker, worker->options.config->promises_ms));
+    return true;
+}
+
 /* ---- housekeeping ------------------------------------------------------------------------------
  */
 
@@ -209,6 +226,9 @@ static const char *const sweeps[] = {
     " where d.created_at < now() - interval '30 days' limit 5000))",
     "delete from webhook_delivery where ctid = any(array(select ctid from webhook_delivery"
     " where created_at < now() - interval '30 days' limit 5000))",
+    "delete from operation where ctid = any(array(select ctid from operation"
+    " where status not in ('queued', 'running') and updated_at < now() - interval '7 days' limit "
+    "100))",
     "delete from webhook_secret where expires_at < now() - interval '1 day'",
     "delete from worker where until < now() - interval '1 day'",
 };

@@ -1,16 +1,49 @@
 /* Operations: work over the whole portfolio that a request only asks for. */
 #include "worker_state.h"
 
+#include "app/reports.h"
 #include "core/metrics.h"
+
+#include <stdio.h>
+#include <string.h>
 
 #define CLAIM_MS 5000
 #define RUN_MS 600000
 
 struct operation {
     char id[UUID_TEXT];
-    char as_of[16];
+    char kind[32];
+    char as_of[16]; /* of evaluations */
     bool today;
 };
+
+/* Does the work and publishes it in one transaction; it holds only while the lease is ours and
+ * nobody cancelled. */
+typedef bool (*operation_run)(struct worker *worker, const struct operation *operation,
+                              struct err *err);
+static bool evaluate(struct worker *worker, const struct operation *operation, struct err *err);
+static bool report(struct worker *worker, const struct operation *operation, struct err *err);
+static const struct operation_kind {
+    const char *name;
+    operation_run run;
+} kinds[] = {{"evaluation", evaluate}, {"report", report}};
+
+static bool run(struct worker *worker, const struct operation *operation, struct err *err) {
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        if (strcmp(kinds[i].name, operation->kind) == 0)
+            return kinds[i].run(worker, operation, err);
+    return err_set(err, PROBLEM_INTERNAL, "There is no such kind of operation.");
+}
+
+/* As text[]. */
+static struct str known_kinds(char *ret, size_t room) {
+    size_t len = 0;
+
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        len += (size_t)snprintf(ret + len, room - len, "%c%s", i == 0 ? '{' : ',', kinds[i].name);
+    snprintf(ret + len, room - len, "}");
+    return str_of(ret);
+}
 
 static void copy_text(char *ret, size_t room, struct str text) {
     size_t len = text.len < room - 1 ? text.len : room - 1;
@@ -23,14 +56,15 @@ static void copy_text(char *ret, size_t room, struct str text) {
 /* The oldest one that nobody alive works at. *ret_found false: none. */
 static bool claim(struct worker *worker, struct operation *ret, bool *ret_found, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
-    const struct str params[] = {worker_token(worker)};
+    char names[256];
+    const struct str params[] = {worker_token(worker), known_kinds(names, sizeof(names))};
 
     if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(CLAIM_MS), &tx,
                   err))
         return false;
     size_t slot = tx_query(
         tx,
-        "with next as materialized (select id from operation where kind = 'evaluation'"
+        "with next as materialized (select id from operation where kind = any ($2::text[])"
         " and (status = 'queued' or (status = 'running' and leased_until < now()))"
         " order by created_at limit 1 for update skip locked)"
         " update operation o set status = 'running', updated_at = now(), lease_token = $1::uuid,"
@@ -38,8 +72,8 @@ static bool claim(struct worker *worker, struct operation *ret, bool *ret_found,
         " progress_total = (select count(*) from account where deleted_at is null)"
         " from next where o.id = next.id"
         " returning o.id, coalesce((o.request ->> 'as_of')::date, current_date)::text,"
-        " coalesce((o.request ->> 'as_of')::date, current_date) = current_date",
-        params, 1);
+        " coalesce((o.request ->> 'as_of')::date, current_date) = current_date, o.kind",
+        params, 2);
     if (!tx_commit(tx, err))
         return false;
     *ret_found = tx_rows(tx, slot) > 0;
@@ -47,6 +81,7 @@ static bool claim(struct worker *worker, struct operation *ret, bool *ret_found,
         copy_text(ret->id, sizeof(ret->id), tx_value(tx, slot, 0, 0));
         copy_text(ret->as_of, sizeof(ret->as_of), tx_value(tx, slot, 0, 1));
         ret->today = tx_bool(tx, slot, 0, 2);
+        copy_text(ret->kind, sizeof(ret->kind), tx_value(tx, slot, 0, 3));
     }
     return true;
 }
@@ -85,8 +120,6 @@ static size_t queue_evaluation(struct tx *tx, const struct operation *operation)
     return touched;
 }
 
-/* The result and its publication are one transaction; it holds only while the lease is ours and
- * nobody cancelled. */
 static bool evaluate(struct worker *worker, const struct operation *operation, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     const struct str params[] = {str_of(operation->id), worker_token(worker)};
@@ -119,6 +152,43 @@ static bool evaluate(struct worker *worker, const struct operation *operation, s
     return true;
 }
 
+/* Which function it is stands in the operation; only the table's are called. */
+static const struct report *report_of(struct tx *tx, const struct operation *operation,
+                                      struct err *err) {
+    const struct str id = str_of(operation->id);
+    size_t slot =
+        tx_query(tx, "select request ->> 'report' from operation where id = $1::uuid", &id, 1);
+    const struct report *found = NULL;
+
+    if (!tx_flush(tx, err))
+        return NULL;
+    if (tx_rows(tx, slot) > 0)
+        found = report_by_name(tx_value(tx, slot, 0, 0));
+    if (found == NULL)
+        err_set(err, PROBLEM_INTERNAL, "There is no such report.");
+    return found;
+}
+
+static bool report(struct worker *worker, const struct operation *operation, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    const struct str params[] = {str_of(operation->id), worker_token(worker)};
+    char sql[512];
+
+    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(RUN_MS), &tx,
+                  err))
+        return false;
+    const struct report *what = report_of(tx, operation, err);
+    if (what == NULL)
+        return false;
+    snprintf(sql, sizeof(sql),
+             "update operation o set status = 'succeeded', updated_at = now(), leased_until = null,"
+             " progress_done = coalesce(o.progress_total, 0), result = %s(o.request -> 'params')"
+             " where o.id = $1::uuid and o.lease_token = $2::uuid and o.status = 'running'",
+             report_function(what));
+    tx_query(tx, sql, params, 2);
+    return tx_commit(tx, err); /* cancelled, or taken over: nothing was written */
+}
+
 /* While the database is away there is nothing to write; the lease runs out, and somebody tries
  * again. */
 static bool is_passing(const struct err *err) {
@@ -147,7 +217,7 @@ bool loop_operations(struct worker *worker, bool *ret_more, struct err *err) {
 
     if (!claim(worker, &operation, ret_more, err))
         return false;
-    if (!*ret_more || evaluate(worker, &operation, err))
+    if (!*ret_more || run(worker, &operation, err))
         return true;
     if (!is_passing(err)) {
         struct err second CLEANUP(err_release) = ERR_INIT;

@@ -29,6 +29,9 @@ struct worker {
     atomic_bool stopping;
     atomic_bool events_waiting; /* the sequencer found some: deliver at once */
     _Atomic int64_t delivery_seen_us;
+    /* Of the loop of promises alone: when it is due, and the day that it saw. */
+    deadline promises_due;
+    int64_t promises_day;
     pthread_t threads[WORKER_THREADS];
     size_t n_threads;
 };
@@ -43,6 +46,7 @@ enum loop_id {
     LOOP_PLANS,
     LOOP_OPERATIONS,
     LOOP_DAILY,
+    LOOP_PROMISES,
     LOOP_HOUSEKEEPING,
     LOOP_DELIVERY, /* has a thread and a pace of its own */
     LOOP_COUNT
@@ -61,6 +65,7 @@ bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_plans(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_operations(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_daily(struct worker *worker, bool *ret_more, struct err *err);
+bool loop_promises(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_housekeeping(struct worker *worker, bool *ret_more, struct err *err);
 /* The delivery thread: returns when the worker stops. */
 void delivery_run(struct worker *worker);

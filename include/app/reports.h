@@ -1,0 +1,20 @@
+/* Reports of the program: each is one SQL function from parameters to a document, shown as JSON, as
+ * CSV, or drawn. */
+#ifndef KAMD_APP_REPORTS_H
+#define KAMD_APP_REPORTS_H
+
+#include "app/records.h"
+
+struct report;
+
+/* NULL: there is none. `name` as in its path: "attention-gap". */
+const struct report *report_by_name(struct str name);
+/* The SQL function: parameters as jsonb, the document as jsonb. */
+const char *report_function(const struct report *report);
+
+/* Answers at once, unless the caller sees more than KAMD_REPORT_ACCOUNTS accounts: then 202 with an
+ * operation, and the report itself when the same is asked again once that is done. */
+bool report_get(struct action *action, const struct report *report, const struct param *params,
+                size_t n_params, struct outcome *outcome, struct err *err);
+
+#endif
