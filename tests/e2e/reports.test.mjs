@@ -26,7 +26,12 @@ before(async () => {
 });
 after(() => world?.close());
 
-const designate = (account) => api.call(201, 'POST', `/v1/accounts/${account.id}/designate`, { body: { reason: 'They grow with us.', benefits: ['Priority'] } });
+// While the portfolio is evaluated, a designation may have to wait for its turn (503).
+const designate = (account) => until(async () => {
+  const answer = await api.send('POST', `/v1/accounts/${account.id}/designate`, { body: { reason: 'They grow with us.', benefits: ['Priority'] } });
+  assert.ok([201, 503].includes(answer.status), answer.text);
+  return answer.status === 201;
+}, { ms: 30_000, every: 500, what: 'the designation' });
 
 // [{number, amount}] of those who bought, largest first; amounts in ten-thousandths.
 function ranking(amountOf) {
