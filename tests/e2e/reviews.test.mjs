@@ -45,7 +45,7 @@ test('month ends are safe: the series keeps its day (004-32)', async () => {
 
 test('random series agree with another calendar', async () => {
   let seed = 41;
-  const below = (n) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
+  const below = (n) => Math.floor((seed = (seed * 1103515245 + 12345) % 2147483648) / 65536) % n; // its low bits are not random
   const days = (y, m) => new Date(Date.UTC(y, m, 0)).getUTCDate(); // m from 1
   for (let i = 0; i < 8; i++) {
     const [cadence, months] = Object.entries({ monthly: 1, quarterly: 3, semiannual: 6, annual: 12 })[below(4)];
@@ -190,7 +190,7 @@ test('when one part fails, nothing has happened', async () => {
 
 test('a day begins where its first moment is, in every zone (against ICU)', () => {
   let seed = 99;
-  const below = (n) => (seed = (seed * 1103515245 + 12345) % 2147483648) % n;
+  const below = (n) => Math.floor((seed = (seed * 1103515245 + 12345) % 2147483648) / 65536) % n; // its low bits are not random
   const zones = Intl.supportedValuesOf('timeZone').filter((zone) => /^(Africa|America|Asia|Atlantic|Australia|Europe|Indian|Pacific)\//.test(zone));
   const cases = Array.from({ length: 1500 }, () => [zones[below(zones.length)], new Date(Date.UTC(2000 + below(24), below(12), 1 + below(31))).toISOString().slice(0, 10)]);
   // Both ways at midnight and not, half-hour changes, a day that never was, rules that were given up.
