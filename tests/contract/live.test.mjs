@@ -231,7 +231,6 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   assert.deepEqual((await get('/openapi.json')).paths, doc.paths, 'the program serves this openapi.yaml');
 });
 
-<<<<<<< HEAD
 test('a plan and its reviews', async () => {
   const { account: its, plan } = await readyPlan(api, { world });
   const path = `/v1/plans/${plan.id}`;
@@ -263,7 +262,8 @@ test('a plan and its reviews', async () => {
   await get('/v1/plan-templates');
   const { version } = await send(201, 'POST', '/v1/plan-templates', { note: 'Another', sections }, key());
   await send(200, 'POST', `/v1/plan-templates/${version}/activate`, {}, key());
-=======
+});
+
 test('reports, in every form', async () => {
   const { id } = await account();
   const whole = ['pareto', 'pareto?metric=revenue&period=all', 'capacity', 'attention-gap', 'cadence?key_only=false', `cadence?account_id=${id}`, 'compliance', 'candidates',
@@ -275,7 +275,6 @@ test('reports, in every form', async () => {
   }
   await get('/v1/program/pareto?metric=revenue&format=svg');
   await get('/v1/program/rollup?page_size=2');
->>>>>>> 6370c66 (Reports of the program, as JSON, CSV and drawn; broken promises and attention gaps are told)
 });
 
 test('what is done with follow-ups, promises and the agenda', async () => {
