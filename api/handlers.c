@@ -310,6 +310,10 @@ void operation_show(struct call *call) {
     operation_get(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
+void simulation_add(struct call *call) {
+    simulation_run(&call->action, call->doc, &call->outcome, &call->err);
+}
+
 void nomination_refuse(struct call *call) {
     nomination_decline(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
 }

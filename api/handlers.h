@@ -17,7 +17,7 @@ handler templates_show, template_show, templates_add, template_use;
 handler review_end, expectations_show, expectations_add;
 handler sync_record, sync_records;
 handler program_show, program_change, criteria_show, criteria_add, criteria_use, evaluation_add,
-    evaluation_show, operation_show, nomination_refuse, nomination_take_back;
+    evaluation_show, operation_show, simulation_add, nomination_refuse, nomination_take_back;
 handler report_show;
 handler settings_show, settings_change, criteria_one, rates_show, rates_set, rates_drop;
 handler account_designation, account_release, account_swap, account_months, account_status,

@@ -141,6 +141,7 @@ const struct route routes[] = {
     {.method = "POST", .path = "/v1/program/criteria", .handler = criteria_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "createCriteria"},
     {.method = "POST", .path = "/v1/program/criteria/{version}/activate", .handler = criteria_use, .flags = ROUTE_ACTION, .resource = -1, .verb = VERB_DECIDE, .operation_id = "activateCriteria"},
     {.method = "POST", .path = "/v1/program/evaluations", .handler = evaluation_add, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_DECIDE, .operation_id = "startEvaluation"},
+    {.method = "POST", .path = "/v1/program/simulations", .handler = simulation_add, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_DECIDE, .operation_id = "simulateProgram"},
     {.method = "GET", .path = "/v1/program/nominations", .handler = resource_list, .flags = ROUTE_QUERY, .resource = RES_NOMINATION, .verb = VERB_READ, .operation_id = "listNominations"},
     {.method = "POST", .path = "/v1/program/nominations", .handler = resource_create, .flags = ROUTE_BODY, .resource = RES_NOMINATION, .verb = VERB_WRITE, .operation_id = "createNomination"},
     {.method = "GET", .path = "/v1/program/nominations/{id}", .handler = resource_get, .flags = ROUTE_QUERY, .resource = RES_NOMINATION, .verb = VERB_READ, .operation_id = "getNomination"},

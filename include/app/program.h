@@ -39,6 +39,11 @@ bool evaluation_results(struct action *action, struct str id, const struct param
                         size_t n_params, struct outcome *outcome, struct err *err);
 bool operation_get(struct action *action, struct str id, struct outcome *outcome, struct err *err);
 
+/* {criteria | criteria_version, max_key_accounts, enter_score, ..., as_of, start}: what would
+ * change. Nothing is written, unless it takes an operation: beyond KAMD_REPORT_ACCOUNTS accounts.
+ */
+bool simulation_run(struct action *action, const jv *doc, struct outcome *outcome, struct err *err);
+
 /* {reason}, by those who decide; by who nominated. Both answer the nomination. */
 bool nomination_decline(struct action *action, struct str id, const jv *doc,
                         struct outcome *outcome, struct err *err);

@@ -3,7 +3,7 @@
 #include "cursor.h"
 #include "domain/check.h"
 #include "domain/decode.h"
-#include "single.h"
+#include "operations.h"
 #include "view.h"
 
 #include <stdio.h>
@@ -41,17 +41,28 @@ static bool operation_answer(struct tx *tx, struct str id, struct outcome *outco
     return true;
 }
 
+bool operation_queue(struct action *action, struct tx *tx, const char *kind, struct str request,
+                     struct outcome *outcome, struct err *err) {
+    struct uuid id = uuid_v7(action->app->clock, action->app->randomness);
+    char text[UUID_TEXT];
+    uuid_text(&id, text);
+    struct str params[] = {str_of(text), str_of(kind), request, str_of(action->who->actor)};
+    tx_query(tx,
+             "insert into operation (id, kind, request, actor) values ($1::uuid, $2, $3::jsonb, "
+             "$4)",
+             params, 4);
+    outcome->status = 202;
+    snprintf(outcome->location, sizeof outcome->location, "/v1/operations/%s", text);
+    return operation_answer(tx, str_of(text), outcome, err);
+}
+
 static bool evaluation_work(struct action *action, struct tx *tx, void *arg,
                             struct outcome *outcome, struct err *err) {
     struct str as_of = *(const struct str *)arg;
     const char *request =
         as_of.ptr ? arena_format(action->arena, "{\"as_of\": \"%.*s\"}", STR_ARG(as_of)) : "{}";
-    const char *id = request ? queue_evaluation(action, tx, request) : NULL;
-    if (!id)
-        return err_memory(err);
-    outcome->status = 202;
-    snprintf(outcome->location, sizeof outcome->location, "/v1/operations/%s", id);
-    return operation_answer(tx, str_of(id), outcome, err);
+    return request ? operation_queue(action, tx, "evaluation", str_of(request), outcome, err)
+                   : err_memory(err);
 }
 
 bool evaluation_start(struct action *action, const jv *doc, struct outcome *outcome,

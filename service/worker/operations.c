@@ -23,10 +23,11 @@ typedef bool (*operation_run)(struct worker *worker, const struct operation *ope
                               struct err *err);
 static bool evaluate(struct worker *worker, const struct operation *operation, struct err *err);
 static bool report(struct worker *worker, const struct operation *operation, struct err *err);
+static bool simulate(struct worker *worker, const struct operation *operation, struct err *err);
 static const struct operation_kind {
     const char *name;
     operation_run run;
-} kinds[] = {{"evaluation", evaluate}, {"report", report}};
+} kinds[] = {{"evaluation", evaluate}, {"report", report}, {"simulation", simulate}};
 
 static bool run(struct worker *worker, const struct operation *operation, struct err *err) {
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
@@ -169,10 +170,24 @@ static const struct report *report_of(struct tx *tx, const struct operation *ope
     return found;
 }
 
-static bool report(struct worker *worker, const struct operation *operation, struct err *err) {
-    struct tx *tx CLEANUP(tx_end) = NULL;
+/* `document` is SQL over the operation, o. Cancelled, or taken over: nothing is written. */
+static bool publish(struct worker *worker, struct tx *tx, const struct operation *operation,
+                    const char *document, struct err *err) {
     const struct str params[] = {str_of(operation->id), worker_token(worker)};
     char sql[512];
+
+    snprintf(sql, sizeof(sql),
+             "update operation o set status = 'succeeded', updated_at = now(), leased_until = null,"
+             " progress_done = coalesce(o.progress_total, 0), result = %s"
+             " where o.id = $1::uuid and o.lease_token = $2::uuid and o.status = 'running'",
+             document);
+    tx_query(tx, sql, params, 2);
+    return tx_commit(tx, err);
+}
+
+static bool report(struct worker *worker, const struct operation *operation, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    char document[128];
 
     if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(RUN_MS), &tx,
                   err))
@@ -180,13 +195,16 @@ static bool report(struct worker *worker, const struct operation *operation, str
     const struct report *what = report_of(tx, operation, err);
     if (what == NULL)
         return false;
-    snprintf(sql, sizeof(sql),
-             "update operation o set status = 'succeeded', updated_at = now(), leased_until = null,"
-             " progress_done = coalesce(o.progress_total, 0), result = %s(o.request -> 'params')"
-             " where o.id = $1::uuid and o.lease_token = $2::uuid and o.status = 'running'",
-             report_function(what));
-    tx_query(tx, sql, params, 2);
-    return tx_commit(tx, err); /* cancelled, or taken over: nothing was written */
+    snprintf(document, sizeof(document), "%s(o.request -> 'params')", report_function(what));
+    return publish(worker, tx, operation, document, err);
+}
+
+static bool simulate(struct worker *worker, const struct operation *operation, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+
+    return tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(RUN_MS), &tx,
+                    err) &&
+           publish(worker, tx, operation, "simulate(o.request)", err);
 }
 
 /* While the database is away there is nothing to write; the lease runs out, and somebody tries

@@ -177,6 +177,9 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   const swapped = await send(201, 'POST', '/v1/program/swaps', { in_account_id: rising.id, out_account_id: other.id, reason: 'Grows more' }, key());
   assert.deepEqual([swapped.in.key_status, swapped.out.tier === 'A'], ['key', false]);
   await send(200, 'POST', `/v1/accounts/${rising.id}/de-designate`, { reason: 'Only a try.' }, key());
+  await send(200, 'POST', '/v1/program/simulations', undefined);
+  await send(200, 'POST', '/v1/program/simulations', { criteria: [{ metric: 'growth', weight: '1', floor: '-1', ceiling: '1' }], max_key_accounts: 1, enter_score: '40', recover_score: '30', exit_score: '20', as_of: '2026-06-01' });
+  await send(200, 'POST', '/v1/program/simulations', { start: 'empty', max_key_accounts: 3, enter_score: '20', recover_score: '10', exit_score: '5' });
   const nominations = '/v1/program/nominations';
   const south = await send(201, 'POST', nominations, { account_id: (await api.create('/v1/accounts', { name: 'A plant in Lisbon' })).id, region: 'South', reason: 'Grows.' }, key());
   await get(`${nominations}?status=open&expand=account`);

@@ -139,11 +139,13 @@ begin
     end if;
     with scored as materialized (
         select r.account_id, r.score, r.contributions, r.missing, a.account_number, a.name, a.lifecycle, s.key_status, s.score as score_now, s.contributions as contributions_now,
-               s.key_status in ('key', 'at_risk') and not from_empty as member
+               s.key_status in ('key', 'at_risk') and not from_empty as member,
+               coalesce(f.sales_cycle, a.sales_cycle) is not distinct from 'transactional' as blocked -- until a director overrides it (requirement 000-02)
           from score_accounts(null, on_day, used_metrics, p.reporting_currency) r
           join account a on a.id = r.account_id join standing s on s.account_id = r.account_id
+          left join fit_check f on f.account_id = r.account_id and f.deleted_at is null
     ), ranked as materialized (
-        select s.account_id, s.score, rank() over (order by s.score desc nulls last, s.account_number, s.account_id) as place,
+        select s.account_id, s.score, s.blocked, rank() over (order by s.score desc nulls last, s.account_number, s.account_id) as place,
                case when s.member and s.score < exit_at then 'slips'
                     when s.member then 'stays'
                     when s.lifecycle = 'customer' and s.key_status not in ('divesting', 'divested') and s.score >= enter_at then 'qualifies' end as side
@@ -152,8 +154,9 @@ begin
         select count(*) as n from ranked where side = 'stays'
     ), sided as materialized (
         select r.account_id, r.place, r.score,
-               case when r.side <> 'qualifies' then r.side
-                    when row_number() over (partition by r.side order by r.place) <= places - t.n then 'enters' else 'waits' end as fate
+               case when r.side is distinct from 'qualifies' then r.side
+                    when r.blocked then 'waits'
+                    when row_number() over (partition by r.side, r.blocked order by r.place) <= places - t.n then 'enters' else 'waits' end as fate
           from ranked r cross join staying t
     ), listed as (
         select l.fate, l.nth, l.place, jsonb_build_object(
@@ -161,7 +164,7 @@ begin
                    'key_status_then', case l.fate when 'enters' then 'key' when 'waits' then 'candidate' when 'slips' then 'none'
                                            else case when s.key_status = 'at_risk' and (s.score is null or s.score < recover_at) then 'at_risk' else 'key' end end,
                    'score', s.score::text, 'score_now', s.score_now::text, 'contributions', s.contributions, 'contributions_now', s.contributions_now,
-                   'missing', to_jsonb(s.missing), 'decisive', decisive_metric(s.contributions_now, s.contributions)) as entry
+                   'missing', to_jsonb(s.missing), 'blocked_by', case when l.fate = 'waits' and s.blocked then 'transactional_sales_cycle' end, 'decisive', decisive_metric(s.contributions_now, s.contributions)) as entry
           from (select d.*, row_number() over (partition by d.fate order by d.place) as nth from sided d where d.fate is not null) l
           join scored s on s.account_id = l.account_id
          where l.nth <= case l.fate when 'waits' then 50 else 1000 end

@@ -1,0 +1,11 @@
+/* Operations, as requests make them. Private to the app layer. */
+#ifndef KAMD_APP_OPERATIONS_H
+#define KAMD_APP_OPERATIONS_H
+
+#include "frame.h"
+
+/* Queues one inside a write and answers it: 202 with Location. `request` is JSON. */
+bool operation_queue(struct action *action, struct tx *tx, const char *kind, struct str request,
+                     struct outcome *outcome, struct err *err);
+
+#endif
