@@ -181,6 +181,8 @@ static bool publish(struct worker *worker, struct tx *tx, const struct operation
              " progress_done = coalesce(o.progress_total, 0), result = %s"
              " where o.id = $1::uuid and o.lease_token = $2::uuid and o.status = 'running'",
              document);
+    /* The role's is for the loops; this may take as long as the operation. */
+    tx_query(tx, "set local statement_timeout = '600s'", NULL, 0);
     tx_query(tx, sql, params, 2);
     return tx_commit(tx, err);
 }
