@@ -7,8 +7,8 @@
 
 #define SHORT_MS 5000
 #define LONG_MS 60000
-#define FOLLOW_UPS "200"
-#define FOLLOW_UPS_BATCH 200
+#define FOLLOW_UPS "1000"
+#define FOLLOW_UPS_BATCH 1000
 #define REVIEWS "200"
 #define REVIEWS_BATCH 200
 #define PLANS "100"
