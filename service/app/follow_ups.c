@@ -34,24 +34,6 @@ struct act {
     const char *refusal;
 };
 
-static bool if_match(struct action *action, const struct resource *resource, const struct row *row,
-                     struct err *err) {
-    char etag[ETAG_TEXT];
-    struct view view;
-    struct buf body;
-
-    row_etag(resource, row, etag);
-    if (!action->if_match.ptr || etag_edit_matches(action->if_match, str_of(etag)))
-        return true;
-    view_init(&view);
-    buf_init(&body, 1 << 20);
-    view_write(action, resource, &view, row, NULL, &body, etag);
-    buf_release(&body);
-    snprintf(err->etag, sizeof err->etag, "%s", etag);
-    return err_set(err, PROBLEM_PRECONDITION_FAILED,
-                   "The follow-up was changed since you read it.");
-}
-
 static const struct row *find(struct action *action, struct tx *tx, size_t slot, struct err *err) {
     const struct resource *resource = resource_of(RES_FOLLOW_UP);
     struct record_key key = {.resource = resource};
@@ -79,7 +61,7 @@ static bool act_work(struct action *action, struct tx *tx, void *arg, struct out
     if (!tx_flush(tx, err))
         return false;
     const struct row *row = find(action, tx, slot, err);
-    if (!row || !if_match(action, resource, row, err))
+    if (!row || !row_if_match(action, resource, row, err))
         return false;
     size_t done = tx_query(tx, act->sql, params, 1 + act->n_params);
     slot = tx_query(tx, record_sql(RES_FOLLOW_UP)->get, &ids, 1);

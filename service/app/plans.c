@@ -20,6 +20,18 @@ static const struct field activation_fields[] = {
 /* clang-format on */
 static const struct shape activation_shape = {activation_fields, COUNT_OF(activation_fields)};
 
+/* Members fill in sections; who answers for the account puts its plan in force (004-10). */
+static bool answers_for_plans(const struct action *action, struct err *err) {
+    return action->who->role != ROLE_MEMBER ||
+           err_set(err, PROBLEM_FORBIDDEN,
+                   "Plans are activated and closed by who answers for the account.");
+}
+
+static bool lock_plan(struct action *action, struct tx *tx, struct str plan_id, struct err *err) {
+    tx_query(tx, "select plan_lock($1::uuid)", &plan_id, 1);
+    return view_if_match(action, tx, RES_PLAN, plan_id, err);
+}
+
 struct activation {
     struct str plan_id;
     const jv *said;
@@ -31,6 +43,8 @@ static bool activate_work(struct action *action, struct tx *tx, void *arg, struc
     struct str values[] = {activation->plan_id,
                            jv_text(jv_get(activation->said, "customer_impact")),
                            jv_text(jv_get(activation->said, "note"))};
+    if (!lock_plan(action, tx, activation->plan_id, err))
+        return false;
     tx_query(tx, "select plan_activate($1::uuid, $2, $3)", values, 3);
     return view_answer(action, tx, RES_PLAN, activation->plan_id, outcome, err);
 }
@@ -38,7 +52,7 @@ static bool activate_work(struct action *action, struct tx *tx, void *arg, struc
 bool plan_activate(struct action *action, struct str plan_id, const jv *doc,
                    struct outcome *outcome, struct err *err) {
     CLEANUP(jv_unref) jv *clean = NULL;
-    if (!decode_shape(&activation_shape, doc, "", &clean, err))
+    if (!answers_for_plans(action, err) || !decode_shape(&activation_shape, doc, "", &clean, err))
         return false;
     struct activation activation = {plan_id, clean};
     return write_once(action, activate_work, &activation, outcome, err);
@@ -47,13 +61,15 @@ bool plan_activate(struct action *action, struct str plan_id, const jv *doc,
 static bool close_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                        struct err *err) {
     const struct str *plan_id = arg;
+    if (!lock_plan(action, tx, *plan_id, err))
+        return false;
     tx_query(tx, "select plan_close($1::uuid)", plan_id, 1);
     return view_answer(action, tx, RES_PLAN, *plan_id, outcome, err);
 }
 
 bool plan_close(struct action *action, struct str plan_id, struct outcome *outcome,
                 struct err *err) {
-    return write_once(action, close_work, &plan_id, outcome, err);
+    return answers_for_plans(action, err) && write_once(action, close_work, &plan_id, outcome, err);
 }
 
 /* ---- the customer's copy ---- */

@@ -211,7 +211,9 @@ static bool complete_work(struct action *action, struct tx *tx, void *arg, struc
     size_t review;
     if (!owners)
         return err_memory(err);
-    if (!lock_review(tx, completion->review_id, &review, err) || !follow_ups_shape(list, err))
+    if (!lock_review(tx, completion->review_id, &review, err) ||
+        !view_if_match(action, tx, RES_REVIEW, completion->review_id, err) ||
+        !follow_ups_shape(list, err))
         return false;
     follow_ups = follow_ups_batch(action, list, tx, review, completion->review_id, owners, err);
     return follow_ups && check_body(completion, tx, review, follow_ups, &clean, err) &&

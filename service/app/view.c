@@ -234,24 +234,60 @@ void write_row(struct tx *tx, size_t slot, size_t row, const struct field *field
     buf_char(ret, '}');
 }
 
-bool view_answer(struct action *action, struct tx *tx, enum resource_id id, struct str record_id,
-                 struct outcome *outcome, struct err *err) {
+bool row_if_match(struct action *action, const struct resource *resource, const struct row *row,
+                  struct err *err) {
+    char etag[ETAG_TEXT];
+    struct view view;
+    struct buf body;
+    row_etag(resource, row, etag);
+    if (!action->if_match.ptr || etag_edit_matches(action->if_match, str_of(etag)))
+        return true;
+    view_init(&view);
+    buf_init(&body, 1 << 22);
+    view_write(action, resource, &view, row, NULL, &body, etag);
+    buf_release(&body);
+    snprintf(err->etag, sizeof err->etag, "%s", etag);
+    return err_set(err, PROBLEM_PRECONDITION_FAILED, "The %s was changed since you read it.",
+                   resource->name);
+}
+
+/* The live record, or NULL: not found, or no memory. */
+static const struct row *row_now(struct action *action, struct tx *tx, enum resource_id id,
+                                 struct str record_id, struct err *err) {
     struct record_key key = {.resource = resource_of(id)};
     struct str ids = array_param(action->arena, &record_id, 1);
     size_t n = 0;
-    if (!ids.ptr)
-        return err_memory(err);
+    if (!ids.ptr) {
+        err_memory(err);
+        return NULL;
+    }
     size_t slot = tx_query(tx, record_sql(id)->get, &ids, 1);
     if (!tx_flush(tx, err))
-        return false;
-    const struct row *rows = rows_of(action, key.resource, tx, slot, &n);
-    if (!rows)
-        return err_memory(err);
-    if (n == 0)
-        return not_found(&key, err);
+        return NULL;
+    const struct row *row = rows_of(action, key.resource, tx, slot, &n);
+    if (!row)
+        err_memory(err);
+    else if (n == 0)
+        not_found(&key, err);
+    return n > 0 ? row : NULL;
+}
+
+bool view_if_match(struct action *action, struct tx *tx, enum resource_id id, struct str record_id,
+                   struct err *err) {
+    if (!action->if_match.ptr)
+        return true;
+    const struct row *row = row_now(action, tx, id, record_id, err);
+    return row && row_if_match(action, resource_of(id), row, err);
+}
+
+bool view_answer(struct action *action, struct tx *tx, enum resource_id id, struct str record_id,
+                 struct outcome *outcome, struct err *err) {
+    const struct row *row = row_now(action, tx, id, record_id, err);
     struct view view;
+    if (!row)
+        return false;
     view_init(&view);
-    view_write(action, key.resource, &view, rows, NULL, &outcome->body, outcome->etag);
+    view_write(action, resource_of(id), &view, row, NULL, &outcome->body, outcome->etag);
     return true;
 }
 

@@ -46,6 +46,14 @@ void view_write(struct action *action, const struct resource *resource, const st
                 const struct row *row, const struct expanded *expanded, struct buf *ret,
                 char ret_etag[static ETAG_TEXT]);
 
+/* If-Match of an action, which may give none: 412 with the etag of now when the record is another.
+ */
+bool row_if_match(struct action *action, const struct resource *resource, const struct row *row,
+                  struct err *err);
+/* The same for a record that is locked already. */
+bool view_if_match(struct action *action, struct tx *tx, enum resource_id id, struct str record_id,
+                   struct err *err);
+
 /* One record as it is now, read in the transaction that changed it: what an action answers with. */
 bool view_answer(struct action *action, struct tx *tx, enum resource_id id, struct str record_id,
                  struct outcome *outcome, struct err *err);

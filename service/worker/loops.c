@@ -11,7 +11,7 @@
 #define FOLLOW_UPS_BATCH 1000
 #define REVIEWS "200"
 #define REVIEWS_BATCH 200
-#define PLANS "100"
+#define PLANS "20" /* whoever writes to one of them waits meanwhile */
 #define STALE_SECTIONS "500"
 #define RESCORE "500"
 #define TOUCH_BATCH 500

@@ -127,6 +127,22 @@ test('one plan is active: the one before closes, and does not change any more', 
   await post(409, `/v1/plans/${next.id}/close`, {});
 });
 
+test('who fills in sections does not put the plan in force (004-10); If-Match is heeded', async () => {
+  const { account, plan } = await readyPlan(api, { world });
+  const user = await addUser(api);
+  await api.create(`/v1/accounts/${account.id}/team`, { user_id: user.id, role: 'controlling' });
+  const member = await world.clientOf('member', { user_id: user.id });
+  for (const word of ['activate', 'close']) await post(403, `/v1/plans/${plan.id}/${word}`, {}, member);
+  const manager = await world.clientOf('account_manager', { user_id: account.manager_id });
+  const act = (status, word, etag) => manager.call(status, 'POST', `/v1/plans/${plan.id}/${word}`, { body: {}, headers: { 'if-match': etag } }).then((answer) => answer.body);
+  await manager.patch(`/v1/plans/${plan.id}`, plan.etag, { title: 'Later' });
+  assert.ok((await act(412, 'activate', plan.etag)).current_etag);
+  const { etag } = await api.get(`/v1/plans/${plan.id}`);
+  const active = await act(200, 'activate', etag);
+  await act(412, 'close', etag);
+  await act(200, 'close', active.etag);
+});
+
 test('30 activations of two plans at once: one active plan, versions without gaps', async () => {
   const { account, plan } = await readyPlan(api, { world });
   const other = await makePlan(api, account);

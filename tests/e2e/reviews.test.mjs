@@ -138,6 +138,7 @@ test('what is incomplete is refused with everything that is wrong (000-30)', asy
 
 test('twice: 409, and what was held stays held; a cancelled one is not held', async () => {
   const one = await review();
+  await api.fails(412, 'precondition_failed', 'POST', `/v1/reviews/${one.id}/complete`, { body: { outcome: 'keep' }, headers: { 'if-match': '"0000000000000000-00000000"' } });
   const held = await complete(200, one);
   assert.equal((await complete(409, one)).code, 'conflict');
   await api.fails(409, 'conflict', 'PATCH', `/v1/reviews/${one.id}`, { body: { status: 'scheduled' }, headers: { 'if-match': held.etag } });

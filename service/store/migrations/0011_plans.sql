@@ -220,6 +220,9 @@ declare
     before int;
     after int := template_in_force();
 begin
+    if not pg_try_advisory_xact_lock(hashtextextended('kamd plan template', 0)) then
+        return; -- another process is at it
+    end if;
     for chosen in select p.id from plan p where (p.template_version < after or p.template_version > after) and p.status <> 'closed' and p.deleted_at is null order by p.id limit most loop
         perform 1 from plan_section s where s.plan_id = chosen order by s.id for update;
         select p.template_version into before from plan p where p.id = chosen and p.status <> 'closed' for update;
