@@ -5,7 +5,9 @@
 
 #include <stdio.h>
 
-#define EXPECTATIONS VALUES("responsible_for_results", "understands_business", "on_our_side", "right_applications", "accessible", "solves_problems", "creative")
+#define EXPECTATIONS                                                                               \
+    VALUES("responsible_for_results", "understands_business", "on_our_side", "right_applications", \
+           "accessible", "solves_problems", "creative")
 #define CADENCES VALUES("monthly", "quarterly", "semiannual", "annual")
 
 /* clang-format off */
