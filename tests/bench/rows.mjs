@@ -3,9 +3,9 @@ import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { connect as dial } from 'node:net';
 import { promisify } from 'node:util';
-import { PAIRS, SECONDS, memoryOf, pairs, pgbench, repeat, wrk } from './measure.mjs';
+import { PAIRS, SECONDS, memoryOf, pairs, pgbench, repeat, summary, wrk } from './measure.mjs';
 import { FIRST, KEY_ACCOUNTS, PREFIX, idOf, phoneOf } from './portfolio.mjs';
-import { answerOf, at, sleep, startFastify, startKamd, startRaw } from './servers.mjs';
+import { answerOf, at, connect, sleep, startFastify, startKamd, startRaw } from './servers.mjs';
 import { logStatements, statementsOf, written } from './statements.mjs';
 
 const NO_REDIS = { REDIS_URL: '' };
@@ -171,6 +171,42 @@ async function upsertAgainstCopy(world) {
   return pairs(() => upsert(kamd, world, name()), () => copy(world, name()));
 }
 
+// ---- due at once ----------------------------------------------------------------------------------
+
+const DUE = 100_000;
+
+// So many fall due in the same second; how long until the last one's event is written. The floor is one statement that writes as many event rows.
+const DUE_SQL = `insert into follow_up (id, account_id, title, due_at) select uuid_v7(), ('${PREFIX}' || (${FIRST} + n % $1))::uuid, 'Due at once', $2::timestamptz + n * interval '1 second' / $3
+  from generate_series(1, $3) n`;
+const FLOOR_SQL = `insert into event (id, type, account_id, resource, record_id, version, sequence, data)
+select uuid_v7(), 'bench.floor', f.account_id, 'follow_up', f.id, 1, 1, jsonb_build_object('account_id', f.account_id, 'follow_up_id', f.id, 'title', f.title)
+  from follow_up f where f.title = 'Due at once' order by f.id limit $1`;
+
+async function dueAtOnce(world) {
+  const client = await connect(world.settings.DATABASE_SUPERUSER_URL);
+  const values = [], floors = [];
+  for (let i = 0; i < FEW; i++) {
+    const { rows: [{ at: due }] } = await client.query("select date_trunc('second', now()) + interval '10 minutes' as at");
+    await client.query(DUE_SQL, [world.accounts, due, DUE]);
+    await client.query('vacuum analyze follow_up_timer');
+    const kamd = await startKamd(world.settings);
+    // The timers are moved to now, rather than waiting for them; the clock runs from the commit.
+    const { rows: [{ moved }] } = await client.query('select clock_timestamp() as moved');
+    await client.query('update follow_up_timer set due_at = now() where level = 0 and due_at >= $1', [due]);
+    const { rows: [{ begin }] } = await client.query('select clock_timestamp() as begin');
+    const told = async () => Number((await client.query("select count(*) as n from event where type = 'follow_up.due' and at >= $1", [moved])).rows[0].n);
+    while (await told() < DUE) await sleep(100);
+    values.push(Number((await client.query("select extract(epoch from max(at) - $1::timestamptz) as s from event where type = 'follow_up.due' and at >= $1", [begin])).rows[0].s));
+    await kamd.stop();
+    const started = performance.now();
+    await client.query(FLOOR_SQL, [DUE]);
+    floors.push((performance.now() - started) / 1000);
+    await client.query("delete from event where type = 'bench.floor'");
+  }
+  await client.end();
+  return { ...summary(values), subject: { rate: DUE / summary(values).median }, reference: { rate: DUE / summary(floors).median } };
+}
+
 // ---- memory and start -----------------------------------------------------------------------------
 
 const FEW = 3;
@@ -257,6 +293,7 @@ export const ROWS = [
   { name: 'POST /v1/accounts, against pgbench c16', goal: 0.6, measure: (world) => againstPgbench(world, postLoad(world), postScript, 16) },
   { name: 'POST /v1/accounts, against fastify', goal: 2, measure: (world) => againstFastify(world, postLoad(world)) },
   { name: 'upsert of 200 records in one call, against COPY', goal: 0.2, measure: upsertAgainstCopy },
+  { name: '100,000 follow-ups due in the same second: all events written', most: 10, unit: 's', measure: dueAtOnce },
   { name: 'memory, idle', most: 25, unit: 'MB', measure: idleMemory },
   { name: 'memory, 1,000 connections under load', most: 60, unit: 'MB', measure: loadedMemory },
   { name: 'memory, 10,000 idle connections', most: 120, unit: 'MB', measure: idleConnections },

@@ -2,6 +2,7 @@
  * on. */
 #include "domain/calendar.h"
 #include "domain/check.h"
+#include "domain/recurrence.h"
 #include "domain/salesforce_id.h"
 
 #include <stdlib.h>
@@ -21,9 +22,9 @@ static void must_be_printable(struct str text) {
 
 static void try_all(struct str text) {
     static const char *(*const checks[])(struct str text) = {
-        check_email,    check_phone, check_domain,       check_url_https, check_currency,
-        check_country,  check_zone,  check_date,         check_time,      check_slug,
-        check_language, check_uuid,  check_salesforce_id};
+        check_email,    check_phone, check_domain,        check_url_https, check_currency,
+        check_country,  check_zone,  check_date,          check_time,      check_slug,
+        check_language, check_uuid,  check_salesforce_id, check_recurrence};
 
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
         if (checks[i](text) == NULL)

@@ -26,7 +26,7 @@ static void due_follow_ups(void **state) {
            account);
     for (int i = 0; i < 3; i++)
         worker_open();
-    /* More than one batch; three workers; each told of once, and none early. */
+    /* Three workers; each told of once, and none early. */
     assert_true(sink_wait(sink, NULL, 200, 450, 15000));
     sleep_ms(300);
     assert_int_equal(sink_count(sink), 450);
