@@ -424,6 +424,16 @@ void webhook_rotate(struct call *call) {
     webhook_secret_rotate(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
 }
 
+/* Anybody may keep it for a while; a key that is about to sign is there before it does. */
+void keys_show(struct call *call) {
+    answer_header(call->answer, "Cache-Control", STR("public, max-age=60"));
+    webhook_keys_show(&call->action, &call->outcome, &call->err);
+}
+
+void keys_change(struct call *call) {
+    webhook_keys_rotate(&call->action, call->doc, &call->outcome, &call->err);
+}
+
 void webhook_try(struct call *call) {
     webhook_endpoint_test(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }

@@ -16,6 +16,12 @@ bool webhook_endpoint_patch(struct action *action, const struct record_key *key,
  * secret, previous_expire_at}. */
 bool webhook_secret_rotate(struct action *action, struct str id, const jv *doc,
                            struct outcome *outcome, struct err *err);
+/* The public keys of signatures v1a that are live; for anybody. */
+bool webhook_keys_show(struct action *action, struct outcome *outcome, struct err *err);
+/* A new key signs from now on, and those before it for `grace_seconds` more; answers as
+ * webhook_keys_show(). */
+bool webhook_keys_rotate(struct action *action, const jv *doc, struct outcome *outcome,
+                         struct err *err);
 /* Sends a webhook.ping to this endpoint alone; 202 {event_id}. */
 bool webhook_endpoint_test(struct action *action, struct str id, struct outcome *outcome,
                            struct err *err);

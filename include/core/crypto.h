@@ -15,7 +15,7 @@ bool crypto_start(void); /* once, before threads */
 
 /* One master key from the configuration; a key of its own for each use, so that none of them tells
  * about another. */
-enum crypto_use { CRYPTO_CURSOR = 1, CRYPTO_CACHE, CRYPTO_SECRETS, CRYPTO_USES };
+enum crypto_use { CRYPTO_CURSOR = 1, CRYPTO_CACHE, CRYPTO_SECRETS, CRYPTO_SIGNING, CRYPTO_USES };
 struct keyring {
     unsigned char keys[CRYPTO_USES][CRYPTO_KEY];
 };
@@ -35,6 +35,16 @@ void crypto_seal(const unsigned char key[static CRYPTO_KEY], struct str context,
 /* False when key, context or any byte differs. *ret_plain lies in `arena`. */
 bool crypto_open(const unsigned char key[static CRYPTO_KEY], struct str context, struct str sealed,
                  struct arena *arena, struct str *ret_plain);
+
+/* Ed25519. The pair with this number follows from `key`, so nothing needs to be kept; 1 or more. */
+#define CRYPTO_SIGN_PUBLIC 32
+#define CRYPTO_SIGN_SECRET 64
+#define CRYPTO_SIGNATURE 64
+void crypto_sign_pair(const unsigned char key[static CRYPTO_KEY], uint64_t number,
+                      unsigned char ret_public[static CRYPTO_SIGN_PUBLIC],
+                      unsigned char ret_secret[static CRYPTO_SIGN_SECRET]);
+void crypto_signature(const unsigned char secret[static CRYPTO_SIGN_SECRET], struct str text,
+                      unsigned char ret[static CRYPTO_SIGNATURE]);
 
 /* API keys: "kamd_live_" + 43 characters base62 of 32 random bytes + 6 characters CRC-32 in base62
  * (so that secret scanners can tell a key from noise). */

@@ -51,5 +51,10 @@ const char *check_slug(struct str text);
 const char *check_language(struct str text);
 /* 8-4-4-4-12 hexadecimal digits, of any case and version. */
 const char *check_uuid(struct str text);
+/* A header that somebody adds to what kamd sends: letters, digits, '-', '_'; none that is hop by
+ * hop, or that the message or its signature needs. */
+const char *check_header_name(struct str text);
+/* Printable ASCII without a space at either end, at most 1,000. */
+const char *check_header_value(struct str text);
 
 #endif

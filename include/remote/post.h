@@ -23,7 +23,7 @@ struct poster_options {
 
 #define POST_EXCERPT 1024
 #define POST_ADDRESS 48
-#define POST_HEADERS 8
+#define POST_HEADERS 16
 
 struct post_request {
     struct str url;

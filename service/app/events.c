@@ -44,6 +44,10 @@ const struct event_type event_types[] = {
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"key_status\":\"key\",\"manager_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"channel\":\"in_person\",\"every\":\"monthly\",\"promised_per_year\":12,\"actual\":2,\"last_at\":\"2026-09-30T10:00:00.000000Z\",\"due_on\":\"2026-10-30\",\"days_late\":22}"},
     {"attention_gap.opened", "A key account, or a candidate, gets much less attention than its purchases would indicate (001-22): once, and again only after it was better.",
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"key_status\":\"key\",\"manager_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"gap\":0.52,\"rank_purchases\":3,\"rank_attention\":49,\"last_interaction_at\":\"2026-03-02T10:00:00.000000Z\"}"},
+    {"webhook.failing", "Every attempt at an endpoint has failed for two and a half days; it is disabled at disable_at unless one succeeds.",
+     "{\"webhook_endpoint_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d03\",\"version\":1,\"reason\":null,\"failing_since\":\"2026-11-18T21:00:00.000000Z\",\"disable_at\":\"2026-11-23T21:00:00.000000Z\"}"},
+    {"webhook.disabled", "An endpoint was disabled: every attempt failed for five days, or it answered 410.",
+     "{\"webhook_endpoint_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d03\",\"version\":2,\"reason\":\"The receiver answered 410 Gone.\",\"failing_since\":null,\"disable_at\":null}"},
     {"webhook.ping", "Sent on request to try an endpoint.",
      "{\"version\":1,\"webhook_endpoint_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d03\"}"},
 };

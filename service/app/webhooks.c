@@ -130,23 +130,87 @@ static bool rotate_work(struct action *action, struct tx *tx, void *arg, struct 
     return true;
 }
 
-bool webhook_secret_rotate(struct action *action, struct str id, const jv *doc,
-                           struct outcome *outcome, struct err *err) {
+static bool read_grace(const jv *doc, struct rotation *ret, struct err *err) {
     CLEANUP(jv_unref) jv *empty = jv_new_object();
     CLEANUP(jv_unref) jv *clean = NULL;
-    struct rotation rotation = {.id = id};
 
-    if (!uuid_is(id))
-        return no_endpoint(err);
     if (empty == NULL)
         return err_memory(err);
     if (!decode_shape(&rotate_shape, doc == NULL ? empty : doc, "", &clean, err))
         return false;
     const jv *grace = jv_get(clean, "grace_seconds");
-    snprintf(rotation.grace, sizeof(rotation.grace), "%lld",
+    snprintf(ret->grace, sizeof(ret->grace), "%lld",
              grace == NULL ? 86400LL : (long long)jv_int(grace));
-    return write_once(action, rotate_work, &rotation, outcome, err) &&
+    return true;
+}
+
+bool webhook_secret_rotate(struct action *action, struct str id, const jv *doc,
+                           struct outcome *outcome, struct err *err) {
+    struct rotation rotation = {.id = id};
+
+    if (!uuid_is(id))
+        return no_endpoint(err);
+    return read_grace(doc, &rotation, err) &&
+           write_once(action, rotate_work, &rotation, outcome, err) &&
            secret_reveal(action, &outcome->body, err);
+}
+
+/* ---- keys of signatures that anybody can verify
+ * ------------------------------------------------------------------------------------- */
+
+#define SQL_KEYS                                                                                   \
+    "select number, created_at, expires_at from webhook_key"                                       \
+    " where expires_at is null or expires_at > now() order by number desc limit 10"
+
+static void write_keys(struct action *action, struct tx *tx, size_t slot, struct buf *ret) {
+    static const struct field time = {.type = FIELD_TIME};
+
+    buf_text(ret, "{\"keys\":[");
+    for (size_t i = 0; i < tx_rows(tx, slot); i++) {
+        buf_text(ret, i > 0 ? ",{\"id\":" : "{\"id\":");
+        buf_json(ret, tx_value(tx, slot, i, 0));
+        buf_text(ret, ",\"algorithm\":\"ed25519\",\"public_key\":\"");
+        webhook_public_text(action->app->keyring, tx_int(tx, slot, i, 0), ret);
+        buf_text(ret, "\",\"created_at\":");
+        render_value(&time, tx_value(tx, slot, i, 1), ret);
+        buf_text(ret, ",\"expires_at\":");
+        render_value(&time, tx_value(tx, slot, i, 2), ret);
+        buf_char(ret, '}');
+    }
+    buf_text(ret, "]}");
+}
+
+bool webhook_keys_show(struct action *action, struct outcome *outcome, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+
+    if (!read_begin(action, &tx, err))
+        return false;
+    size_t slot = tx_query(tx, SQL_KEYS, NULL, 0);
+    if (!tx_flush(tx, err))
+        return false;
+    write_keys(action, tx, slot, &outcome->body);
+    return true;
+}
+
+static bool keys_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                      struct err *err) {
+    const struct rotation *rotation = arg;
+    struct str grace = str_of(rotation->grace);
+
+    tx_query(tx, "select webhook_key_rotate($1::int)", &grace, 1);
+    size_t slot = tx_query(tx, SQL_KEYS, NULL, 0);
+    if (!tx_flush(tx, err))
+        return false;
+    write_keys(action, tx, slot, &outcome->body);
+    return true;
+}
+
+bool webhook_keys_rotate(struct action *action, const jv *doc, struct outcome *outcome,
+                         struct err *err) {
+    struct rotation rotation = {.id = STR_ABSENT};
+
+    return read_grace(doc, &rotation, err) &&
+           write_once(action, keys_work, &rotation, outcome, err);
 }
 
 /* ---- actions

@@ -10,6 +10,11 @@ _Static_assert(CRYPTO_SEAL_EXTRA == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
                                         crypto_aead_xchacha20poly1305_ietf_ABYTES,
                "nonce and tag");
 
+_Static_assert(CRYPTO_SIGN_PUBLIC == crypto_sign_PUBLICKEYBYTES &&
+                   CRYPTO_SIGN_SECRET == crypto_sign_SECRETKEYBYTES &&
+                   CRYPTO_SIGNATURE == crypto_sign_BYTES && CRYPTO_KEY == crypto_sign_SEEDBYTES,
+               "signatures");
+
 #define NONCE crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 
 bool crypto_start(void) { return sodium_init() >= 0; }
@@ -101,4 +106,20 @@ bool crypto_open(const unsigned char key[static CRYPTO_KEY], struct str context,
         return false;
     *ret_plain = (struct str){(const char *)plain, len};
     return true;
+}
+
+void crypto_sign_pair(const unsigned char key[static CRYPTO_KEY], uint64_t number,
+                      unsigned char ret_public[static CRYPTO_SIGN_PUBLIC],
+                      unsigned char ret_secret[static CRYPTO_SIGN_SECRET]) {
+    static const char context[crypto_kdf_CONTEXTBYTES + 1] = "kamdsign";
+    unsigned char seed[crypto_sign_SEEDBYTES];
+
+    crypto_kdf_derive_from_key(seed, sizeof(seed), number, context, key);
+    crypto_sign_seed_keypair(ret_public, ret_secret, seed);
+    sodium_memzero(seed, sizeof(seed));
+}
+
+void crypto_signature(const unsigned char secret[static CRYPTO_SIGN_SECRET], struct str text,
+                      unsigned char ret[static CRYPTO_SIGNATURE]) {
+    crypto_sign_detached(ret, NULL, bytes_of(text), text.len, secret);
 }

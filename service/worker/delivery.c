@@ -36,21 +36,33 @@ static void open_breaker(struct sender *sender, struct endpoint *endpoint, int64
     outbox_return(&sender->outbox, endpoint, NULL);
 }
 
+/* Half open is then what it is after failures in a row: one probe, and its success closes it. */
+static void trip_breaker(struct sender *sender, struct endpoint *endpoint) {
+    int64_t pause = pause_before(sender->worker, ++endpoint->opened, 0);
+
+    if (endpoint->failures < BREAKER_FAILURES)
+        endpoint->failures = BREAKER_FAILURES;
+    endpoint->tripped = true;
+    open_breaker(sender, endpoint, pause < HOUR_MS ? pause : HOUR_MS);
+}
+
 static void judge_endpoint(struct sender *sender, struct endpoint *endpoint,
-                           const struct post_result *result) {
+                           const struct post_result *result, bool often) {
     if (result->status == 410 && result->error == NULL) {
         endpoint->closed = "The receiver answered 410 Gone.";
         open_breaker(sender, endpoint, 0);
     } else if (endpoint->failures >= BREAKER_FAILURES && !endpoint->open) {
         int64_t pause = pause_before(sender->worker, ++endpoint->opened, 0);
         open_breaker(sender, endpoint, pause < HOUR_MS ? pause : HOUR_MS);
+    } else if (often && !endpoint->open) {
+        trip_breaker(sender, endpoint);
     } else if (result->retry_after > 0 && (result->status == 429 || result->status == 503) &&
                !endpoint->open) {
         open_breaker(sender, endpoint, pause_before(sender->worker, 1, result->retry_after));
     }
 }
 
-static void judge_failure(struct sender *sender, struct delivery *delivery) {
+static void judge_failure(struct sender *sender, struct delivery *delivery, bool often) {
     struct worker *worker = sender->worker;
     struct endpoint *endpoint = delivery->endpoint;
     int retry = delivery->n - delivery->base;
@@ -63,7 +75,20 @@ static void judge_failure(struct sender *sender, struct delivery *delivery) {
     metrics_count(METRIC_DELIVERY_ATTEMPTS, exhausted ? RESULT_EXHAUSTED : RESULT_FAILED, 1);
     if (delivery->lane && !exhausted)
         outbox_return(&sender->outbox, endpoint, delivery->account_id);
-    judge_endpoint(sender, endpoint, &delivery->result);
+    judge_endpoint(sender, endpoint, &delivery->result, often);
+}
+
+static void judge_success(struct sender *sender, struct delivery *delivery) {
+    struct endpoint *endpoint = delivery->endpoint;
+
+    if (!endpoint->tripped) {
+        if (endpoint->failures >= BREAKER_FAILURES)
+            endpoint->pause_ms = -1; /* it works: no need to wait */
+        endpoint->failures = 0;
+        endpoint->opened = 0;
+    }
+    outbox_settle(&sender->outbox, delivery, OUTCOME_DELIVERED);
+    metrics_count(METRIC_DELIVERY_ATTEMPTS, RESULT_DELIVERED, 1);
 }
 
 static void judge(struct sender *sender, struct delivery *delivery) {
@@ -72,16 +97,14 @@ static void judge(struct sender *sender, struct delivery *delivery) {
     if (sender->outbox.n_settled == 0)
         sender->settle_at = deadline_in_ms(SETTLE_MS);
     metrics_time(METRIC_DELIVERY_TIME, 0, result->taken_us);
-    if (result->error != NULL || result->status < 200 || result->status > 299) {
-        judge_failure(sender, delivery);
+    bool failed = result->error != NULL || result->status < 200 || result->status > 299;
+    bool often = !delivery->gone && breaker_count(&sender->breaker, delivery->endpoint->id,
+                                                  clock_mono(&clock_system), failed);
+    if (failed) {
+        judge_failure(sender, delivery, often);
         return;
     }
-    if (delivery->endpoint->failures >= BREAKER_FAILURES)
-        delivery->endpoint->pause_ms = -1; /* it works: no need to wait */
-    delivery->endpoint->failures = 0;
-    delivery->endpoint->opened = 0;
-    outbox_settle(&sender->outbox, delivery, OUTCOME_DELIVERED);
-    metrics_count(METRIC_DELIVERY_ATTEMPTS, RESULT_DELIVERED, 1);
+    judge_success(sender, delivery);
 }
 
 /* ---- sending

@@ -1,5 +1,7 @@
 #include "exchange.h"
 
+#include "full.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,12 +164,15 @@ static bool take_endpoint(struct sender *sender, struct tx *tx, size_t slot, siz
         return err_memory(err);
     free(endpoint->url);
     endpoint->url = strndup(url.ptr, url.len);
+    free(endpoint->headers);
+    struct str headers = tx_value(tx, slot, row, 6);
+    endpoint->headers = strndup(headers.ptr, headers.len);
     endpoint->ordered = tx_bool(tx, slot, row, 2);
     endpoint->failures = (int)tx_int(tx, slot, row, 3);
     endpoint->opened = (int)tx_int(tx, slot, row, 4);
     endpoint->n_secrets = 0;
     sender->clock_us = tx_int(tx, slot, row, 5) - clock_mono(&clock_system);
-    return endpoint->url != NULL || err_memory(err);
+    return (endpoint->url != NULL && endpoint->headers != NULL) || err_memory(err);
 }
 
 /* One that does not open was sealed under another key: a delivery without any signature fails. */
@@ -215,9 +220,14 @@ enum claim_column {
     "from webhook_claim($1::uuid, $2::uuid[], " BATCH ", " ENDPOINTS ")"
 #define SQL_ENDPOINTS                                                                              \
     "select e.id, e.url, e.ordering = 'account', s.failures, s.opened, (extract(epoch from "       \
-    "clock_timestamp()) * 1e6)::bigint "                                                           \
+    "clock_timestamp()) * 1e6)::bigint, "                                                          \
+    "coalesce((select string_agg((h ->> 'name') || ': ' || (h ->> 'value'), E'\\n') from "         \
+    "jsonb_array_elements(e.headers) h), ''), e.payload = 'full' "                                 \
     "from webhook_endpoint_state s join webhook_endpoint e on e.id = s.endpoint_id "               \
     "where s.owner = $1::uuid and s.claimed_at = now()"
+#define SQL_KEYS                                                                                   \
+    "select number from webhook_key where expires_at is null or expires_at > now() "               \
+    "order by number desc limit 10"
 #define SQL_SECRETS                                                                                \
     "select x.endpoint_id, x.id, translate(encode(x.sealed, 'base64'), E'\\n', '') "               \
     "from webhook_endpoint_state s join webhook_secret x on x.endpoint_id = s.endpoint_id "        \
@@ -225,14 +235,29 @@ enum claim_column {
     "> now()) "                                                                                    \
     "order by x.created_at desc"
 
-static bool take_body(struct delivery *delivery, struct tx *tx, size_t slot, size_t row) {
+static void take_keys(struct sender *sender, struct tx *tx, size_t slot) {
+    int64_t numbers[WEBHOOK_KEYS];
+    size_t n = tx_rows(tx, slot);
+
+    for (size_t i = 0; i < n && i < WEBHOOK_KEYS; i++)
+        numbers[i] = tx_int(tx, slot, i, 0);
+    webhook_keys_set(&sender->message.keys, sender->worker->options.keyring, numbers, n);
+}
+
+static bool take_body(struct delivery *delivery, struct tx *tx, size_t slot, size_t row,
+                      const struct full *full) {
     struct buf body CLEANUP(buf_release) = {0};
+    struct buf record CLEANUP(buf_release) = {0};
+
+    buf_init(&record, BODY_MAX);
+    full_record(full, tx, tx_value(tx, slot, row, C_DELIVERY), &record);
     const struct message_event event = {.id = tx_value(tx, slot, row, C_EVENT),
                                         .type = tx_value(tx, slot, row, C_TYPE),
                                         .at = tx_value(tx, slot, row, C_AT),
                                         .sequence = tx_value(tx, slot, row, C_SEQUENCE),
                                         .data = tx_value(tx, slot, row, C_DATA),
-                                        .previous = tx_value(tx, slot, row, C_PREVIOUS)};
+                                        .previous = tx_value(tx, slot, row, C_PREVIOUS),
+                                        .record = record.len > 0 ? buf_str(&record) : STR_ABSENT};
 
     delivery->gone = event.data.ptr == NULL;
     if (delivery->gone)
@@ -244,11 +269,11 @@ static bool take_body(struct delivery *delivery, struct tx *tx, size_t slot, siz
 }
 
 static bool take_delivery(struct sender *sender, struct tx *tx, size_t slot, size_t row,
-                          struct err *err) {
+                          const struct full *full, struct err *err) {
     struct endpoint *endpoint = outbox_find(&sender->outbox, tx_value(tx, slot, row, C_ENDPOINT));
     struct delivery *delivery = calloc(1, sizeof(*delivery));
 
-    if (endpoint == NULL || delivery == NULL || !take_body(delivery, tx, slot, row)) {
+    if (endpoint == NULL || delivery == NULL || !take_body(delivery, tx, slot, row, full)) {
         free(delivery);
         return err_memory(err);
     }
@@ -274,6 +299,8 @@ struct slots {
     size_t claim;
     size_t endpoints;
     size_t secrets;
+    size_t keys;
+    struct full full;
 };
 
 static bool queue_settle(struct sender *sender, struct tx *tx, struct slots *slots,
@@ -327,7 +354,8 @@ static bool queue_claim(struct sender *sender, struct tx *tx, struct slots *slot
     slots->claim = tx_query(tx, SQL_CLAIM, (struct str[]){me, buf_str(&busy)}, 2);
     slots->endpoints = tx_query(tx, SQL_ENDPOINTS, &me, 1);
     slots->secrets = tx_query(tx, SQL_SECRETS, &me, 1);
-    return true;
+    slots->keys = tx_query(tx, SQL_KEYS, NULL, 0);
+    return full_query(&slots->full, tx, slots->claim, slots->endpoints, err);
 }
 
 /* What was settled is written, what was given back is gone. */
@@ -367,8 +395,9 @@ static bool take_all(struct sender *sender, struct tx *tx, const struct slots *s
             return false;
     for (size_t i = 0; i < tx_rows(tx, slots->secrets); i++)
         take_secret(sender, tx, slots->secrets, i);
+    take_keys(sender, tx, slots->keys);
     for (size_t i = 0; i < n; i++)
-        if (!take_delivery(sender, tx, slots->claim, i, err))
+        if (!take_delivery(sender, tx, slots->claim, i, &slots->full, err))
             return false;
     *ret_claimed = n;
     return true;

@@ -3,6 +3,7 @@
 #ifndef KAMD_WORKER_EXCHANGE_H
 #define KAMD_WORKER_EXCHANGE_H
 
+#include "breaker.h"
 #include "message.h"
 #include "outbox.h"
 #include "worker_state.h"
@@ -11,6 +12,7 @@ struct sender {
     struct worker *worker;
     struct outbox outbox;
     struct message message;
+    struct breaker breaker;
     struct loop_health health;
     int64_t clock_us; /* the database's clock less our monotonic one */
     bool doubt; /* a claim's outcome was lost: something may be claimed in our name that we never

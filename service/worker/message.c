@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define API_VERSION "v1"
 
@@ -18,11 +19,18 @@ void message_body(const struct message_event *event, struct buf *ret) {
     buf_put(ret, event->data);
     buf_text(ret, ",\"previous\":");
     buf_put(ret, event->previous);
+    if (event->record.ptr != NULL) {
+        buf_text(ret, ",\"record\":");
+        buf_put(ret, event->record);
+    }
     buf_char(ret, '}');
 }
 
 void message_init(struct message *message) { buf_init(&message->text, 16 * 1024); }
-void message_release(struct message *message) { buf_release(&message->text); }
+void message_release(struct message *message) {
+    explicit_bzero(&message->keys, sizeof(message->keys));
+    buf_release(&message->text);
+}
 
 static bool is_traceparent(struct str text) {
     for (size_t i = 0; i < text.len; i++) {
@@ -53,8 +61,21 @@ static void signatures(struct message *message, const struct delivery *delivery,
         webhook_sign((struct str){(const char *)endpoint->secrets[i], WEBHOOK_SECRET},
                      str_of(delivery->event_id), timestamp,
                      (struct str){delivery->body, delivery->body_len}, &text);
+    webhook_sign_public(&message->keys, str_of(delivery->event_id), timestamp,
+                        (struct str){delivery->body, delivery->body_len}, &text);
     buf_put(&message->text, buf_str(&text));
     message->text.failed |= text.failed;
+}
+
+static void own_headers(struct message *message, const struct delivery *delivery,
+                        struct header_ends *ends) {
+    struct str rest = str_of(delivery->endpoint->headers), line;
+
+    while (ends->n < POST_HEADERS && str_split(&rest, '\n', &line))
+        if (line.len > 0) {
+            buf_put(&message->text, line);
+            end_header(message, ends);
+        }
 }
 
 bool message_make(struct message *message, const struct delivery *delivery, int64_t timestamp) {
@@ -78,6 +99,7 @@ bool message_make(struct message *message, const struct delivery *delivery, int6
         buf_format(text, "traceparent: %s", delivery->traceparent);
         end_header(message, &ends);
     }
+    own_headers(message, delivery, &ends);
     if (!buf_ok(text))
         return false;
     message->request = (struct post_request){

@@ -12,14 +12,17 @@ struct message_event {
     struct str sequence;
     struct str data;
     struct str previous;
+    struct str record; /* absent: thin */
 };
 
-/* Made from the event alone, so that each attempt sends the same bytes. */
+/* Made from the event alone, so that each attempt sends the same bytes; a full one also has the
+ * record as it is when it is claimed. */
 void message_body(const struct message_event *event, struct buf *ret);
 
 /* The texts of a request's headers live here while it is made. */
 struct message {
     struct buf text;
+    struct webhook_keys keys;
     struct post_request request;
 };
 void message_init(struct message *message);

@@ -21,6 +21,7 @@ static void endpoint_release(struct endpoint *endpoint) {
     list_release(endpoint->flying);
     explicit_bzero(endpoint->secrets, sizeof(endpoint->secrets));
     free(endpoint->url);
+    free(endpoint->headers);
     free(endpoint);
 }
 

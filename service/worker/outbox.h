@@ -8,7 +8,7 @@
 #include "remote/post.h"
 #include "remote/signature.h"
 
-#define SECRETS_MAX 8
+#define SECRETS_MAX 10
 #define BREAKER_FAILURES 5
 #define TRACEPARENT_TEXT 56
 
@@ -48,6 +48,7 @@ struct endpoint {
     char id[UUID_TEXT];
     char *url; /* owned */
     bool ordered;
+    char *headers; /* owned; of its own, "Name: value", a line each; "" = none */
     unsigned char secrets[SECRETS_MAX][WEBHOOK_SECRET];
     size_t n_secrets;
     struct delivery *queue; /* by position */
@@ -57,6 +58,7 @@ struct endpoint {
     int failures;       /* in a row */
     int opened;         /* how often the breaker opened since the last success */
     bool open;          /* send nothing more now */
+    bool tripped;       /* ... because too many failed: single successes do not close it */
     int64_t pause_ms;   /* with open: for so long; -1: no change */
     const char *closed; /* static: why it must be disabled */
     bool touched;       /* something was settled since the last writing */

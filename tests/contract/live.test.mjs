@@ -211,6 +211,8 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await send(200, 'POST', `${endpoint}/enable`, {});
   await send(200, 'POST', `${endpoint}/rotate-secret`, { grace_seconds: 60 }, key());
   await send(202, 'POST', `${endpoint}/test`, undefined, key());
+  await send(200, 'POST', '/v1/webhook-keys/rotate', { grace_seconds: 60 }, key());
+  await get('/.well-known/webhook-keys');
   await get('/v1/webhook-endpoints');
   await get(endpoint);
   await get(`${endpoint}/history`);

@@ -319,6 +319,22 @@ static void any_bytes_are_safe(void **state) {
     }
 }
 
+static void headers(void **state) {
+    (void)state;
+    assert_null(check_header_name(STR("X-Tenant_1")));
+    assert_null(check_header_name(STR("Authorization")));
+    assert_null(check_header_name(STR("Contents")));
+    static const char *const bad[] = {"",        "a b",      "a:",          "Host",    "PROXY-x",
+                                      "te",      "TE",       "Webhook-Id",  "svix-id", "Expect",
+                                      "Upgrade", "\xc3\xa9", "Content-Type"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_non_null(check_header_name(str_of(bad[i])));
+    assert_null(check_header_value(STR("Bearer a b~")));
+    static const char *const wrong[] = {"", " a", "a ", "a\r\nb", "a\tb", "\xc3\xa9", "\x7f"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_non_null(check_header_value(str_of(wrong[i])));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(emails),
@@ -333,6 +349,7 @@ int main(void) {
         cmocka_unit_test(times),
         cmocka_unit_test(decimals),
         cmocka_unit_test(slugs),
+        cmocka_unit_test(headers),
         cmocka_unit_test(uuids),
         cmocka_unit_test(any_bytes_are_safe),
     };

@@ -49,9 +49,38 @@ static void secret_text(void **state) {
     assert_string_equal(text.ptr, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
 }
 
+/* The keys follow from the master key and their number; each signs, the newest first. Verified by
+ * other people's code in tests/e2e/webhook-options.test.mjs. */
+static void keys(void **state) {
+    (void)state;
+    struct keyring ring;
+    struct err err CLEANUP(err_release) = ERR_INIT;
+    struct webhook_keys pair = {.n = 0}, one = {.n = 0};
+    struct buf both CLEANUP(buf_release) = {.max = 1000},
+                    first CLEANUP(buf_release) = {.max = 1000};
+    struct buf name CLEANUP(buf_release) = {.max = 100}, other CLEANUP(buf_release) = {.max = 100};
+    assert_true(keyring_init(&ring, STR("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="), &err));
+    webhook_keys_set(&pair, &ring, (const int64_t[]){2, 1}, 2);
+    webhook_keys_set(&one, &ring, (const int64_t[]){1}, 1);
+    buf_text(&both, "v1,x");
+    webhook_sign_public(&pair, ID, AT, BODY, &both);
+    webhook_sign_public(&one, ID, AT, BODY, &first);
+    assert_int_equal(first.len, 4 + 88);
+    assert_int_equal(both.len, 4 + 2 * (1 + first.len));
+    assert_memory_equal(both.ptr, "v1,x v1a,", 9);
+    assert_memory_equal(both.ptr + both.len - first.len, first.ptr, first.len);
+    assert_memory_not_equal(both.ptr + 5, first.ptr, first.len);
+    webhook_public_text(&ring, 1, &name);
+    webhook_public_text(&ring, 2, &other);
+    assert_int_equal(name.len, 5 + 44);
+    assert_string_not_equal(name.ptr, other.ptr);
+    webhook_keys_set(&pair, &ring, NULL, 0);
+    assert_int_equal(pair.n, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(vector), cmocka_unit_test(several),
-                                       cmocka_unit_test(secret_text)};
+                                       cmocka_unit_test(secret_text), cmocka_unit_test(keys)};
     if (!core_start())
         return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
