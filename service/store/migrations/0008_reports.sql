@@ -31,7 +31,7 @@ $$;
 
 -- 80 % of the profit, or of the revenue, from which customers (requirements 001-01, 002-02). Losses come last, so the curve falls at its end.
 -- The cut-off reads 80/20 both ways: enough customers for 80 % of the total, but not more than 20 % of them.
-create function report_pareto(params jsonb) returns jsonb stable set enable_nestloop = off language sql as $$
+create function report_pareto(params jsonb) returns jsonb stable set enable_nestloop = off set work_mem = '32MB' language sql as $$
 with buyers as (
     select a.id, a.account_number, a.name, st.key_status, case params ->> 'metric' when 'revenue' then s.revenue else s.profit end as amount, s.rate_unknown
       from sales_until(report_day(params), coalesce(params ->> 'period', 'ttm') = 'all') s
@@ -109,20 +109,23 @@ $$;
 create function attention_gaps(on_day date)
 returns table (account_id uuid, purchases numeric, touches bigint, last_at timestamptz, attention numeric, wanted numeric, adjusted numeric,
                rank_purchases bigint, rank_attention bigint, gap numeric, held boolean, kind text) stable language sql as $$
-with seen as materialized (
-    select i.id, i.account_id, i.occurred_at, i.channel, i.contact_ids from interaction i
+with channels as materialized (
+    select e.key as channel, e.value::float8 as weight from program_settings s cross join lateral jsonb_each_text(s.attention_channel_weights) e
+), levels as materialized (
+    select e.key as level, e.value::float8 as weight from program_settings s cross join lateral jsonb_each_text(s.attention_level_weights) e
+), people as materialized (
+    select t.id, l.weight from contact t join levels l on l.level = t.level
+), named as materialized (
+    select i.id, i.account_id, i.occurred_at, i.channel, x::uuid as contact_id
+      from interaction i left join lateral jsonb_array_elements_text(i.contact_ids) x on true
      where i.deleted_at is null and i.occurred_at < (on_day + 1)::timestamp at time zone 'UTC' and i.occurred_at >= (on_day - 364)::timestamp at time zone 'UTC'
-), levels as (
-    select v.id, max(w.value::float8) as weight
-      from (select i.id, x::uuid as contact_id from seen i cross join lateral jsonb_array_elements_text(i.contact_ids) x where i.contact_ids <> '[]') v
-      join contact t on t.id = v.contact_id
-      join (select e.key, e.value from program_settings s cross join lateral jsonb_each_text(s.attention_level_weights) e) w on w.key = t.level
-     group by v.id
+), seen as (
+    select n.account_id, n.occurred_at, n.channel, max(p.weight) as weight
+      from named n left join people p on p.id = n.contact_id group by n.id, n.account_id, n.occurred_at, n.channel
 ), met as (
-    select i.account_id, i.occurred_at, c.value::float8 * coalesce(l.weight, 1) * power(0.5::float8, (on_day - (i.occurred_at at time zone 'UTC')::date) / s.attention_half_life_days::float8) as worth
-      from seen i cross join program_settings s
-      left join (select e.key, e.value from program_settings s cross join lateral jsonb_each_text(s.attention_channel_weights) e) c on c.key = i.channel
-      left join levels l on l.id = i.id
+    select i.account_id, i.occurred_at,
+           c.weight * coalesce(i.weight, 1) * power(0.5::float8, (on_day - (i.occurred_at at time zone 'UTC')::date) / s.attention_half_life_days::float8) as worth
+      from seen i cross join program_settings s left join channels c on c.channel = i.channel
 ), given as (
     select m.account_id, count(*) as touches, max(m.occurred_at) as last_at, coalesce(sum(m.worth), 0)::numeric as attention from met m group by 1
 ), buyers as (
@@ -147,7 +150,7 @@ select g.id, g.revenue, g.touches, g.last_at, g.attention, g.wanted, g.adjusted,
 $$;
 
 -- "Not given the attention my purchases would indicate" (requirement 001-22), and who gets more than theirs.
-create function report_attention_gap(params jsonb) returns jsonb stable set enable_nestloop = off language sql as $$
+create function report_attention_gap(params jsonb) returns jsonb stable set enable_nestloop = off set work_mem = '32MB' language sql as $$
 with rows as (
     select row_number() over (order by g.gap desc, g.rank_purchases, a.account_number, a.id) as n, g.*, a.account_number, a.name, a.manager_id, a.contact_preference, s.key_status
       from attention_gaps(report_day(params)) g join account a on a.id = g.account_id join standing s on s.account_id = a.id
@@ -195,7 +198,7 @@ select d.id, d.channel, d.every, d.times, case when d.channel_wanted then d.want
 $$;
 
 -- Monthly visits hoped for, quarterly at worst; actually twice a year (requirement 001-10). Null for an account that the caller does not see.
-create function report_cadence(params jsonb) returns jsonb stable set enable_nestloop = off language sql as $$
+create function report_cadence(params jsonb) returns jsonb stable set enable_nestloop = off set work_mem = '32MB' language sql as $$
 with rows as (
     select row_number() over (order by c.days_late desc, c.due_on nulls last, a.account_number, a.id, c.channel) as n, c.*, a.account_number, a.name, a.manager_id, s.key_status
       from cadence_state(report_day(params), (params ->> 'account_id')::uuid, coalesce((params ->> 'key_only')::boolean, params ->> 'account_id' is null)) c
@@ -291,7 +294,7 @@ select jsonb_build_object(
 $$;
 
 -- Sums over regions, managers, or whole customers: the account tree, from its tops. A region is the nearest geographic division at or above the account, else its country.
-create function report_rollup(params jsonb) returns jsonb stable set enable_nestloop = off language sql as $$
+create function report_rollup(params jsonb) returns jsonb stable set enable_nestloop = off set work_mem = '32MB' language sql as $$
 with recursive tree as (
     select a.id, a.id as top_id, a.manager_id, a.country_code, case when a.division ->> 'kind' = 'geographic' then a.division ->> 'name' end as region, 0 as depth
       from account a where a.deleted_at is null and not exists (select from account p where p.id = a.parent_id and p.deleted_at is null)
@@ -348,7 +351,7 @@ call protect('attention_gap', 'account_id');
 revoke insert, update on attention_gap from kamd_app, kamd_worker;
 
 -- Tells of both, as of today. One at a time; whoever comes second finds nothing left to tell. Returns how many were told; -1 when somebody else is at it.
-create function promises_check() returns int language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
+create function promises_check() returns int language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off set work_mem = '32MB' as $$
 declare
     evs event_in[];
     more event_in[];
