@@ -19,8 +19,8 @@
     "union all select 'review', r.id, r.account_id, 'Review (' || r.cadence || ')', "              \
     "local_instant(r.due_on::timestamp, r.time_zone), r.due_on, r.time_zone, 'normal', null, "     \
     "r.updated_at, local_instant((r.due_on + 1)::timestamp, r.time_zone) "                         \
-    "from review r join account m on m.id = r.account_id where r.status in ('scheduled', "         \
-    "'missed') and r.deleted_at is null and $1::uuid = case when m.delegate_id is not null and "   \
+    "from review r join account m on m.id = r.account_id where r.status = 'scheduled' and "        \
+    "r.deleted_at is null and $1::uuid = case when m.delegate_id is not null and "                 \
     "coalesce(m.delegate_until, 'infinity') > now() then m.delegate_id else m.manager_id end "     \
     "union all select 'commitment', c.id, c.account_id, c.text, c.due_at, c.due_on, c.time_zone, " \
     "'normal', c.note, c.updated_at, local_instant((c.due_on + 1)::timestamp, c.time_zone) "       \
