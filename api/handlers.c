@@ -442,6 +442,15 @@ void webhook_on(struct call *call) {
     webhook_endpoint_enable(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }
 
+void webhook_replay(struct call *call) {
+    webhook_replay_start(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void stats_show(struct call *call) {
+    webhook_stats(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
+                  &call->err);
+}
+
 void deliveries_show(struct call *call) {
     webhook_delivery_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }

@@ -188,6 +188,8 @@ const struct route routes[] = {
     WEBHOOK("POST", "/v1/webhook-endpoints/{id}/rotate-secret", webhook_rotate, ROUTE_BODY | ROUTE_OPTIONAL, "rotateWebhookSecret"),
     WEBHOOK("POST", "/v1/webhook-endpoints/{id}/test", webhook_try, ROUTE_ACTION, "testWebhookEndpoint"),
     WEBHOOK("POST", "/v1/webhook-endpoints/{id}/enable", webhook_on, ROUTE_ACTION, "enableWebhookEndpoint"),
+    WEBHOOK("POST", "/v1/webhook-endpoints/{id}/replay", webhook_replay, ROUTE_BODY, "replayWebhookDeliveries"),
+    WEBHOOK("GET", "/v1/webhook-endpoints/{id}/stats", stats_show, ROUTE_QUERY, "getWebhookStats"),
     {.method = "GET", .path = "/.well-known/webhook-keys", .handler = keys_show, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getWebhookKeys"},
     {.method = "POST", .path = "/v1/webhook-keys/rotate", .handler = keys_change, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_ADMIN, .operation_id = "rotateWebhookKey"},
     WEBHOOK("GET", "/v1/webhook-deliveries", deliveries_show, ROUTE_QUERY, "listWebhookDeliveries"),

@@ -30,6 +30,14 @@ bool webhook_endpoint_test(struct action *action, struct str id, struct outcome 
 bool webhook_endpoint_enable(struct action *action, struct str id, struct outcome *outcome,
                              struct err *err);
 
+/* {delivery_id} or {since, until, only_failed}: sends again what this endpoint was sent; 202 with
+ * the operation that does it. */
+bool webhook_replay_start(struct action *action, struct str id, const jv *doc,
+                          struct outcome *outcome, struct err *err);
+/* Counts, durations, errors and the breaker; parameter hours, 1 to 168. */
+bool webhook_stats(struct action *action, struct str id, const struct param *params,
+                   size_t n_params, struct outcome *outcome, struct err *err);
+
 /* Newest first; parameters endpoint_id, state, page_size, cursor. */
 bool webhook_delivery_list(struct action *action, const struct param *params, size_t n_params,
                            struct outcome *outcome, struct err *err);

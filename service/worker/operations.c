@@ -24,10 +24,12 @@ typedef bool (*operation_run)(struct worker *worker, const struct operation *ope
 static bool evaluate(struct worker *worker, const struct operation *operation, struct err *err);
 static bool report(struct worker *worker, const struct operation *operation, struct err *err);
 static bool simulate(struct worker *worker, const struct operation *operation, struct err *err);
+static bool replay(struct worker *worker, const struct operation *operation, struct err *err);
 static const struct operation_kind {
     const char *name;
     operation_run run;
-} kinds[] = {{"evaluation", evaluate}, {"report", report}, {"simulation", simulate}};
+} kinds[] = {
+    {"evaluation", evaluate}, {"report", report}, {"simulation", simulate}, {"replay", replay}};
 
 static bool run(struct worker *worker, const struct operation *operation, struct err *err) {
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
@@ -207,6 +209,27 @@ static bool simulate(struct worker *worker, const struct operation *operation, s
     return tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(RUN_MS), &tx,
                     err) &&
            publish(worker, tx, operation, "simulate(o.request)", err);
+}
+
+#define REPLAY_MANY "500"
+
+/* Part by part, so that the endpoint's row is never held for long. */
+static bool replay(struct worker *worker, const struct operation *operation, struct err *err) {
+    const struct str params[] = {str_of(operation->id), worker_token(worker)};
+    bool more = true;
+
+    while (more && !worker->stopping) {
+        struct tx *tx CLEANUP(tx_end) = NULL;
+        if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(CLAIM_MS),
+                      &tx, err))
+            return false;
+        size_t slot =
+            tx_query(tx, "select webhook_replay($1::uuid, $2::uuid, " REPLAY_MANY ")", params, 2);
+        if (!tx_commit(tx, err))
+            return false;
+        more = tx_bool(tx, slot, 0, 0);
+    }
+    return true;
 }
 
 /* While the database is away there is nothing to write; the lease runs out, and somebody tries

@@ -221,6 +221,10 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await get(`/v1/webhook-deliveries/${delivery.id}`);
   await get(`/v1/webhook-deliveries/${delivery.id}/attempts`);
   await send(202, 'POST', `/v1/webhook-deliveries/${delivery.id}/retry`, {}, key());
+  const replay = await send(202, 'POST', `${endpoint}/replay`, { since: '2026-01-01T00:00:00Z', only_failed: true }, key());
+  await until(async () => (await get(`/v1/operations/${replay.id}`)).status === 'succeeded', { ms: 30_000, what: 'the replay' });
+  await send(422, 'POST', `${endpoint}/replay`, {});
+  await get(`${endpoint}/stats?hours=168`);
   await call(204, 'DELETE', endpoint, { headers: { 'if-match': (await get(endpoint)).etag } });
   await send(200, 'POST', `${endpoint}/restore`, {});
 

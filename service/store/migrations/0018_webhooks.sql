@@ -303,3 +303,99 @@ begin
     end if;
     return null;
 end $$;
+
+-- Sending again what was sent: one delivery, or those made in a span of time, or of these only the ones that have not arrived. Goes in parts, each of one transaction
+-- that is the operation's only while its worker has the lease; how far it is stands in the operation's result, so that another one can go on from there.
+create function webhook_replay_wanted(request jsonb, after uuid, most int) returns setof uuid stable language sql as $$
+    select d.id from webhook_delivery d
+     where d.endpoint_id = (request ->> 'webhook_endpoint_id')::uuid and (after is null or d.id > after)
+       and (request ->> 'delivery_id' is null or d.id = (request ->> 'delivery_id')::uuid)
+       and (request ->> 'since' is null or d.created_at >= (request ->> 'since')::timestamptz)
+       and (request ->> 'until' is null or d.created_at < (request ->> 'until')::timestamptz)
+       -- What is made after the request is not meant.
+       and d.created_at <= (request ->> 'requested_at')::timestamptz
+       and (not (request -> 'only_failed')::boolean
+            or exists (select 1 from webhook_retry r where r.delivery_id = d.id and (r.state = 'exhausted' or r.attempts > 0)))
+     order by d.id limit most
+$$;
+create function webhook_replay(operation_id uuid, me uuid, most int) returns boolean language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    o operation;
+    endpoint uuid;
+    before jsonb;
+    ids uuid[];
+    total bigint;
+    sent int;
+begin
+    select * into o from operation t where t.id = operation_id and t.lease_token = me and t.status = 'running' for update;
+    if not found then
+        return false;
+    end if;
+    endpoint := (o.request ->> 'webhook_endpoint_id')::uuid;
+    before := coalesce(o.result, '{"deliveries": 0, "replayed": 0}');
+    perform 1 from webhook_endpoint_state s where s.endpoint_id = endpoint for update;
+    if not exists (select 1 from webhook_endpoint e where e.id = endpoint and e.state = 'enabled' and e.deleted_at is null) then
+        raise exception using errcode = 'KD409', message = 'conflict', detail = 'The webhook endpoint is disabled or deleted.';
+    end if;
+    if o.result is null then
+        select count(*) into total from webhook_replay_wanted(o.request, null, null);
+    else
+        total := (before ->> 'total')::bigint;
+    end if;
+    select array_agg(w) into ids from webhook_replay_wanted(o.request, (before ->> 'last_delivery_id')::uuid, most) w;
+    insert into webhook_retry as t (delivery_id, endpoint_id, position, account_id, attempts, base, lane, state, next_at)
+    select d.id, d.endpoint_id, d.position, d.account_id, a.n, a.n, false, 'waiting', now()
+      from webhook_delivery d cross join lateral (select max(x.n) as n from webhook_attempt x where x.delivery_id = d.id) a
+     where d.id = any (ids) and a.n is not null
+    on conflict (delivery_id) do update set state = 'waiting', next_at = now(), base = excluded.base, lane = t.lane and t.state <> 'exhausted'
+     where t.state <> 'sending';
+    get diagnostics sent = row_count;
+    update webhook_endpoint_state set next_at = null where endpoint_id = endpoint;
+    update operation t
+       set updated_at = now(), progress_total = total, progress_done = (before ->> 'deliveries')::bigint + coalesce(cardinality(ids), 0),
+           result = jsonb_build_object('total', total, 'deliveries', (before ->> 'deliveries')::bigint + coalesce(cardinality(ids), 0),
+                                       'replayed', (before ->> 'replayed')::bigint + sent, 'last_delivery_id', coalesce(ids[cardinality(ids)]::text, before ->> 'last_delivery_id')),
+           status = case when coalesce(cardinality(ids), 0) < most then 'succeeded' else 'running' end,
+           leased_until = case when coalesce(cardinality(ids), 0) < most then null else t.leased_until end
+     where t.id = operation_id;
+    return coalesce(cardinality(ids), 0) >= most;
+end $$;
+revoke execute on function webhook_replay(uuid, uuid, int) from kamd_app;
+
+-- How it goes at one endpoint: of the newest 50,000 deliveries of so many hours.
+create function webhook_stats(endpoint uuid, hours int) returns jsonb stable language sql as $$
+    with made as materialized (
+        select d.id, d.created_at from webhook_delivery d
+         where d.endpoint_id = endpoint and d.created_at > now() - make_interval(hours => hours) order by d.id desc limit 50000
+    ), judged as (
+        select m.id, m.created_at, case when r.state = 'exhausted' then 'exhausted' when coalesce(r.attempts, 0) > 0 then 'failed'
+                                        when r.delivery_id is not null or not exists (select 1 from webhook_attempt a where a.delivery_id = m.id) then 'pending'
+                                        else 'delivered' end as state
+          from made m left join webhook_retry r on r.delivery_id = m.id
+    ), tried as materialized (
+        select a.started_at, a.duration_ms, a.error is null and a.status between 200 and 299 as ok, coalesce(a.error, 'http_' || a.status) as error
+          from made m join webhook_attempt a on a.delivery_id = m.id
+    )
+    select jsonb_build_object(
+               'webhook_endpoint_id', e.id, 'state', e.state, 'hours', hours,
+               'deliveries', j.n, 'delivered', j.delivered, 'pending', j.pending, 'failed', j.failed, 'exhausted', j.exhausted,
+               'oldest_undelivered_at', utc_text(j.oldest),
+               'attempts', t.n, 'attempts_failed', t.n - t.ok, 'success_share', round(t.ok::numeric / nullif(t.n, 0), 6),
+               'duration_ms_p50', t.p50, 'duration_ms_p95', t.p95, 'duration_ms_p99', t.p99,
+               'last_attempt_at', utc_text(t.last), 'last_success_at', utc_text(t.last_ok),
+               'errors', coalesce((select jsonb_agg(jsonb_build_object('error', x.error, 'attempts', x.n) order by x.n desc, x.error)
+                                     from (select y.error, count(*) as n from tried y where not y.ok group by y.error order by 2 desc limit 20) x), '[]'),
+               'consecutive_failures', s.failures, 'failing_since', utc_text(s.failing_since),
+               'disable_at', utc_text(s.failing_since + interval '5 days'),
+               'breaker', case when s.failures < 5 and s.next_at is null then 'closed' when s.next_at > now() then 'open' when s.failures >= 5 then 'half_open' else 'closed' end,
+               'breaker_until', utc_text(case when s.next_at > now() then s.next_at end),
+               'events_behind', q.position - s.position)
+      from webhook_endpoint e join webhook_endpoint_state s on s.endpoint_id = e.id cross join sequencer q
+     cross join (select count(*) as n, count(*) filter (where state = 'delivered') as delivered, count(*) filter (where state = 'pending') as pending,
+                        count(*) filter (where state = 'failed') as failed, count(*) filter (where state = 'exhausted') as exhausted,
+                        min(created_at) filter (where state in ('pending', 'failed')) as oldest from judged) j
+     cross join (select count(*) as n, count(*) filter (where ok) as ok, max(started_at) as last, max(started_at) filter (where ok) as last_ok,
+                        percentile_disc(0.5) within group (order by duration_ms) as p50, percentile_disc(0.95) within group (order by duration_ms) as p95,
+                        percentile_disc(0.99) within group (order by duration_ms) as p99 from tried) t
+     where e.id = endpoint and e.deleted_at is null
+$$;
