@@ -5,6 +5,7 @@
 #include "app/events.h"
 #include "app/facts.h"
 #include "app/follow_ups.h"
+#include "app/growth.h"
 #include "app/keys.h"
 #include "app/plans.h"
 #include "app/program.h"
@@ -371,6 +372,21 @@ void account_status(struct call *call) {
 void account_months(struct call *call) {
     account_sales(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
                   &call->err);
+}
+
+void opportunities_show(struct call *call) {
+    account_opportunities(&call->action, arg(call, "id"), call->params, call->n_params,
+                          &call->outcome, &call->err);
+}
+
+void economics_show(struct call *call) {
+    account_economics(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
+                      &call->err);
+}
+
+void whitespace_show(struct call *call) {
+    account_whitespace(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
+                       &call->err);
 }
 
 void account_transitions(struct call *call) {

@@ -22,6 +22,7 @@ handler report_show;
 handler settings_show, settings_change, criteria_one, rates_show, rates_set, rates_drop;
 handler account_designation, account_release, account_swap, account_months, account_status,
     account_transitions, account_recognition;
+handler opportunities_show, economics_show, whitespace_show;
 handler assessed_show, assessed_set, fit_show, fit_set, health_show;
 handler events_show, event_types_show;
 handler webhook_add, webhook_change, webhook_rotate, webhook_try, webhook_on, deliveries_show,

@@ -105,6 +105,11 @@ enum resource_id {
     RES_WALLET,
     RES_NOMINATION,
     RES_COMMITMENT,
+    RES_NEED,
+    RES_SOLUTION,
+    RES_INVESTMENT,
+    RES_PROJECT,
+    RES_LINK,
     RES_COUNT
 };
 

@@ -1,6 +1,7 @@
 #include "app/reports.h"
 
 #include "app/program.h"
+#include "csv.h"
 #include "cursor.h"
 #include "domain/check.h"
 #include "pareto_svg.h"
@@ -234,40 +235,7 @@ static bool read_params(struct action *action, struct asked *asked, const struct
     return !err_is_set(err) && make_doc(action, asked, err);
 }
 
-/* ---- CSV (RFC 4180) ---- */
-
-static bool is_number(struct str text) {
-    size_t i = text.len > 0 && text.ptr[0] == '-' ? 1 : 0;
-    size_t digits = 0, dots = 0;
-    for (; i < text.len; i++) {
-        if (text.ptr[i] >= '0' && text.ptr[i] <= '9')
-            digits++;
-        else if (text.ptr[i] == '.' && digits > 0 && dots == 0)
-            dots++;
-        else
-            return false;
-    }
-    return digits > 0;
-}
-
-/* A cell that a spreadsheet would take for a formula gets an apostrophe before it. */
-static void csv_cell(struct str text, struct buf *ret) {
-    bool formula = text.len > 0 && strchr("=+-@\t\r", text.ptr[0]) && !is_number(text);
-    bool quoted = false;
-    for (size_t i = 0; i < text.len; i++)
-        quoted = quoted || strchr("\",\r\n", text.ptr[i]);
-    if (quoted)
-        buf_char(ret, '"');
-    if (formula)
-        buf_char(ret, '\'');
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '"')
-            buf_char(ret, '"');
-        buf_char(ret, text.ptr[i]);
-    }
-    if (quoted)
-        buf_char(ret, '"');
-}
+/* ---- CSV ---- */
 
 #define FIXED_COLUMNS 3 /* is there a document, the next cursor, is there a row */
 

@@ -24,6 +24,7 @@ static const struct field interaction_fields[] = {
     {.name = "sentiment", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("positive", "neutral", "negative"), .area = AREA_INTERACTIONS, .about = "How it went."},
     {.name = "order_taking", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "false", .area = AREA_INTERACTIONS, .about = "Does not count as attention (003-01)."},
     {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .area = AREA_INTERACTIONS, .about = "Words to find it by; trends come from them (001-18)."},
+    {.name = "need_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_uuid, .preset = "[]", .area = AREA_INTERACTIONS, .about = "The account's needs that it was about (000-35)."},
 };
 static const struct expansion interaction_expansions[] = {
     {.name = "user", .target = RES_USER, .field = "user_id"},

@@ -30,7 +30,8 @@ const char *check_event_type(struct str text);
 extern const struct resource user_resource, account_resource, contact_resource, plan_resource,
     plan_section_resource, review_resource, follow_up_resource, interaction_resource,
     problem_resource, order_resource, team_member_resource, webhook_endpoint_resource,
-    custom_field_resource, wallet_resource, nomination_resource, commitment_resource;
+    custom_field_resource, wallet_resource, nomination_resource, commitment_resource, need_resource,
+    solution_resource, investment_resource, project_resource, link_resource;
 
 /* Rules that several descriptors use. `at` is the pointer of the document. */
 void rule_ordered(const jv *doc, const char *first, const char *second, const char *at,

@@ -22,6 +22,11 @@ static const struct resource *const resources[RES_COUNT] = {
     [RES_WALLET] = &wallet_resource,
     [RES_NOMINATION] = &nomination_resource,
     [RES_COMMITMENT] = &commitment_resource,
+    [RES_NEED] = &need_resource,
+    [RES_SOLUTION] = &solution_resource,
+    [RES_INVESTMENT] = &investment_resource,
+    [RES_PROJECT] = &project_resource,
+    [RES_LINK] = &link_resource,
 };
 
 static const char *const area_names[AREA_COUNT] = {

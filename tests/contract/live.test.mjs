@@ -86,7 +86,7 @@ test('every list and single record of the portfolio', async () => {
     }
   }
   for (const { id } of await api.all('/v1/accounts?fields=id')) {
-    for (const path of ['orders', 'problems', 'wallet', 'interactions', 'team', 'contacts', 'plans', 'reviews', 'follow-ups']) {
+    for (const path of ['orders', 'problems', 'wallet', 'interactions', 'team', 'contacts', 'plans', 'reviews', 'follow-ups', 'needs', 'solutions', 'investments', 'projects', 'links']) {
       const { data } = await get(`/v1/accounts/${id}/${path}?page_size=200`);
       records += data.length;
     }
@@ -157,6 +157,10 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await get(`/v1/accounts/${other.id}/key-status/history?page_size=5`);
   await get(`/v1/accounts/${id}/sales?first_month=2017-01&last_month=2026-12`);
   await get(`/v1/accounts/${id}/sales`);
+  await api.create(`/v1/accounts/${id}/investments`, { kind: 'ours', description: 'Cold store', amount: '5000', currency_code: 'USD', invested_on: '2026-10-05', payback_on: '2026-10-31' });
+  await api.create(`/v1/accounts/${id}/links`, { name: 'Ally', kind: 'allied_of_customer', linked_account_id: other.id });
+  await api.create('/v1/plans', { account_id: id, title: 'Growth', period_start: '2026-01-01', period_end: '2026-12-31', opportunities: [{ kind: 'upsell', product: 'Chai', value: '5000', currency_code: 'USD', stage: 'talking' }, { kind: 'expand' }] });
+  for (const path of ['opportunities', 'opportunities?plan_status=draft', 'economics', 'economics?as_of=2026-11-01', 'whitespace', 'whitespace?format=csv', 'links?expand=linked_account']) await get(`/v1/accounts/${id}/${path}`);
   await get(`/v1/program/criteria/${version}`);
   const settings = await get('/v1/program/settings');
   await send(200, 'PATCH', '/v1/program/settings', { overdue_sponsor_days: 9, attention_channel_weights: { web: '0.2' } }, { 'if-match': settings.etag });

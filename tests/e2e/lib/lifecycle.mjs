@@ -143,6 +143,69 @@ export const KINDS = {
     filter: (made) => `category=${made.category}`,
     event: 'wallet',
   },
+  needs: {
+    path: (under) => `/v1/accounts/${under.id}/needs`,
+    make: () => ({ kind: 'growth', depth: 'unstated', horizon: 'future', in_scope: false, title: unique('A market in Spain'), description: 'They know nobody there.', status: 'stated', tags: ['market'] }),
+    change: { status: 'diagnosed', description: null },
+    wrong: [
+      [{ kind: 'wish' }, 400, ['/kind']], [{ depth: 'deep' }, 400, ['/depth']], [{ title: '' }, 422, ['/title']], [{ status: 'prescribed' }, 422, ['/status']], [{ tags: ['No Slug'] }, 422, ['/tags/0']],
+      [{ contact_id: '01970000-0000-7000-8000-000000000000' }, 422, ['/contact_id']], [{ is_open: false }, 400, ['/is_open']],
+    ],
+    filter: () => 'kind=growth&is_open=true&tags=market',
+    event: 'need',
+  },
+  solutions: {
+    path: (under) => `/v1/accounts/${under.id}/solutions`,
+    async make(under, api) {
+      const need = await api.create(`/v1/accounts/${under.id}/needs`, { kind: 'problem', title: unique('Late') });
+      const contact = await api.create('/v1/contacts', { account_id: under.id, family_name: unique('Anders') });
+      return {
+        title: unique('A store on their site'), need_ids: [need.id], status: 'agreed', components: [{ name: 'Store', kind: 'service', note: 'Open at night' }], end_state: 'Nobody waits.', agreed_with: [contact.id],
+        vendors: [{ name: 'Builder', contribution: 'The hall', lead: true, internal: false }, { name: 'Our logistics', contribution: 'Stock', lead: false, internal: true }],
+        not_possible_alone: 'We do not build.', value: { kind: 'cost_saving', amount: '12000.0000', currency_code: 'EUR', quality_parity: true },
+      };
+    },
+    change: { outcome: 'Half the waiting', value: { quality_parity: null } },
+    wrong: [
+      [{ vendors: [{ name: 'A' }, { name: 'B' }] }, 422, ['/vendors']], [{ agreed_with: [] }, 422, ['/agreed_with']], [{ need_ids: ['x'] }, 422, ['/need_ids/0']],
+      [{ need_ids: ['01970000-0000-7000-8000-000000000000'] }, 422, ['/need_ids']], [{ agreed_with: ['01970000-0000-7000-8000-000000000000'] }, 422, ['/agreed_with']],
+      [{ value: { kind: 'cost_saving', amount: '1' } }, 422, ['/value/currency_code']], [{ value: { kind: 'fun' } }, 400, ['/value/kind']],
+    ],
+    filter: (made) => `need_ids=${made.need_ids[0]}&status=agreed`,
+    event: 'solution',
+  },
+  investments: {
+    path: (under) => `/v1/accounts/${under.id}/investments`,
+    make: () => ({ kind: 'joint', description: unique('A line of their own'), amount: '50000.0000', currency_code: 'USD', invested_on: '2026-01-15', payback_on: '2027-06-30' }),
+    change: { payback_on: null, amount: '60000.0000' },
+    wrong: [
+      [{ kind: 'mine' }, 400, ['/kind']], [{ amount: '-1' }, 422, ['/amount']], [{ currency_code: null }, 422, ['/currency_code']], [{ payback_on: '2026-01-14' }, 422, ['/payback_on']], [{ invested_on: null }, 422, ['/invested_on']],
+    ],
+    filter: () => 'kind=joint&invested_on=2026-01-15',
+    event: 'investment',
+  },
+  projects: {
+    path: (under) => `/v1/accounts/${under.id}/projects`,
+    make: () => ({
+      title: unique('New plant'), description: 'In Lisbon.', status: 'active', starts_on: '2026-01-01', due_on: '2099-12-31',
+      milestones: [{ title: 'Ground', due_on: '2026-03-01', done_on: '2026-03-02' }, { title: 'Roof', due_on: '2099-01-31' }], risk: { level: 'medium', text: 'Permits' },
+    }),
+    change: { risk: { level: 'high' }, description: null },
+    wrong: [
+      [{ status: 'late' }, 400, ['/status']], [{ due_on: '2025-12-31' }, 422, ['/due_on']], [{ milestones: [{ due_on: '2026-03-01' }] }, 422, ['/milestones/0/title']], [{ risk: { level: 'none' } }, 400, ['/risk/level']],
+      [{ plan_id: '01970000-0000-7000-8000-000000000000' }, 422, ['/plan_id']], [{ late: true }, 400, ['/late']],
+    ],
+    filter: () => 'status=active&late=false',
+    event: 'project',
+  },
+  links: {
+    path: (under) => `/v1/accounts/${under.id}/links`,
+    make: () => ({ name: unique('Sister works'), kind: 'allied_of_customer', note: 'The same owner.' }),
+    change: { kind: 'allied_of_supplier', note: null },
+    wrong: [[{ kind: 'friend' }, 400, ['/kind']], [{ name: '' }, 422, ['/name']], [{ linked_account_id: '01970000-0000-7000-8000-000000000000' }, 422, ['/linked_account_id']]],
+    filter: () => 'kind=allied_of_customer',
+    event: 'link',
+  },
   team: {
     path: (under) => `/v1/accounts/${under.id}/team`,
     async make(under, api) { return { user_id: (await api.create('/v1/users', user())).id, role: 'controlling', function: 'finance', allocation_pct: 40 }; },

@@ -1,0 +1,10 @@
+/* CSV (RFC 4180). Private to the app layer. */
+#ifndef KAMD_APP_CSV_H
+#define KAMD_APP_CSV_H
+
+#include "core/buf.h"
+
+/* A cell that a spreadsheet would take for a formula gets an apostrophe before it. */
+void csv_cell(struct str text, struct buf *ret);
+
+#endif

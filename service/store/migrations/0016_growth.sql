@@ -1,0 +1,317 @@
+-- What an account could become: needs, solutions, investments, projects, allied organisations; economics, opportunities, whitespace.
+
+-- Ids in a list refer to records of the same account. Checked where they come in, so that a later deletion of the other record stands in nobody's way.
+-- Arguments: the column, a text[]; the table referred to.
+create function references_check() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    known text := case tg_op when 'UPDATE' then format('coalesce((select o.%I from old_rows o where o.id = n.id), ''{}'')', tg_argv[0]) else '''{}''::text[]' end;
+    stranger text;
+begin
+    execute format('select x from new_rows n, unnest(n.%I) x where x <> all (%s)'
+                   ' and not exists (select 1 from %I r where r.id = x::uuid and r.account_id = n.account_id and r.deleted_at is null) limit 1', tg_argv[0], known, tg_argv[1])
+       into stranger;
+    if stranger is not null then
+        raise exception using errcode = 'KD422', message = 'unknown_reference', column = tg_argv[0],
+            detail = format('The account has no %s %s.', tg_argv[1], stranger);
+    end if;
+    return null;
+end $$;
+
+create procedure check_references(tab regclass, its_column text, target text) language plpgsql as $$
+begin
+    execute format('create trigger %I after insert on %s referencing new table as new_rows for each statement execute function references_check(%L, %L)',
+                   its_column || '_insert', tab, its_column, target);
+    execute format('create trigger %I after update on %s referencing old table as old_rows new table as new_rows for each statement execute function references_check(%L, %L)',
+                   its_column || '_update', tab, its_column, target);
+end $$;
+
+-- ---- needs ----
+
+create table need (
+    id uuid primary key, version bigint not null default 1,
+    created_at timestamptz not null default now(), updated_at timestamptz not null default now(), deleted_at timestamptz,
+    external_ids jsonb not null default '{}',
+    account_id uuid not null constraint need_account_id_fkey references account,
+    kind text not null, depth text not null default 'stated', horizon text not null default 'now', in_scope boolean not null default true,
+    title text not null, description text, status text not null default 'stated', tags text[] not null default '{}',
+    contact_id uuid, owner_id uuid constraint need_owner_id_fkey references app_user,
+    diagnosed_at timestamptz, prescribed_at timestamptz, resolved_at timestamptz,
+    constraint need_contact_id_fkey foreign key (contact_id, account_id) references contact (id, account_id)
+);
+create index need_account_id_idx on need (account_id, id);
+create index need_updated_at_idx on need (updated_at, id);
+call protect('need', 'account_id');
+call log_changes('need', 'need', 'account_id', 'events');
+call follow_external_ids('need', 'need', 'account_id');
+
+-- Diagnose, prescribe, resolve (003-10). What resolves by itself needs neither.
+create function need_step() returns trigger language plpgsql as $$
+declare
+    steps text[] := array ['stated', 'diagnosed', 'prescribed', 'resolved'];
+    before text := case tg_op when 'INSERT' then 'stated' else old.status end;
+begin
+    if array_position(steps, new.status) < array_position(steps, before) then
+        raise exception using errcode = 'KD422', message = 'no_step_back', column = 'status',
+            detail = format('The need is %s already. What comes up again is a new need.', before);
+    end if;
+    if new.status = 'prescribed' and before = 'stated' then
+        raise exception using errcode = 'KD422', message = 'no_prescription_without_diagnosis', column = 'status',
+            detail = 'Nothing is prescribed before it is diagnosed.';
+    end if;
+    if new.status = before and tg_op = 'UPDATE' then
+        return new;
+    end if;
+    case new.status
+        when 'diagnosed' then new.diagnosed_at := now();
+        when 'prescribed' then new.prescribed_at := now();
+        when 'resolved' then new.resolved_at := now();
+        else null;
+    end case;
+    return new;
+end $$;
+create trigger need_step before insert or update on need for each row execute function need_step();
+
+alter table interaction add column need_ids text[] not null default '{}';
+call check_references('interaction', 'need_ids', 'need');
+
+-- ---- solutions ----
+
+create table solution (
+    id uuid primary key, version bigint not null default 1,
+    created_at timestamptz not null default now(), updated_at timestamptz not null default now(), deleted_at timestamptz,
+    external_ids jsonb not null default '{}',
+    account_id uuid not null constraint solution_account_id_fkey references account,
+    title text not null, need_ids text[] not null default '{}', status text not null default 'proposed', components jsonb not null default '[]', end_state text,
+    agreed_with text[] not null default '{}', vendors jsonb not null default '[]', not_possible_alone text, value jsonb, outcome text,
+    owner_id uuid constraint solution_owner_id_fkey references app_user
+);
+create index solution_account_id_idx on solution (account_id, id);
+create index solution_updated_at_idx on solution (updated_at, id);
+call protect('solution', 'account_id');
+call log_changes('solution', 'solution', 'account_id', 'events');
+call follow_external_ids('solution', 'solution', 'account_id');
+call check_references('solution', 'need_ids', 'need');
+call check_references('solution', 'agreed_with', 'contact');
+
+-- UUIDs compare as text in lists.
+create function need_ids_lower() returns trigger language plpgsql as $$
+begin
+    new.need_ids := array(select lower(x) from unnest(new.need_ids) with ordinality l(x, n) order by n);
+    return new;
+end $$;
+create trigger need_ids_lower before insert or update on interaction for each row when (new.need_ids <> '{}') execute function need_ids_lower();
+create trigger need_ids_lower before insert or update on solution for each row when (new.need_ids <> '{}') execute function need_ids_lower();
+
+-- ---- investments ----
+
+create table investment (
+    id uuid primary key, version bigint not null default 1,
+    created_at timestamptz not null default now(), updated_at timestamptz not null default now(), deleted_at timestamptz,
+    external_ids jsonb not null default '{}',
+    account_id uuid not null constraint investment_account_id_fkey references account,
+    kind text not null, description text not null, amount numeric(19, 4) not null check (amount >= 0), currency_code text not null,
+    invested_on date not null, payback_on date
+);
+create index investment_account_id_idx on investment (account_id, id);
+create index investment_invested_on_idx on investment (invested_on, id);
+create index investment_updated_at_idx on investment (updated_at, id);
+call protect('investment', 'account_id');
+call log_changes('investment', 'investment', 'account_id', 'events');
+call follow_external_ids('investment', 'investment', 'account_id');
+
+-- ---- projects ----
+
+create table project (
+    id uuid primary key, version bigint not null default 1,
+    created_at timestamptz not null default now(), updated_at timestamptz not null default now(), deleted_at timestamptz,
+    external_ids jsonb not null default '{}',
+    account_id uuid not null constraint project_account_id_fkey references account,
+    title text not null, description text, status text not null default 'planned', owner_id uuid constraint project_owner_id_fkey references app_user,
+    plan_id uuid, starts_on date, due_on date, milestones jsonb not null default '[]', risk jsonb,
+    constraint project_plan_id_fkey foreign key (plan_id, account_id) references plan (id, account_id)
+);
+create index project_account_id_idx on project (account_id, id);
+create index project_due_on_idx on project (due_on, id);
+create index project_updated_at_idx on project (updated_at, id);
+call protect('project', 'account_id');
+call log_changes('project', 'project', 'account_id', 'events');
+call follow_external_ids('project', 'project', 'account_id');
+
+-- ---- allied organisations ----
+
+create table link (
+    id uuid primary key, version bigint not null default 1,
+    created_at timestamptz not null default now(), updated_at timestamptz not null default now(), deleted_at timestamptz,
+    external_ids jsonb not null default '{}',
+    account_id uuid not null constraint link_account_id_fkey references account,
+    name text not null, kind text not null, linked_account_id uuid constraint link_linked_account_id_fkey references account, note text
+);
+create index link_account_id_idx on link (account_id, id);
+create index link_updated_at_idx on link (updated_at, id);
+call protect('link', 'account_id');
+call log_changes('link', 'link', 'account_id', 'events');
+call follow_external_ids('link', 'link', 'account_id');
+
+-- ---- what they come to; run as the caller: row level security says what is seen ----
+
+create function growth_rates() returns table (currency_code text, rate numeric) stable language sql as $$
+    select reporting_currency, 1::numeric from program
+    union all
+    select r.currency_code, r.rate from program_rate r, program p where r.currency_code <> p.reporting_currency
+$$;
+
+-- Without any order loaded, sales are unknown; with some, a customer without orders has bought nothing.
+create function orders_known() returns boolean stable security definer set search_path = public, pg_temp language sql as $$ select exists (select 1 from day_sales) $$;
+
+-- The opportunities of an account's plans, with what they come to by kind and currency (000-03 to 000-05). A sum holds what is known; what is not is counted.
+create function account_opportunities(account uuid, plan_states text[]) returns jsonb stable language sql as $$
+with listed as (
+    select p.id as plan_id, p.title, p.status, p.period_start, o.n, o.d, (o.d ->> 'value')::numeric as value
+      from plan p cross join lateral jsonb_array_elements(p.opportunities) with ordinality o(d, n)
+     where p.account_id = account and p.deleted_at is null and (plan_states is null or p.status = any (plan_states))
+), sums as (
+    select d ->> 'kind' as kind, d ->> 'currency_code' as currency_code, count(*) as opportunities, count(*) - count(value) as unknown_values, sum(value) as value
+      from listed group by 1, 2
+), checked as (
+    select k.kind, k.answer from fit_check f cross join lateral (values ('upsell', f.upsell), ('cross_sell', f.cross_sell), ('expand', f.expand)) k(kind, answer)
+     where f.account_id = account and f.deleted_at is null
+)
+select jsonb_build_object('account_id', a.id,
+    'data', coalesce((select jsonb_agg(jsonb_build_object('plan_id', l.plan_id, 'plan_title', l.title, 'plan_status', l.status, 'kind', l.d -> 'kind', 'product', l.d -> 'product',
+                'unit_account_id', l.d -> 'unit_account_id', 'value', l.d -> 'value', 'currency_code', l.d -> 'currency_code', 'stage', l.d -> 'stage')
+                order by l.period_start desc, l.plan_id, l.n) from listed l), '[]'),
+    'totals', coalesce((select jsonb_agg(jsonb_build_object('kind', s.kind, 'currency_code', s.currency_code, 'opportunities', s.opportunities,
+                'unknown_values', s.unknown_values, 'value', round(s.value, 4)::text) order by s.kind, s.currency_code) from sums s), '[]'),
+    'fit_check', coalesce((select jsonb_agg(jsonb_build_object('kind', c.kind, 'possible', c.answer -> 'possible', 'est_value', c.answer -> 'est_value') order by c.kind) from checked c), '[]'))
+  from account a where a.id = account and a.deleted_at is null
+$$;
+
+-- Investments against margin, month by month in the reporting currency (000-18, 002-05). What is unknown in one month is unknown in every sum after it.
+create function account_economics(account uuid, on_day date) returns jsonb stable language sql as $$
+with spent as materialized (
+    select i.kind, i.invested_on, i.payback_on, i.currency_code, i.amount * r.rate as amount
+      from investment i left join growth_rates() r on r.currency_code = i.currency_code
+     where i.account_id = account and i.deleted_at is null and i.invested_on <= on_day
+), ours as (
+    select *, date_trunc('month', invested_on)::date as month from spent where kind in ('ours', 'joint')
+), span as (
+    select min(invested_on) as first, max(payback_on) as payback from ours
+), sold as materialized (
+    select date_trunc('month', d.day)::date as month, d.currency_code, sum(d.amount - d.cost) * r.rate as margin, bool_or(d.unknown_costs > 0) as cost_unknown, r.rate is null as rate_unknown
+      from span s join day_sales d on d.account_id = account and d.day between s.first and on_day and d.orders <> 0
+      left join growth_rates() r on r.currency_code = d.currency_code group by 1, 2, r.rate
+), invested as (
+    select month, case when count(*) = count(amount) then sum(amount) end as amount from ours group by 1
+), earned as (
+    select month, case when not bool_or(cost_unknown or rate_unknown) then sum(margin) end as amount from sold group by 1
+), lines as (
+    select m.month::date as month, (m.month + interval '1 month' - interval '1 day')::date as ends,
+           case when i.month is null then 0 else i.amount end as invested,
+           case when e.month is not null then e.amount when orders_known() then 0 end as margin
+      from span s cross join lateral generate_series(date_trunc('month', s.first), on_day::timestamp, interval '1 month') m(month)
+      left join invested i on i.month = m.month::date left join earned e on e.month = m.month::date
+), sums as materialized (
+    select month, ends, invested, margin,
+           case when count(*) over w = count(invested) over w then sum(invested) over w end as all_invested,
+           case when count(*) over w = count(margin) over w then sum(margin) over w end as all_margin
+      from lines window w as (order by month)
+), last as (
+    select all_invested as invested, all_margin as margin from sums order by month desc limit 1
+), even as (
+    select min(ends) as reached from sums where ends <= on_day and all_margin >= all_invested
+), gaps as (
+    select 'cost' as input, month, currency_code from sold where cost_unknown
+    union select 'rate', month, currency_code from sold where rate_unknown
+    union select 'rate', date_trunc('month', invested_on)::date, currency_code from spent where amount is null
+    union select 'orders', null, null where not orders_known()
+    union select 'cost_to_serve', null, null
+)
+select jsonb_build_object('account_id', a.id, 'as_of', on_day, 'reporting_currency', p.reporting_currency, 'first_invested_on', span.first,
+    'invested', round(case when span.first is null then 0 else last.invested end, 4)::text, 'margin', round(last.margin, 4)::text, 'balance', round(last.margin - last.invested, 4)::text,
+    'theirs', (select case when count(*) = count(s.amount) then round(coalesce(sum(s.amount), 0), 4)::text end from spent s where s.kind = 'theirs'),
+    'cost_to_serve', null, 'break_even_on', even.reached, 'payback_on', span.payback,
+    'past_payback', case when span.payback is null then null when even.reached is not null or on_day <= span.payback then false
+                         when last.margin is not null and last.invested is not null then true end,
+    'months', coalesce((select jsonb_agg(jsonb_build_object('month', to_char(s.month, 'YYYY-MM'), 'invested', round(s.invested, 4)::text, 'margin', round(s.margin, 4)::text,
+                'cumulative_invested', round(s.all_invested, 4)::text, 'cumulative_margin', round(s.all_margin, 4)::text) order by s.month) from sums s), '[]'),
+    'missing', (select jsonb_agg(jsonb_build_object('input', g.input, 'month', to_char(g.month, 'YYYY-MM'), 'currency_code', g.currency_code) order by g.input, g.month, g.currency_code) from gaps g))
+  from account a cross join program p cross join span cross join even left join last on true
+ where a.id = account and a.deleted_at is null
+$$;
+
+-- Who buys what, and who could (000-04, 000-06): products of the last 730 days and of opportunities in plans that are not closed, against the account, those below it, its allies
+-- that have accounts, and units that opportunities name. At most 200 units and 500 products, the largest first.
+create function account_whitespace(account uuid) returns jsonb stable language sql as $$
+with recursive below as (
+    select a.id, 0 as depth from account a where a.id = account and a.deleted_at is null
+    union
+    select c.id, b.depth + 1 from account c join below b on c.parent_id = b.id where c.deleted_at is null and b.depth < 16
+), opportunity as materialized (
+    select p.id as plan_id, o.n, coalesce((o.d ->> 'unit_account_id')::uuid, p.account_id) as unit, nullif(lower(btrim(o.d ->> 'product')), '') as key, btrim(o.d ->> 'product') as product, o.d,
+           (o.d ->> 'value')::numeric * r.rate as value, o.d ->> 'currency_code' as currency_code
+      from below b join plan p on p.account_id = b.id and p.deleted_at is null and p.status <> 'closed'
+      cross join lateral jsonb_array_elements(p.opportunities) with ordinality o(d, n) left join growth_rates() r on r.currency_code = o.d ->> 'currency_code'
+), related as (
+    select id, case depth when 0 then 'self' else 'below' end as relation, least(depth, 1) as rank from below
+    union all
+    select l.linked_account_id, l.kind, 2 from link l where l.account_id = account and l.deleted_at is null and l.linked_account_id is not null
+    union all
+    select o.unit, 'opportunity', 3 from opportunity o
+), every_unit as materialized (
+    select distinct on (r.id) r.id, r.relation, r.rank, a.name, a.account_number, a.level from related r join account a on a.id = r.id and a.deleted_at is null order by r.id, r.rank, r.relation
+), unit as materialized (
+    select *, row_number() over (order by rank, name, id) as n from every_unit order by rank, name, id limit 200
+), bought as materialized (
+    select o.account_id as unit, lower(btrim(l.product)) as key, min(btrim(l.product) collate "C") as product, max(o.ordered_on) as last_on,
+           case when count(*) = count(r.rate) then sum(l.amount * r.rate) end as amount, array_agg(distinct o.currency_code) filter (where r.rate is null) as no_rate
+      from unit u join sales_order o on o.account_id = u.id and o.deleted_at is null and o.ordered_on > current_date - 730
+      cross join lateral jsonb_to_recordset(o.lines) l(product text, amount numeric) left join growth_rates() r on r.currency_code = o.currency_code
+     where btrim(l.product) <> '' group by 1, 2
+), every_product as materialized (
+    select key, min(product collate "C") as product, sum(amount) as amount
+      from (select key, product, amount from bought union all select o.key, o.product, null from opportunity o join unit u on u.id = o.unit where o.key is not null) x group by key
+), product as materialized (
+    select * from every_product order by amount desc nulls last, key limit 500
+), wanted as (
+    select o.unit, o.key, case when count(*) = count(o.value) then sum(o.value) end as value,
+           jsonb_agg(jsonb_build_object('plan_id', o.plan_id, 'kind', o.d -> 'kind', 'value', o.d -> 'value', 'currency_code', o.d -> 'currency_code', 'stage', o.d -> 'stage') order by o.plan_id, o.n) as list
+      from opportunity o where o.key is not null group by 1, 2
+), cell as materialized (
+    select p.key, u.id as unit, u.n, b.amount, b.last_on, w.value, w.list, case when b.unit is not null then 'bought' else 'opportunity' end as state
+      from (select unit, key from bought union select unit, key from wanted) c join unit u on u.id = c.unit join product p on p.key = c.key
+      left join bought b on b.unit = c.unit and b.key = c.key left join wanted w on w.unit = c.unit and w.key = c.key
+), line as (
+    select p.key, p.product, p.amount,
+           jsonb_agg(jsonb_build_object('account_id', c.unit, 'state', c.state, 'amount', round(c.amount, 4)::text, 'last_on', c.last_on, 'opportunity_value', round(c.value, 4)::text,
+               'opportunities', coalesce(c.list, '[]')) order by c.n) as cells, array_agg(c.unit) as taken
+      from product p join cell c on c.key = p.key group by 1, 2, 3
+), counted as (
+    select count(*) filter (where state = 'bought') as bought, count(*) filter (where state = 'opportunity') as opportunity,
+           case when count(*) filter (where state = 'bought' and amount is null) = 0 then coalesce(sum(amount), 0) end as amount,
+           case when count(*) filter (where list is not null and value is null) = 0 then coalesce(sum(value), 0) end as value from cell
+), size as (
+    select (select count(*) from unit) as units, (select count(*) from product) as products
+)
+select jsonb_build_object('account_id', account, 'since', current_date - 729, 'reporting_currency', p.reporting_currency,
+    'units', (select jsonb_agg(jsonb_build_object('account_id', u.id, 'account_number', u.account_number, 'name', u.name, 'level', u.level, 'relation', u.relation) order by u.n) from unit u),
+    'products', coalesce((select jsonb_agg(jsonb_build_object('product', l.product, 'amount', round(l.amount, 4)::text, 'cells', l.cells,
+                    'white_account_ids', array(select u.id from unit u where u.id <> all (l.taken) order by u.n)) order by l.amount desc nulls last, l.key) from line l), '[]'),
+    'totals', jsonb_build_object('units', s.units, 'products', s.products, 'bought', c.bought, 'opportunity', c.opportunity, 'white', s.units * s.products - c.bought - c.opportunity,
+        'amount', round(c.amount, 4)::text, 'opportunity_value', round(c.value, 4)::text,
+        'without_product', (select count(*) from opportunity o where o.key is null),
+        'left_off_units', (select count(*) from every_unit) - s.units, 'left_off_products', (select count(*) from every_product) - s.products),
+    'missing_rates', coalesce((select jsonb_agg(distinct x.code) from (select unnest(b.no_rate) as code from bought b
+                                union all select o.currency_code from opportunity o where o.d ->> 'value' is not null and o.value is null) x where x.code is not null), '[]'))
+  from program p cross join counted c cross join size s where exists (select 1 from below)
+$$;
+
+-- The same with a row for each cell, for CSV.
+create function whitespace_cells(doc jsonb) returns table (product text, account_id text, account_number text, name text, relation text, state text, amount text, last_on text,
+    opportunity_kinds text, opportunity_value text, stages text) stable language sql as $$
+    select p.d ->> 'product', u.d ->> 'account_id', u.d ->> 'account_number', u.d ->> 'name', u.d ->> 'relation', coalesce(c.d ->> 'state', 'white'), c.d ->> 'amount', c.d ->> 'last_on',
+           (select string_agg(distinct o ->> 'kind', ' ') from jsonb_array_elements(c.d -> 'opportunities') o), c.d ->> 'opportunity_value',
+           (select string_agg(distinct o ->> 'stage', '; ') from jsonb_array_elements(c.d -> 'opportunities') o)
+      from jsonb_array_elements(doc -> 'products') with ordinality p(d, n) cross join jsonb_array_elements(doc -> 'units') with ordinality u(d, n)
+      left join lateral (select x as d from jsonb_array_elements(p.d -> 'cells') x where x -> 'account_id' = u.d -> 'account_id') c on true
+     order by p.n, u.n
+$$;
