@@ -144,9 +144,11 @@ static bool may_complete(struct tx *tx, size_t review, struct err *err) {
            err_set(err, PROBLEM_CONFLICT, "The review is %.*s already.", STR_ARG(status));
 }
 
+/* A review that names no plan is of the one in force. */
 #define REVIEW_SQL                                                                                 \
-    "select status, outcome, account_id, plan_id, time_zone from review where id = $1::uuid and "  \
-    "deleted_at is null"
+    "select status, outcome, account_id, coalesce(plan_id, (select p.id from plan p where "        \
+    "p.account_id = review.account_id and p.status = 'active' and p.deleted_at is null)), "        \
+    "time_zone from review where id = $1::uuid and deleted_at is null"
 
 /* The account before the review, as where a plan is activated. A review that is over says so
  * without waiting for the lock; it is asked again under it. */
@@ -186,19 +188,21 @@ static bool complete_writes(struct action *action, struct tx *tx,
                             const struct completion *completion, size_t review,
                             struct batch *follow_ups, jv *clean, struct err *err) {
     const jv *changes = jv_get(completion->doc, "plan_changes");
-    struct str values[] = {completion->review_id, outcome_of(tx, review, clean)};
-    if (changes && !change_one(action, tx, RES_PLAN, tx_value(tx, review, 0, 3), changes,
-                               "/plan_changes", err))
+    struct str plan_id = tx_value(tx, review, 0, 3), outcome = outcome_of(tx, review, clean);
+    struct str values[] = {completion->review_id, plan_id, outcome};
+    if (changes && !change_one(action, tx, RES_PLAN, plan_id, changes, "/plan_changes", err))
         return false;
-    tx_query(tx, "select review_conclude($1::uuid, $2)", values, 2);
+    tx_query(tx, "select review_conclude($1::uuid, $2::uuid, $3)", values, 3);
     if (!tx_flush(tx, err))
         return false;
     if (follow_ups->n > 0 &&
         (!batch_write(action, tx, follow_ups, err) || !batch_result(follow_ups, err)))
         return false;
-    return jv_set(clean, "status", jv_new_text(STR("held")))
-               ? change_one(action, tx, RES_REVIEW, completion->review_id, clean, "", err)
-               : err_memory(err);
+    bool fine = jv_set(clean, "status", jv_new_text(STR("held")));
+    if (plan_id.ptr)
+        fine = fine && jv_set(clean, "plan_id", jv_new_text(plan_id));
+    return fine ? change_one(action, tx, RES_REVIEW, completion->review_id, clean, "", err)
+                : err_memory(err);
 }
 
 static bool complete_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,

@@ -48,7 +48,8 @@ test('typed fields are checked, all at once; other members are free (004-16 to 0
   const content = { steps: [{ step: 'Shortlist', decision_makers: [contact.id], influencers: [], mood: 'good' }, 'Signature'], notes: { anything: [1, { at: 'all' }] } };
   const written = await write(plan, 'contacts_and_decisions', { content });
   assert.deepEqual([written.content, written.state], [content, 'in_progress'], 'kept as it is; what holds something is not empty');
-  assert.deepEqual(places(await write(plan, 'negotiations', { content: { negotiations: 'soon' } }, 422)), ['/content/negotiations']);
+  assert.deepEqual(places(await write(plan, 'negotiations', { content: { negotiations: [{ title: 'Fine' }, 5] } }, 422)), ['/content/negotiations']);
+  assert.deepEqual(places(await write(plan, 'negotiations', { content: { negotiations: { next_step_on: 'soon' } } }, 422)), ['/content/negotiations/next_step_on'], 'one row');
   await write(plan, 'negotiations', { content: { negotiations: [{ title: 'Frame contract', stage: 'offer', next_step: 'Meet', next_step_on: '2026-12-01' }] } });
 });
 

@@ -118,6 +118,15 @@ test('keep leaves the plan alone; replace closes it, and the next review is of n
   assert.equal((await complete(409, await review({ plan_id: plan.id }, its), { outcome: 'adapt' })).code, 'conflict');
 });
 
+test('a review that names no plan is of the one in force', async () => {
+  const { account: its, plan } = await readyPlan(api, { world });
+  const early = await review({}, its);
+  assert.deepEqual(places(await complete(422, early, { outcome: 'adapt' })), ['/outcome'], 'there is none yet');
+  await api.call(200, 'POST', `/v1/plans/${plan.id}/activate`, { body: {} });
+  const held = await complete(200, early, { outcome: 'adapt', plan_changes: { title: 'Nearer' } });
+  assert.deepEqual([held.plan_id, held.plan_version_no, (await get({ id: held.next_review_id })).plan_id], [plan.id, 2, plan.id]);
+});
+
 test('what is incomplete is refused with everything that is wrong (000-30)', async () => {
   const one = await review();
   const problem = await complete(422, one, {

@@ -34,14 +34,14 @@ insert into plan_template (version, active, note, sections) values (1, true, 'Wh
   {"section": "negotiations", "title": "Processes and negotiations", "guidance": "What is under way: where it stands and what comes next (004-18).", "required": true, "shared": false, "fields": [
     {"name": "negotiations", "title": "Under way", "kind": "table", "columns": [{"name": "title", "title": "What about", "kind": "text"}, {"name": "stage", "title": "Stage", "kind": "text"}, {"name": "next_step", "title": "Next step", "kind": "text"}, {"name": "next_step_on", "title": "On", "kind": "date"}]}]},
   {"section": "leader_perceptions", "title": "How their leaders see it", "guidance": "How the client''s leaders see the market, their competitors and themselves (004-19).", "required": true, "shared": false, "fields": [
-    {"name": "market", "title": "The market", "kind": "texts"}, {"name": "competitors", "title": "Their competitors", "kind": "texts"}, {"name": "themselves", "title": "Themselves", "kind": "texts"},
+    {"name": "market", "title": "The market", "kind": "table", "columns": [{"name": "text", "title": "What they say of it", "kind": "text"}]}, {"name": "competitors", "title": "Their competitors", "kind": "table", "columns": [{"name": "text", "title": "What they say of them", "kind": "text"}]}, {"name": "themselves", "title": "Themselves", "kind": "table", "columns": [{"name": "text", "title": "What they say of themselves", "kind": "text"}]},
     {"name": "leaders", "title": "Leader by leader", "kind": "table", "columns": [{"name": "contact_id", "title": "Who", "kind": "contact"}, {"name": "market", "title": "The market", "kind": "text"}, {"name": "competitors", "title": "Their competitors", "kind": "text"}, {"name": "themselves", "title": "Themselves", "kind": "text"}]}]},
   {"section": "values_beliefs", "title": "Values and beliefs", "guidance": "What the client holds to be right and true (004-20).", "required": true, "shared": false, "fields": [
     {"name": "values", "title": "Values", "kind": "texts"}, {"name": "beliefs", "title": "Beliefs", "kind": "texts"}]},
   {"section": "capabilities", "title": "Capabilities", "guidance": "What the client can do, and what they cannot (004-21).", "required": true, "shared": true, "fields": [
-    {"name": "capabilities", "title": "Capabilities", "kind": "texts"}, {"name": "gaps", "title": "Gaps", "kind": "texts"}]},
+    {"name": "capabilities", "title": "Capabilities", "kind": "table", "columns": [{"name": "text", "title": "What they can do", "kind": "text"}]}, {"name": "gaps", "title": "Gaps", "kind": "table", "columns": [{"name": "text", "title": "What they cannot", "kind": "text"}]}]},
   {"section": "strategies", "title": "Strategies", "guidance": "The client''s strategies, present and future (004-22).", "required": true, "shared": true, "fields": [
-    {"name": "current", "title": "Current", "kind": "texts"}, {"name": "future", "title": "Future", "kind": "texts"}]},
+    {"name": "current", "title": "Current", "kind": "table", "columns": [{"name": "text", "title": "What they do", "kind": "text"}]}, {"name": "future", "title": "Future", "kind": "table", "columns": [{"name": "text", "title": "What they will do", "kind": "text"}]}]},
   {"section": "internal_processes", "title": "Internal processes", "guidance": "How the client works inside: ordering, paying, deciding (004-23).", "required": true, "shared": true, "fields": [
     {"name": "processes", "title": "Processes", "kind": "table", "columns": [{"name": "name", "title": "Process", "kind": "text"}, {"name": "description", "title": "How it goes", "kind": "text"}, {"name": "owner", "title": "Whose it is", "kind": "text"}]}]},
   {"section": "interaction_history", "title": "Interaction history", "guidance": "Written by kamd from interactions, problems, orders, reviews and versions; nobody types it (004-24).", "required": false, "shared": false, "fields": []}
@@ -78,8 +78,8 @@ create function unknown_contacts(ids jsonb, account uuid, at text) returns setof
      where not exists (select 1 from contact c where c.id::text = lower(i.id) and c.account_id = account)
 $$;
 
--- What contradicts a field of the template. A list may be given as its one element, and a row of a table as the text of its first column; members of a row that the
--- template does not name are kept.
+-- What contradicts a field of the template. A list may be given as its one element, a table as its one row, and a row as the text of its first column; members of a row
+-- that the template does not name are kept.
 create function field_errors(field jsonb, value jsonb, at text, account uuid) returns setof jsonb stable language plpgsql as $$
 declare
     kind text := field ->> 'kind';
@@ -87,6 +87,7 @@ declare
     fits boolean;
     one jsonb;
     col jsonb;
+    place text;
     nth int := 0;
 begin
     if is_blank(value) then
@@ -101,23 +102,24 @@ begin
         when 'choice' then form = 'string' and field -> 'choices' @> value
         when 'contact' then form = 'string'
         when 'contacts' then form = 'array' and not jsonb_path_exists(value, '$[*] ? (@.type() != "string")')
-        when 'table' then form = 'array' and not jsonb_path_exists(value, '$[*] ? (@.type() != "string" && @.type() != "object")')
+        when 'table' then form in ('string', 'object') or (form = 'array' and not jsonb_path_exists(value, '$[*] ? (@.type() != "string" && @.type() != "object")'))
     end;
     if not fits then
         return next violation(at, 'wrong_type', case kind
             when 'text' then 'must be text' when 'texts' then 'must be a text or an array of texts' when 'number' then 'must be a number or a decimal as text'
             when 'date' then 'must be a date as text, YYYY-MM-DD' when 'boolean' then 'must be true or false'
             when 'choice' then 'must be one of ' || (select string_agg(c, ', ') from jsonb_array_elements_text(field -> 'choices') c)
-            when 'contact' then 'must be the id of a contact' when 'contacts' then 'must be an array of ids of contacts' else 'must be an array of rows' end);
+            when 'contact' then 'must be the id of a contact' when 'contacts' then 'must be an array of ids of contacts' else 'must be an array of rows, each an object or a text' end);
     elsif kind in ('contact', 'contacts') then
         return query select unknown_contacts(value, account, at);
     elsif kind = 'table' then
-        for one in select r from jsonb_array_elements(value) r loop
+        for one in select r from jsonb_array_elements(case form when 'array' then value else jsonb_build_array(value) end) r loop
             for col in select c from jsonb_array_elements(field -> 'columns') c where jsonb_typeof(one) = 'object' loop
+                place := at || case form when 'array' then '/' || nth else '' end || '/' || (col ->> 'name');
                 if (col ->> 'required')::boolean and is_blank(one -> (col ->> 'name')) then
-                    return next violation(at || '/' || nth || '/' || (col ->> 'name'), 'required', 'is required in every row');
+                    return next violation(place, 'required', 'is required in every row');
                 end if;
-                return query select field_errors(col, one -> (col ->> 'name'), at || '/' || nth || '/' || (col ->> 'name'), account);
+                return query select field_errors(col, one -> (col ->> 'name'), place, account);
             end loop;
             nth := nth + 1;
         end loop;
@@ -477,23 +479,25 @@ begin
     return made;
 end $$;
 
--- What a review makes of its plan and of its series, before it is held itself. Nobody else completes it meanwhile: the caller has locked it.
-create function review_conclude(review_id uuid, outcome text) returns void language plpgsql as $$
+-- What a review makes of its plan (or the one given) and of its series, before it is held itself. Nobody else completes it meanwhile: the caller has locked it.
+create function review_conclude(review_id uuid, plan_id uuid, outcome text) returns void language plpgsql as $$
 declare
     r review;
 begin
     select * into r from review t where t.id = review_conclude.review_id;
     if outcome in ('adapt', 'replace') then
-        if r.plan_id is null then
-            raise exception using errcode = 'KD422', message = 'validation_failed', column = 'outcome', detail = format('The review is of no plan, so it cannot %s one.', outcome);
+        if plan_id is null then
+            raise exception using errcode = 'KD422', message = 'validation_failed', column = 'outcome',
+                detail = format('The review is of no plan, and none of the account is active: there is nothing to %s.', outcome);
         end if;
-        perform plan_lock(r.plan_id);
+        perform plan_lock(plan_id);
         if outcome = 'adapt' then
-            perform plan_version_make(r.plan_id, 'adapted', r.id, null, null);
+            perform plan_version_make(plan_id, 'adapted', r.id, null, null);
         else
-            update plan t set status = 'closed', version = t.version + 1, updated_at = now() where t.id = r.plan_id;
+            update plan t set status = 'closed', version = t.version + 1, updated_at = now() where t.id = review_conclude.plan_id;
         end if;
     end if;
+    r.plan_id := plan_id;
     perform review_next(r, r.due_on);
 end $$;
 
