@@ -12,8 +12,9 @@ const struct report *report_by_name(struct str name);
 /* The SQL function: parameters as jsonb, the document as jsonb. */
 const char *report_function(const struct report *report);
 
-/* Answers at once, unless the caller sees more than KAMD_REPORT_ACCOUNTS accounts: then 202 with an
- * operation, and the report itself when the same is asked again once that is done. */
+/* Answers at once, unless the caller sees more than KAMD_REPORT_ACCOUNTS accounts, or the database
+ * cannot do it in time: then 202 with an operation, and the report itself when the same is asked
+ * again once that is done. Callers who do not see all accounts always get it at once. */
 bool report_get(struct action *action, const struct report *report, const struct param *params,
                 size_t n_params, struct outcome *outcome, struct err *err);
 

@@ -199,6 +199,7 @@ static bool report(struct worker *worker, const struct operation *operation, str
     const struct report *what = report_of(tx, operation, err);
     if (what == NULL)
         return false;
+    tx_query(tx, "set local statement_timeout = '10min'", NULL, 0);
     snprintf(document, sizeof(document), "%s(o.request -> 'params')", report_function(what));
     return publish(worker, tx, operation, document, err);
 }

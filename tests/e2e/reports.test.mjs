@@ -1,5 +1,6 @@
 // The program's reports: each row against a computation of its own, from the Northwind files or from what the test itself wrote down.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { events } from './lib/client.mjs';
@@ -493,6 +494,8 @@ test('over many accounts a report is an operation, and then at hand in each form
   const large = await world.add({ KAMD_REPORT_ACCOUNTS: '5' });
   const client = api.at(large.url);
   const path = '/v1/program/pareto?metric=revenue';
+  const { page, ...want } = await api.get(path);
+  assert.equal(page.has_more, false);
   const { body: operation, headers } = await client.call(202, 'GET', path);
   assert.equal(headers.location, `/v1/operations/${operation.id}`);
   assert.deepEqual([operation.kind, operation.request.report, operation.request.params.metric], ['report', 'pareto', 'revenue']);
@@ -501,8 +504,6 @@ test('over many accounts a report is an operation, and then at hand in each form
     assert.notEqual(now.status, 'failed', now.failure);
     return now.status === 'succeeded' && now;
   }, { ms: 20_000, what: 'the report' });
-  const { page, ...want } = await api.get(path);
-  assert.equal(page.has_more, false);
   const { page: donePage, ...done } = ended.result;
   assert.deepEqual(done, want);
   assert.deepEqual((await client.get(path)).data, want.data, 'asked again, it is there');
@@ -512,4 +513,24 @@ test('over many accounts a report is an operation, and then at hand in each form
   await until(async () => (await one.send('GET', '/v1/me')).status === 200, { what: 'the key' });
   assert.equal((await one.get(path)).accounts, 4, 'who sees few accounts is answered at once');
   await one.fails(404, 'not_found', 'GET', `/v1/operations/${operation.id}`);
+});
+
+test('a report that the database has no time for now is an operation, too', async () => {
+  const path = '/v1/program/pareto?metric=revenue&period=all';
+  const blocker = spawn('psql', ['-Xq', '-c', 'begin; lock table program_rate; select pg_sleep(60)', world.settings.DATABASE_SUPERUSER_URL], { stdio: 'ignore' });
+  const gone = new Promise((done) => { blocker.on('exit', done); });
+  const holder = () => sql(world.settings, "select pid from pg_locks where relation = 'program_rate'::regclass and mode = 'AccessExclusiveLock' and granted");
+  await until(holder, { ms: 15_000, what: 'the lock' });
+  try {
+    await until(async () => {
+      const { status, text } = await api.send('GET', path);
+      assert.ok([202, 503].includes(status), text);
+      return status === 202;
+    }, { ms: 30_000, what: '202' });
+  } finally {
+    sql(world.settings, `select pg_terminate_backend(${holder()})`);
+    await gone;
+  }
+  await until(async () => (await api.send('GET', path)).status === 200, { ms: 30_000, what: 'the report' });
+  assert.equal((await api.get(path)).accounts, 95);
 });
