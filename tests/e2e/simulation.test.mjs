@@ -116,6 +116,16 @@ test('what was not given is the program\'s', async () => {
   }
 });
 
+test('its digits are those of an evaluation of the same day', async () => {
+  const { body: operation } = await api.call(202, 'POST', '/v1/program/evaluations', { body: { as_of: AS_OF } });
+  await until(async () => (await api.get(`/v1/operations/${operation.id}`)).status === 'succeeded', { ms: 20_000, what: 'the evaluation' });
+  const results = await api.all(`/v1/program/evaluations/${operation.id}/results`);
+  const { enters } = await simulate({ as_of: AS_OF, start: 'empty', max_key_accounts: 91, enter_score: '0.0001', recover_score: '0.0001', exit_score: '0' });
+  const shown = ({ rank, account_id: id, score, contributions, missing }) => ({ rank, id, score, contributions, missing });
+  assert.deepEqual(enters.map(shown), results.filter(({ score }) => score !== '0.0000').map(shown));
+  assert.ok(enters.length > 80, `${enters.length}`);
+});
+
 test('a prospect does not enter; a transactional customer waits for a decision (000-02, 002-11)', async () => {
   const criteria = [metric('potential', '1', '0', '100')];
   const assess = async (fields) => {
