@@ -65,18 +65,20 @@ test(`${MANY} due within ${SECONDS} s, a process killed every ${KILL_MS} ms, con
     }
   })();
 
-  const mine = `from event e join follow_up f on f.id = e.record_id where e.type = 'follow_up.due' and f.title like 'Soak %' and f.account_id = any ('{${ids}}')`;
+  const mine = `from event e where e.type = 'follow_up.due' and e.account_id = any ('{${ids}}')`;
   const count = (more) => Number(sql(stack.settings, `select count(*) ${mine} ${more}`));
   await sleep(begin * 1000 + SECONDS * 1000 - Date.now());
   over = true;
   await Promise.all([killing, cutting]);
-  await until(() => count('and f.occurrence_no = 1') >= MANY, { ms: 120_000, every: 500, what: `${MANY} events` });
+  await until(() => count('') >= MANY, { ms: 120_000, every: 500, what: `${MANY} events` });
   await sleep(2000); // three processes have time to say it twice
+  sql(stack.settings, 'analyze follow_up, event');
   assert.equal(count(''), MANY, 'events');
   assert.equal(Number(sql(stack.settings, `select count(distinct (e.record_id, e.data ->> 'revision')) ${mine}`)), MANY, 'none twice');
-  assert.equal(count('and e.at < f.due_at'), 0, 'none early');
+  const told = `from event e join follow_up f on f.id = e.record_id where e.type = 'follow_up.due' and f.occurrence_no = 1 and f.account_id = any ('{${ids}}')`;
+  assert.equal(sql(stack.settings, `select count(*) || ' ' || count(*) filter (where e.at < f.due_at) ${told}`), `${MANY} 0`, 'none early');
   const repeating = `from follow_up f where f.title like 'Soak %' and f.account_id = any ('{${ids}}') and f.recurrence is not null`;
   assert.equal(sql(stack.settings, `select count(*) || ' ' || count(distinct series_id) || ' ' || max(occurrence_no) ${repeating}`), `${MANY / 5} ${MANY / 10} 2`, 'one next occurrence each');
-  const late = sql(stack.settings, `select round(extract(epoch from percentile_disc(0.99) within group (order by e.at - f.due_at))::numeric, 2) ${mine}`);
+  const late = sql(stack.settings, `select round(extract(epoch from percentile_disc(0.99) within group (order by e.at - f.due_at))::numeric, 2) ${told}`);
   t.diagnostic(`${kills} kills, ${cuts} connections cut, p99 ${late} s late`);
 });
