@@ -163,36 +163,27 @@ bool loop_plans(struct worker *worker, bool *ret_more, struct err *err) {
     return true;
 }
 
-/* Time passes also where nothing is written: windows of the score move on. Whoever holds the lock
- * does it; the others find it done. */
+/* Time passes also where nothing is written: windows of the score move on. A full evaluation is
+ * asked for once a day, and again when it failed, not too often. */
 bool loop_daily(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
+    struct uuid id = uuid_v7(&clock_system, worker->options.randomness);
+    char text[UUID_TEXT];
     size_t slot;
 
     *ret_more = false;
-    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(LONG_MS), &tx,
-                  err))
-        return false;
-    slot =
-        tx_query(tx,
-                 "select pg_try_advisory_xact_lock(hashtextextended('kamd daily', 0)) and exists ("
-                 "select from program where last_full_evaluation_at is null"
-                 " or last_full_evaluation_at < date_trunc('day', now() at time zone 'UTC') at "
-                 "time zone 'UTC')",
-                 NULL, 0);
-    if (!tx_flush(tx, err))
-        return false;
-    if (!tx_bool(tx, slot, 0, 0))
-        return true;
-    slot = tx_query(tx,
-                    "select account_id, version from evaluate(null, true, 'full_evaluation')"
-                    " union all select account_id, version from evaluate_health(null)",
-                    NULL, 0);
-    if (!tx_commit(tx, err))
-        return false;
-    touch_accounts(worker, tx, slot);
-    metrics_count(METRIC_RESCORED, 0, tx_rows(tx, slot));
-    return true;
+    uuid_text(&id, text);
+    const struct str params[] = {str_of(text)};
+    return run_one(
+        worker, SHORT_MS,
+        "insert into operation (id, kind, request, actor) select $1::uuid, 'evaluation', "
+        "'{\"cause\": \"full_evaluation\"}', 'worker'"
+        " where pg_try_advisory_xact_lock(hashtextextended('kamd daily', 0)) and exists (select "
+        "from program where last_full_evaluation_at is null or last_full_evaluation_at < "
+        "date_trunc('day', now() at time zone 'UTC') at time zone 'UTC')"
+        " and not exists (select from operation where kind = 'evaluation' and (status in ('queued',"
+        " 'running') or (actor = 'worker' and created_at > now() - interval '10 minutes')))",
+        params, 1, &tx, &slot, err);
 }
 
 /* Promises break by themselves as time passes: looked at when the process starts, when a day

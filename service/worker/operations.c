@@ -9,6 +9,10 @@
 
 #define CLAIM_MS 5000
 #define RUN_MS 600000
+#define RUN_TIMEOUT "600s"
+/* Held as long as somebody works at it: goes with the connection when its process dies, however
+ * long the work takes. */
+#define WORK_LOCK(id) "pg_try_advisory_xact_lock(hashtextextended('kamd operation ' || " id ", 0))"
 
 struct operation {
     char id[UUID_TEXT];
@@ -68,14 +72,18 @@ static bool claim(struct worker *worker, struct operation *ret, bool *ret_found,
     size_t slot = tx_query(
         tx,
         "with next as materialized (select id from operation where kind = any ($2::text[])"
-        " and (status = 'queued' or (status = 'running' and leased_until < now()))"
-        " order by created_at limit 1 for update skip locked)"
-        " update operation o set status = 'running', updated_at = now(), lease_token = $1::uuid,"
-        " leased_until = now() + interval '5 seconds', progress_done = 0,"
-        " progress_total = (select count(*) from account where deleted_at is null)"
-        " from next where o.id = next.id"
-        " returning o.id, coalesce((o.request ->> 'as_of')::date, current_date)::text,"
-        " coalesce((o.request ->> 'as_of')::date, current_date) = current_date, o.kind",
+        " and (status = 'queued' or (status = 'running' and leased_until < now() and " WORK_LOCK(
+            "id::text") "))"
+                        " order by created_at limit 1 for update skip locked)"
+                        " update operation o set status = 'running', updated_at = now(), "
+                        "lease_token = $1::uuid,"
+                        " leased_until = now() + interval '5 seconds', progress_done = 0,"
+                        " progress_total = (select count(*) from account where deleted_at is null)"
+                        " from next where o.id = next.id"
+                        " returning o.id, coalesce((o.request ->> 'as_of')::date, "
+                        "current_date)::text,"
+                        " coalesce((o.request ->> 'as_of')::date, current_date) = current_date, "
+                        "o.kind",
         params, 2);
     if (!tx_commit(tx, err))
         return false;
@@ -87,6 +95,20 @@ static bool claim(struct worker *worker, struct operation *ret, bool *ret_found,
         copy_text(ret->kind, sizeof(ret->kind), tx_value(tx, slot, 0, 3));
     }
     return true;
+}
+
+/* Such work may take longer than what the worker does otherwise. False without an error in `err`:
+ * somebody else is at it. */
+static bool begin_run(struct worker *worker, const struct operation *operation, struct tx **ret,
+                      struct err *err) {
+    const struct str id = str_of(operation->id);
+
+    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(RUN_MS), ret,
+                  err))
+        return false;
+    tx_query(*ret, "set local statement_timeout = '" RUN_TIMEOUT "'", NULL, 0);
+    size_t slot = tx_query(*ret, "select " WORK_LOCK("$1::text"), &id, 1);
+    return tx_flush(*ret, err) && tx_bool(*ret, slot, 0, 0);
 }
 
 static size_t queue_evaluation(struct tx *tx, const struct operation *operation) {
@@ -118,8 +140,9 @@ static size_t queue_evaluation(struct tx *tx, const struct operation *operation)
              "insert into evaluation_result (operation_id, account_id, score_rank, score, "
              "contributions, missing)"
              " select $1::uuid, s.account_id, s.score_rank, s.score, s.contributions, s.missing"
-             " from standing s join account a on a.id = s.account_id where a.deleted_at is null",
-             params, 1);
+             " from operation o, standing s join account a on a.id = s.account_id"
+             " where a.deleted_at is null and o.id = $1::uuid and not o.request ? 'cause'",
+             params, 1); /* what nobody asked for has its results in the standings alone */
     return touched;
 }
 
@@ -127,9 +150,8 @@ static bool evaluate(struct worker *worker, const struct operation *operation, s
     struct tx *tx CLEANUP(tx_end) = NULL;
     const struct str params[] = {str_of(operation->id), worker_token(worker)};
 
-    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(RUN_MS), &tx,
-                  err))
-        return false;
+    if (!begin_run(worker, operation, &tx, err))
+        return !err_is_set(err);
     size_t touched = queue_evaluation(tx, operation);
     size_t done = tx_query(
         tx,
@@ -139,7 +161,9 @@ static bool evaluate(struct worker *worker, const struct operation *operation, s
         "r.missing)"
         " from (select count(*) as accounts, count(score) as scored,"
         " count(*) filter (where cardinality(missing) > 0) as missing"
-        " from evaluation_result where operation_id = $1::uuid) r"
+        " from (select e.score, e.missing from evaluation_result e where e.operation_id = $1::uuid"
+        " union all select s.score, s.missing from operation c, standing s join account a on a.id ="
+        " s.account_id where a.deleted_at is null and c.id = $1::uuid and c.request ? 'cause') b) r"
         " where o.id = $1::uuid and o.lease_token = $2::uuid and o.status = 'running'",
         params, 2);
     if (!tx_flush(tx, err))
@@ -183,8 +207,6 @@ static bool publish(struct worker *worker, struct tx *tx, const struct operation
              " progress_done = coalesce(o.progress_total, 0), result = %s"
              " where o.id = $1::uuid and o.lease_token = $2::uuid and o.status = 'running'",
              document);
-    /* The role's is for the loops; this may take as long as the operation. */
-    tx_query(tx, "set local statement_timeout = '600s'", NULL, 0);
     tx_query(tx, sql, params, 2);
     return tx_commit(tx, err);
 }
@@ -193,13 +215,11 @@ static bool report(struct worker *worker, const struct operation *operation, str
     struct tx *tx CLEANUP(tx_end) = NULL;
     char document[128];
 
-    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(RUN_MS), &tx,
-                  err))
-        return false;
+    if (!begin_run(worker, operation, &tx, err))
+        return !err_is_set(err);
     const struct report *what = report_of(tx, operation, err);
     if (what == NULL)
         return false;
-    tx_query(tx, "set local statement_timeout = '10min'", NULL, 0);
     snprintf(document, sizeof(document), "%s(o.request -> 'params')", report_function(what));
     return publish(worker, tx, operation, document, err);
 }
@@ -207,9 +227,9 @@ static bool report(struct worker *worker, const struct operation *operation, str
 static bool simulate(struct worker *worker, const struct operation *operation, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
 
-    return tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(RUN_MS), &tx,
-                    err) &&
-           publish(worker, tx, operation, "simulate(o.request)", err);
+    if (!begin_run(worker, operation, &tx, err))
+        return !err_is_set(err);
+    return publish(worker, tx, operation, "simulate(o.request)", err);
 }
 
 #define REPLAY_MANY "500"

@@ -16,7 +16,7 @@ const SETTINGS = /^(DATABASE_(URL|WORKER_URL|MIGRATE_URL|SUPERUSER_URL)|REDIS_UR
 export const KAMD = process.env.KAMD_BIN || join(top, '.build/kamd');
 
 // Below 32768, where the system hands out none by itself.
-let nextPort = Number(process.env.KAMD_PORT_BASE || 21600) + 100 + (process.pid % 20) * 8;
+let nextPort = Number(process.env.KAMD_PORT_BASE || 21600) + 100 + (process.pid % 1200) * 8; // many at once keep apart
 export async function freePort() {
   for (;;) {
     const port = nextPort++;
