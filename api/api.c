@@ -59,6 +59,7 @@ static bool listen_both(struct api *api, const struct config *config, struct err
     private.refused = NULL;
     private.context = &api->admin;
     return router_init(routes, n_routes, &api->face.router, err) &&
+           streams_start(api->face.app, &api->face.streams, err) &&
            server_start(&private, &api->private, err) && server_start(&public, &api->public, err);
 }
 
@@ -88,13 +89,16 @@ int api_admin_port(const struct api *api) { return server_port(api->private); }
 void api_drain(struct api *api) {
     atomic_store(&api->draining, true);
     server_drain(api->public);
+    streams_end(api->face.streams);
 }
 
 void api_stop(struct api *api) {
     if (!api)
         return;
+    streams_end(api->face.streams);
     server_stop(api->public, FINISH_MS);
     server_stop(api->private, 0);
+    streams_stop(api->face.streams);
     router_release(api->face.router);
     free(api);
 }

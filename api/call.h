@@ -5,6 +5,7 @@
 #include "admin.h"
 #include "app/app.h"
 #include "app/records.h"
+#include "app/streams.h"
 #include "http.h"
 #include "router.h"
 
@@ -25,6 +26,7 @@ enum route_flag {
 struct face {
     struct app *app;
     struct router *router;
+    struct streams *streams;
     struct admin *admin;
     size_t unmatched_cell;
 };

@@ -63,15 +63,18 @@ static struct conn *conn_new(struct worker *worker, struct MHD_Connection *mhd) 
 
 /* Called before libmicrohttpd closes the descriptor. */
 static void conn_free(struct worker *worker, struct conn *conn) {
+    bool counted = true;
     if (conn != NULL) {
         reaper_remove(worker->server->reaper, &conn->reaped);
-        if (!conn->shed)
+        if (!conn->shed && !conn->streams)
             atomic_fetch_sub(&worker->server->admitted, 1);
         if (worker->server->options.metrics)
             metrics_add(METRIC_HTTP_CONNECTIONS, 0, -1);
+        counted = !conn->streams;
         free(conn);
     }
-    atomic_fetch_sub(&worker->connections, 1);
+    if (counted)
+        atomic_fetch_sub(&worker->connections, 1);
     atomic_fetch_sub(&worker->server->open, 1);
 }
 
@@ -87,6 +90,13 @@ void conn_notify(void *context, struct MHD_Connection *mhd, void **socket_contex
         *socket_context = NULL;
         break;
     }
+}
+
+void conn_streams(struct conn *conn) {
+    conn->streams = true;
+    if (!conn->shed)
+        atomic_fetch_sub(&conn->worker->server->admitted, 1);
+    atomic_fetch_sub(&conn->worker->connections, 1);
 }
 
 static struct conn *conn_of_mhd(struct MHD_Connection *mhd) {

@@ -48,7 +48,8 @@ struct conn {
     struct reaped reaped;
     struct worker *worker;
     struct MHD_Connection *mhd;
-    bool shed; /* over the limit: whatever it asks is answered 503 */
+    bool shed;    /* over the limit: whatever it asks is answered 503 */
+    bool streams; /* no longer counted among the connections */
     /* Of the present request, in libmicrohttpd's receive buffer: for comparing addresses only. */
     const char *target;
     struct head_walk head;
@@ -60,6 +61,8 @@ void *conn_request_line(void *worker, const char *uri, struct MHD_Connection *mh
 struct conn *conn_of(const struct _u_request *request);
 void conn_notify(void *worker, struct MHD_Connection *mhd, void **socket_context,
                  enum MHD_ConnectionNotificationCode code);
+/* From now on it is a stream, which has a limit of its own. */
+void conn_streams(struct conn *conn);
 void conn_completed(void *worker, struct MHD_Connection *mhd, void **request_context,
                     enum MHD_RequestTerminationCode code);
 

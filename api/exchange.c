@@ -1,6 +1,7 @@
 #include "conn.h"
 
 #include "core/log.h"
+#include "feed.h"
 #include "problem.h"
 
 #define ANSWER_MAX ((size_t)64 << 20)
@@ -54,9 +55,13 @@ int exchange_serve(const struct _u_request *from, struct _u_response *to, void *
     atomic_store_explicit(&worker->working, true, memory_order_relaxed);
     handle(conn, from, &request, &answer);
     size_t bytes = outgo(worker, &request, &answer, to);
+    bool endless = answer.stream != NULL && !str_is(request.method, "HEAD");
+    if (answer.stream != NULL)
+        feed_answer(conn, answer.stream, !endless, to);
     buf_release(&answer.body);
     arena_reset(&worker->arena);
     atomic_store_explicit(&worker->working, false, memory_order_relaxed);
-    reaper_answer(&conn->reaped, bytes);
+    if (!endless)
+        reaper_answer(&conn->reaped, bytes);
     return U_CALLBACK_COMPLETE;
 }

@@ -404,6 +404,22 @@ void events_show(struct call *call) {
     event_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }
 
+/* The pipeline has found the key in the same header before. */
+void events_stream(struct call *call) {
+    struct str key = request_header(call->request, "Authorization", NULL), scheme;
+    struct str last_id = request_header(call->request, "Last-Event-ID", NULL);
+    if (!str_split(&key, ' ', &scheme) ||
+        !stream_open(call->face->streams, &call->action, call->params, call->n_params, last_id,
+                     str_trim(key), &call->answer->stream, &call->err))
+        return;
+    call->answer->status = 200;
+    call->answer->content_type = "text/event-stream";
+    call->answer->close = true;
+    answer_header(call->answer, "Cache-Control", STR("no-store"));
+    answer_header(call->answer, "X-Accel-Buffering", STR("no"));
+    call->done = true;
+}
+
 void event_types_show(struct call *call) {
     event_types_list(&call->action, &call->outcome, &call->err);
 }

@@ -48,8 +48,9 @@ struct answer {
     struct answer_header headers[ANSWER_HEADERS];
     size_t n_headers;
     struct buf body;
-    bool close;          /* Connection: close */
-    size_t metrics_cell; /* of LABELS_ROUTE */
+    struct stream *stream; /* instead of a body, when it is set: what comes of it, until it ends */
+    bool close;            /* Connection: close */
+    size_t metrics_cell;   /* of LABELS_ROUTE */
 };
 
 /* First value of a header, ASCII case folded; absent if there is none. *ret_count (may be NULL) =

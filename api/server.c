@@ -4,6 +4,8 @@
 #include "core/metrics.h"
 #include "listener.h"
 
+#include "app/streams.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -79,7 +81,7 @@ static bool start_daemon(struct worker *worker) {
     return ulfius_start_framework_with_mhd_options(&worker->instance,
                                                    MHD_USE_EPOLL_INTERNAL_THREAD |
                                                        MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
-                                                       MHD_USE_ERROR_LOG,
+                                                       MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
                                                    options) == U_OK;
 }
 
@@ -184,7 +186,9 @@ static void on_cut(void *context) {
 /* ---- life ---- */
 
 /* Half as many again are answered with 503 in good form; beyond these only turned away. */
-static size_t hard_limit(size_t connections) { return connections + connections / 2 + 64; }
+static size_t hard_limit(size_t connections) {
+    return connections + connections / 2 + 64 + STREAMS_MAX;
+}
 
 static void raise_descriptor_limit(const char *name, size_t wanted) {
     struct rlimit limit;

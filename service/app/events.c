@@ -1,5 +1,7 @@
 #include "app/events.h"
 
+#include "event_query.h"
+
 #include "cursor.h"
 #include "domain/check.h"
 
@@ -54,13 +56,6 @@ const struct event_type event_types[] = {
 /* clang-format on */
 const size_t n_event_types = COUNT_OF(event_types);
 
-struct event_query {
-    struct str after; /* absent: from the earliest kept */
-    struct str types;
-    struct str account_id;
-    size_t page_size;
-};
-
 static bool take(struct action *action, const struct param *param, struct event_query *query,
                  struct err *err) {
     int64_t position;
@@ -91,20 +86,26 @@ static bool take(struct action *action, const struct param *param, struct event_
     return true;
 }
 
-static void write_event(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
+void event_query_read(struct action *action, const struct param *params, size_t n_params,
+                      struct event_query *query, struct err *err) {
+    for (size_t i = 0; i < n_params; i++)
+        take(action, &params[i], query, err);
+}
+
+void event_write(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
     static const struct field time = {.type = FIELD_TIME};
-    buf_text(ret, row > 0 ? ",{\"id\":" : "{\"id\":");
-    buf_json(ret, tx_value(tx, slot, row, 1));
+    buf_text(ret, "{\"id\":");
+    buf_json(ret, tx_value(tx, slot, row, EVENT_ID));
     buf_text(ret, ",\"type\":");
-    buf_json(ret, tx_value(tx, slot, row, 2));
+    buf_json(ret, tx_value(tx, slot, row, EVENT_TYPE));
     buf_text(ret, ",\"timestamp\":");
-    render_value(&time, tx_value(tx, slot, row, 3), ret);
+    render_value(&time, tx_value(tx, slot, row, EVENT_AT), ret);
     buf_text(ret, ",\"sequence\":");
-    buf_put(ret, tx_value(tx, slot, row, 4));
+    buf_put(ret, tx_value(tx, slot, row, EVENT_SEQUENCE));
     buf_text(ret, ",\"api_version\":\"v1\",\"cursor\":");
-    buf_json(ret, tx_value(tx, slot, row, 0));
+    buf_json(ret, tx_value(tx, slot, row, EVENT_POSITION));
     buf_text(ret, ",\"account_id\":");
-    buf_json(ret, tx_value(tx, slot, row, 5));
+    buf_json(ret, tx_value(tx, slot, row, EVENT_ACCOUNT));
     buf_text(ret, ",\"origin\":");
     buf_json(ret, tx_value(tx, slot, row, 6));
     buf_text(ret, ",\"data\":");
@@ -114,46 +115,56 @@ static void write_event(struct tx *tx, size_t slot, size_t row, struct buf *ret)
     buf_char(ret, '}');
 }
 
-static bool expired(struct tx *tx, size_t bounds, const struct event_query *query) {
-    int64_t after = 0;
+size_t event_bounds(struct tx *tx) {
+    return tx_query(
+        tx, "select min(position), (select position from sequencer) from event_position", NULL, 0);
+}
+
+bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *err) {
+    int64_t position = 0;
     struct str earliest = tx_value(tx, bounds, 0, 0);
-    return query->after.ptr && str_to_i64(query->after, &after) && after > 0 && earliest.ptr &&
-           after + 1 < tx_int(tx, bounds, 0, 0);
+    if (after.ptr && str_to_i64(after, &position) && position > 0 && earliest.ptr &&
+        position + 1 < tx_int(tx, bounds, 0, 0))
+        err_set(err, PROBLEM_CURSOR_EXPIRED, "The earliest event kept is at cursor %lld.",
+                (long long)tx_int(tx, bounds, 0, 0));
+    return err_is_set(err);
+}
+
+size_t event_page(struct tx *tx, const struct event_query *query, struct str limit) {
+    struct str values[] = {query->after, query->types, query->account_id, limit};
+    return tx_query(tx,
+                    "select p.position, e.id, e.type, e.at, e.sequence, e.account_id, "
+                    "e.origin, e.data, e.previous"
+                    " from event_position p join event e on e.at = p.at and e.seq = p.seq"
+                    " where p.position > (case when $1 = 'now' then (select position from "
+                    "sequencer) else coalesce($1::bigint, 0) end)"
+                    " and ($2::text[] is null or e.type = any ($2::text[])) and ($3::uuid "
+                    "is null or e.account_id = $3::uuid)"
+                    " order by p.position limit $4::int",
+                    values, 4);
 }
 
 bool event_list(struct action *action, const struct param *params, size_t n_params,
                 struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct event_query query = {.page_size = 50};
-    for (size_t i = 0; i < n_params; i++)
-        take(action, &params[i], &query, err);
+    event_query_read(action, params, n_params, &query, err);
     if (err_is_set(err) || !read_begin(action, &tx, err))
         return false;
-    size_t bounds = tx_query(
-        tx, "select min(position), (select position from sequencer) from event_position", NULL, 0);
-    struct str values[] = {query.after, query.types, query.account_id,
-                           str_of(arena_format(action->arena, "%zu", query.page_size + 1))};
-    size_t slot = tx_query(tx,
-                           "select p.position, e.id, e.type, e.at, e.sequence, e.account_id, "
-                           "e.origin, e.data, e.previous"
-                           " from event_position p join event e on e.at = p.at and e.seq = p.seq"
-                           " where p.position > (case when $1 = 'now' then (select position from "
-                           "sequencer) else coalesce($1::bigint, 0) end)"
-                           " and ($2::text[] is null or e.type = any ($2::text[])) and ($3::uuid "
-                           "is null or e.account_id = $3::uuid)"
-                           " order by p.position limit $4::int",
-                           values, 4);
-    if (!tx_flush(tx, err))
+    size_t bounds = event_bounds(tx);
+    size_t slot =
+        event_page(tx, &query, str_of(arena_format(action->arena, "%zu", query.page_size + 1)));
+    if (!tx_flush(tx, err) || event_expired(tx, bounds, query.after, err))
         return false;
-    if (expired(tx, bounds, &query))
-        return err_set(err, PROBLEM_CURSOR_EXPIRED, "The earliest event kept is at cursor %lld.",
-                       (long long)tx_int(tx, bounds, 0, 0));
     size_t n = tx_rows(tx, slot);
     bool has_more = n > query.page_size;
     n = has_more ? query.page_size : n;
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < n; i++)
-        write_event(tx, slot, i, &outcome->body);
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            buf_char(&outcome->body, ',');
+        event_write(tx, slot, i, &outcome->body);
+    }
     /* There is always a cursor to go on from, also when nothing came yet. */
     struct str next = n > 0 ? tx_value(tx, slot, n - 1, 0)
                       : query.after.ptr && !str_is(query.after, "now") ? query.after

@@ -1,0 +1,28 @@
+/* What the list of events and their streams share. Private to the app layer. */
+#ifndef KAMD_APP_EVENT_QUERY_H
+#define KAMD_APP_EVENT_QUERY_H
+
+#include "frame.h"
+
+#include "app/records.h"
+
+struct event_query {
+    struct str after; /* absent: from the earliest kept */
+    struct str types; /* as text[] */
+    struct str account_id;
+    size_t page_size;
+};
+
+/* All that is wrong with the parameters is added to `err`. */
+void event_query_read(struct action *action, const struct param *params, size_t n_params,
+                      struct event_query *query, struct err *err);
+/* The slot of (earliest kept, last position), and whether `after` lies before it. */
+size_t event_bounds(struct tx *tx);
+bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *err);
+/* Queues the events after `after` ("now" or a position), at most `limit`. */
+size_t event_page(struct tx *tx, const struct event_query *query, struct str limit);
+/* One row of event_page() as JSON; its columns begin with position, id, type. */
+void event_write(struct tx *tx, size_t slot, size_t row, struct buf *ret);
+enum event_column { EVENT_POSITION, EVENT_ID, EVENT_TYPE, EVENT_AT, EVENT_SEQUENCE, EVENT_ACCOUNT };
+
+#endif
