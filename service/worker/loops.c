@@ -138,7 +138,8 @@ bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err) {
     return true;
 }
 
-static bool follow_template(struct worker *worker, bool *ret_more, struct err *err) {
+/* Plans follow the template in force. */
+bool loop_plans(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
 
@@ -150,16 +151,15 @@ static bool follow_template(struct worker *worker, bool *ret_more, struct err *e
     return true;
 }
 
-/* Plans follow the template in force, and are told of when they become stale. */
-bool loop_plans(struct worker *worker, bool *ret_more, struct err *err) {
+/* Sections that nobody has touched for long are told of. */
+bool loop_stale(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
 
-    if (!follow_template(worker, ret_more, err) ||
-        !run_one(worker, LONG_MS, "select plans_stale(" STALE_SECTIONS ")", NULL, 0, &tx, &slot,
+    if (!run_one(worker, LONG_MS, "select plans_stale(" STALE_SECTIONS ")", NULL, 0, &tx, &slot,
                  err))
         return false;
-    *ret_more |= tx_int(tx, slot, 0, 0) > 0;
+    *ret_more = tx_int(tx, slot, 0, 0) > 0;
     return true;
 }
 

@@ -18,17 +18,12 @@ const struct tx_context worker_context = {
     .scope = STR("all"), .actor = STR("worker"), .origin = STR("kamd")};
 
 const char *const loop_names[LOOP_COUNT] = {
-    [LOOP_SEQUENCE] = "sequence",
-    [LOOP_LEASE] = "lease",
-    [LOOP_FOLLOW_UPS] = "follow_ups",
-    [LOOP_REMINDERS] = "reminders",
-    [LOOP_RESCORE] = "rescore",
-    [LOOP_REVIEWS] = "reviews",
-    [LOOP_PLANS] = "plans",
-    [LOOP_OPERATIONS] = "operations",
-    [LOOP_DAILY] = "daily",
-    [LOOP_PROMISES] = "promises",
-    [LOOP_HOUSEKEEPING] = "housekeeping",
+    [LOOP_SEQUENCE] = "sequence",     [LOOP_LEASE] = "lease",
+    [LOOP_FOLLOW_UPS] = "follow_ups", [LOOP_REMINDERS] = "reminders",
+    [LOOP_RESCORE] = "rescore",       [LOOP_REVIEWS] = "reviews",
+    [LOOP_PLANS] = "plans",           [LOOP_STALE] = "stale",
+    [LOOP_OPERATIONS] = "operations", [LOOP_DAILY] = "daily",
+    [LOOP_PROMISES] = "promises",     [LOOP_HOUSEKEEPING] = "housekeeping",
     [LOOP_DELIVERY] = "delivery",
 };
 
@@ -39,17 +34,12 @@ static const struct loop {
     int every_ms; /* 0: KAMD_POLL_MS */
     loop_round round;
 } loops[] = {
-    {LOOP_SEQUENCE, 0, 0, loop_sequence},
-    {LOOP_LEASE, 1, 1000, loop_lease},
-    {LOOP_FOLLOW_UPS, 2, 0, loop_follow_ups},
-    {LOOP_REMINDERS, 2, 1000, loop_reminders},
-    {LOOP_RESCORE, 2, 0, loop_rescore},
-    {LOOP_REVIEWS, 2, 1000, loop_reviews},
-    {LOOP_PLANS, 3, 1000, loop_plans},
-    {LOOP_OPERATIONS, 3, 0, loop_operations},
-    {LOOP_DAILY, 3, 10000, loop_daily},
-    {LOOP_PROMISES, 3, 1000, loop_promises},
-    {LOOP_HOUSEKEEPING, 3, 60000, loop_housekeeping},
+    {LOOP_SEQUENCE, 0, 0, loop_sequence},     {LOOP_LEASE, 1, 1000, loop_lease},
+    {LOOP_FOLLOW_UPS, 2, 0, loop_follow_ups}, {LOOP_REMINDERS, 2, 1000, loop_reminders},
+    {LOOP_RESCORE, 2, 0, loop_rescore},       {LOOP_REVIEWS, 2, 1000, loop_reviews},
+    {LOOP_PLANS, 3, 1000, loop_plans},        {LOOP_STALE, 3, 5000, loop_stale},
+    {LOOP_OPERATIONS, 3, 0, loop_operations}, {LOOP_DAILY, 3, 10000, loop_daily},
+    {LOOP_PROMISES, 3, 1000, loop_promises},  {LOOP_HOUSEKEEPING, 3, 60000, loop_housekeeping},
 };
 #define LOOP_THREADS 4
 _Static_assert(COUNT_OF(loops) == LOOP_DELIVERY, "every loop but delivery has a row");
@@ -154,9 +144,10 @@ static void *delivery_thread(void *arg) {
 
 bool worker_metrics(void) {
     static const char *const loop_cells[LOOP_COUNT] = {
-        "loop=\"sequence\"", "loop=\"lease\"",    "loop=\"follow_ups\"",   "loop=\"reminders\"",
-        "loop=\"rescore\"",  "loop=\"reviews\"",  "loop=\"plans\"",        "loop=\"operations\"",
-        "loop=\"daily\"",    "loop=\"promises\"", "loop=\"housekeeping\"", "loop=\"delivery\""};
+        "loop=\"sequence\"",   "loop=\"lease\"",   "loop=\"follow_ups\"", "loop=\"reminders\"",
+        "loop=\"rescore\"",    "loop=\"reviews\"", "loop=\"plans\"",      "loop=\"stale\"",
+        "loop=\"operations\"", "loop=\"daily\"",   "loop=\"promises\"",   "loop=\"housekeeping\"",
+        "loop=\"delivery\""};
     static const char *const result_cells[] = {"result=\"delivered\"", "result=\"failed\"",
                                                "result=\"exhausted\""};
 

@@ -44,6 +44,7 @@ enum loop_id {
     LOOP_RESCORE,
     LOOP_REVIEWS,
     LOOP_PLANS,
+    LOOP_STALE,
     LOOP_OPERATIONS,
     LOOP_DAILY,
     LOOP_PROMISES,
@@ -63,6 +64,7 @@ bool loop_reminders(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_plans(struct worker *worker, bool *ret_more, struct err *err);
+bool loop_stale(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_operations(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_daily(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_promises(struct worker *worker, bool *ret_more, struct err *err);

@@ -234,7 +234,8 @@ begin
            set content = m.content, version = s.version + 1,
                state = case when s.state = 'complete' and section_errors(m.fields, m.content, true, s.account_id) is not null then 'in_progress' else s.state end
           from (select o.id, f.fields, content_migrate(o.content, template_fields(before, o.section), f.fields, before, o.account_id) as content
-                  from plan_section o, lateral (select template_fields(after, o.section) as fields) f where o.plan_id = chosen) m
+                  from plan_section o, lateral (select template_fields(after, o.section) as fields) f
+                 where o.plan_id = chosen and f.fields <> template_fields(before, o.section)) m
          where s.id = m.id
            and (m.content <> s.content or (s.state = 'complete' and section_errors(m.fields, m.content, true, s.account_id) is not null));
         return query select p.id, p.version + p.derived_version from plan p where p.id = chosen;
@@ -529,10 +530,12 @@ declare
     furthest date := ((clock_timestamp() at time zone 'UTC') + interval '14 hours')::date; -- today's date where the day begins first
     n int := 0;
 begin
-    with due as materialized (
-        select t.* from review t
-         where t.status = 'scheduled' and t.deleted_at is null and t.due_on <= furthest and day_begin(t.due_on, t.time_zone) <= clock_timestamp()
+    with waiting as materialized ( -- those that were told stay scheduled for days: they are left out before anything is worked out
+        select t.id from review t where t.status = 'scheduled' and t.deleted_at is null and t.due_on <= furthest
            and not exists (select 1 from review_told d where d.review_id = t.id and d.due_on = t.due_on)
+    ), due as materialized (
+        select t.* from review t join waiting w on w.id = t.id
+         where t.status = 'scheduled' and t.deleted_at is null and day_begin(t.due_on, t.time_zone) <= clock_timestamp()
          order by t.due_on limit most for update of t skip locked
     ), told as (
         insert into review_told (review_id, due_on, account_id) select id, due_on, account_id from due on conflict do nothing returning review_id
@@ -544,7 +547,7 @@ begin
     perform emit(evs);
     for r in
         select t.* from review t
-         where t.status = 'scheduled' and t.deleted_at is null and t.due_on + grace + 1 <= furthest
+         where t.status = 'scheduled' and t.deleted_at is null and t.due_on <= furthest - grace - 1
            and greatest(day_begin(t.due_on + grace + 1, t.time_zone), t.created_at + make_interval(days => grace)) <= clock_timestamp()
          order by t.due_on limit most for update skip locked
     loop
