@@ -26,8 +26,8 @@ handler opportunities_show, economics_show, whitespace_show;
 handler assessed_show, assessed_set, fit_show, fit_set, health_show;
 handler events_show, events_stream, event_types_show;
 handler webhook_add, webhook_change, webhook_rotate, webhook_try, webhook_on, deliveries_show,
-    delivery_show, attempts_show, delivery_again, keys_show, keys_change,
-    webhook_replay, stats_show;
+    delivery_show, attempts_show, delivery_again, keys_show, keys_change, webhook_replay,
+    stats_show;
 handler api_keys_show, api_keys_add, api_keys_drop, me_show;
 handler livez, readyz, openapi_show, docs_show, problem_show;
 
