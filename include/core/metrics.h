@@ -63,6 +63,13 @@ enum metric_labels {
       "Time of one webhook attempt.")                                                              \
     X(DELIVERY_OLDEST, METRIC_GAUGE, "kamd_webhook_oldest_pending_seconds", LABELS_NONE,           \
       "Age of the oldest event that a healthy endpoint has not been sent.")                        \
+    X(DELIVERY_BEHIND, METRIC_GAUGE, "kamd_webhook_events_behind", LABELS_NONE,                    \
+      "Events that the enabled endpoint furthest behind has not got to.")                          \
+    X(DEAD_LETTERS, METRIC_GAUGE, "kamd_webhook_dead_letters", LABELS_NONE,                        \
+      "Deliveries that were given up and are kept for a replay.")                                  \
+    X(ENDPOINTS, METRIC_GAUGE, "kamd_webhook_endpoints", LABELS_STATE,                             \
+      "Webhook endpoints by the state of their breaker; disabled ones apart.")                     \
+    X(STREAMS, METRIC_GAUGE, "kamd_event_streams", LABELS_NONE, "Open event streams.")             \
     X(FOLLOW_UPS_DUE, METRIC_COUNTER, "kamd_follow_ups_due_total", LABELS_NONE,                    \
       "Follow-ups whose due event was written.")                                                   \
     X(RESCORED, METRIC_COUNTER, "kamd_accounts_rescored_total", LABELS_NONE,                       \

@@ -2,6 +2,7 @@
 
 #include "app/keys.h"
 #include "core/log.h"
+#include "core/metrics.h"
 #include "cursor.h"
 #include "event_query.h"
 
@@ -516,6 +517,7 @@ static bool stream_add(struct streams *all, struct stream *stream, struct err *e
         stream->next = all->first;
         all->first = stream;
         all->n++;
+        metrics_set(METRIC_STREAMS, 0, (double)all->n);
         pthread_cond_signal(&all->changed);
     }
     pthread_mutex_unlock(&all->lock);
@@ -587,6 +589,7 @@ void stream_close(struct stream *stream) {
         at = &(*at)->next;
     *at = stream->next;
     all->n--;
+    metrics_set(METRIC_STREAMS, 0, (double)all->n);
     pthread_mutex_unlock(&all->lock);
     stream_free(stream);
 }

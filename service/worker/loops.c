@@ -235,25 +235,41 @@ static bool partitions(struct worker *worker, struct err *err) {
         NULL, 0, &tx, &slot, err);
 }
 
-/* The age of the oldest event that an endpoint without trouble has not been sent. */
+/* The age of the oldest event that an endpoint without trouble has not been sent; how far the last
+ * one is behind; the dead letters; endpoints by state, in the order of the metric's cells. */
+#define SQL_MEASURE                                                                                \
+    "with s as materialized (select s.*, e.state from webhook_endpoint_state s"                    \
+    " join webhook_endpoint e on e.id = s.endpoint_id and e.deleted_at is null),"                  \
+    " oldest as (select min(p.at) as at from s cross join lateral (select p.at from"               \
+    " event_position p where p.position > s.position order by p.position limit 1) p"               \
+    " where s.failures = 0 and s.state = 'enabled')"                                               \
+    " select (select coalesce((extract(epoch from now() - o.at) * 1e6)::bigint, 0) from oldest "   \
+    "o),"                                                                                          \
+    " coalesce(max(q.position - s.position) filter (where s.state = 'enabled'), 0),"               \
+    " (select count(*) from webhook_retry r where r.state = 'exhausted'),"                         \
+    " count(*) filter (where s.state = 'enabled' and s.failures < 5"                               \
+    " and coalesce(s.next_at, now()) <= now()),"                                                   \
+    " count(*) filter (where s.state = 'enabled' and s.next_at > now()),"                          \
+    " count(*) filter (where s.state = 'enabled' and s.failures >= 5"                              \
+    " and coalesce(s.next_at, now()) <= now()),"                                                   \
+    " count(*) filter (where s.state = 'disabled')"                                                \
+    " from sequencer q left join s on true"
+#define STATES 4
+
 static bool measure(struct worker *worker, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
 
     if (!tx_begin(worker->options.store, TX_READ, &worker_context, deadline_in_ms(SHORT_MS), &tx,
                   err))
         return false;
-    size_t slot = tx_query(tx,
-                           "select coalesce((extract(epoch from now() - min(p.at)) * 1e6)::bigint, "
-                           "0) from webhook_endpoint_state s"
-                           " join webhook_endpoint e on e.id = s.endpoint_id and e.state = "
-                           "'enabled' and e.deleted_at is null"
-                           " cross join lateral (select p.at from event_position p where "
-                           "p.position > s.position order by p.position limit 1) p"
-                           " where s.failures = 0",
-                           NULL, 0);
+    size_t slot = tx_query(tx, SQL_MEASURE, NULL, 0);
     if (!tx_flush(tx, err))
         return false;
     metrics_set(METRIC_DELIVERY_OLDEST, 0, (double)tx_int(tx, slot, 0, 0) / 1e6);
+    metrics_set(METRIC_DELIVERY_BEHIND, 0, (double)tx_int(tx, slot, 0, 1));
+    metrics_set(METRIC_DEAD_LETTERS, 0, (double)tx_int(tx, slot, 0, 2));
+    for (size_t i = 0; i < STATES; i++)
+        metrics_set(METRIC_ENDPOINTS, i, (double)tx_int(tx, slot, 0, 3 + i));
     return true;
 }
 

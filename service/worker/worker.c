@@ -150,9 +150,12 @@ bool worker_metrics(void) {
         "loop=\"delivery\""};
     static const char *const result_cells[] = {"result=\"delivered\"", "result=\"failed\"",
                                                "result=\"exhausted\""};
+    static const char *const state_cells[] = {"state=\"closed\"", "state=\"open\"",
+                                              "state=\"half_open\"", "state=\"disabled\""};
 
     return metrics_labels(LABELS_LOOP, loop_cells, COUNT_OF(loop_cells)) &&
-           metrics_labels(LABELS_RESULT, result_cells, COUNT_OF(result_cells));
+           metrics_labels(LABELS_RESULT, result_cells, COUNT_OF(result_cells)) &&
+           metrics_labels(LABELS_STATE, state_cells, COUNT_OF(state_cells));
 }
 
 static bool retries_parse(struct worker *worker, struct str text, struct err *err) {

@@ -183,6 +183,7 @@ test('a thousand listeners hold no thread and no place of others; each gets what
   await until(() => streams.every(({ events }) => events.some(({ data }) => data.account_id === account.id)), { ms: 60_000, what: 'all of them' });
   await until(() => streams.every(({ comments }) => comments.includes('heartbeat')), { ms: 60_000, what: 'the heartbeats' });
   assert.ok(streams.every(({ ended }) => !ended));
+  assert.match(await (await fetch(`${world.kamds[0].adminUrl}/metrics`)).text(), /^kamd_event_streams 1000$/m);
   for (const stream of streams.slice(100)) stream.close();
   // Places are free again once we have noticed, and the end of the process ends the others.
   const again = await place();

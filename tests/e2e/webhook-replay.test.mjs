@@ -107,6 +107,15 @@ test('a replay that lost its worker in the middle is gone on with, and ends', as
   assert.deepEqual([done.result.deliveries, done.result.replayed, done.progress], [123, 123, { done: 123, total: 123 }]);
 });
 
+test('the same in figures for operators', async () => {
+  const text = await until(async () => {
+    const now = await (await fetch(`${world.kamds[0].adminUrl}/metrics`)).text();
+    return /^kamd_webhook_endpoints\{state="closed"\} 1$/m.test(now) && now;
+  }, { ms: 90_000, what: 'the endpoint being counted' });
+  for (const state of ['open', 'half_open', 'disabled']) assert.match(text, new RegExp(`^kamd_webhook_endpoints\\{state="${state}"\\} 0$`, 'm'));
+  for (const name of ['kamd_webhook_dead_letters', 'kamd_webhook_events_behind', 'kamd_webhook_oldest_pending_seconds', 'kamd_event_streams']) assert.match(text, new RegExp(`^${name} \\d`, 'm'));
+});
+
 test('what cannot be asked for', async () => {
   const nobody = '01970000-0000-7000-8000-000000000000';
   for (const [status_, code, body] of [[422, 'validation_failed', {}], [422, 'validation_failed', { delivery_id: nobody, since: '2026-01-01T00:00:00Z' }], [404, 'not_found', { delivery_id: nobody }],
