@@ -207,6 +207,57 @@ async function dueAtOnce(world) {
   return { ...summary(values), subject: { rate: DUE / summary(values).median }, reference: { rate: DUE / summary(floors).median } };
 }
 
+// ---- the whole portfolio scored -------------------------------------------------------------------
+
+const SCORED = Number(process.env.BENCH_SCORED || 1_000_000);
+
+// Bare accounts beside those of the portfolio, past the triggers: each with its standing and two days of sales in a year.
+const SCORED_SQL = [
+  'set session_replication_role = replica',
+  `insert into account (id, name, account_number, currency_code) select uuid_v7(), 'Scored ' || n, 'S-' || n, 'USD' from generate_series(1, ${SCORED}) n
+     where n > (select count(*) from account)`,
+  'insert into standing (account_id) select id from account on conflict do nothing',
+  'insert into account_sequence (account_id, last) select id, 0 from account on conflict do nothing',
+  `insert into day_sales select a.id, current_date - (n * 300 + hashtext(a.id::text) % 60 + 60), 'USD', 1000 + abs(hashtext(a.id::text)) % 90000, abs(hashtext(a.id::text)) % 20000, 0, 1
+     from account a, generate_series(0, 1) n on conflict do nothing`,
+  'set session_replication_role = origin', 'vacuum analyze account', 'vacuum analyze standing', 'vacuum analyze day_sales',
+];
+// So that each standing differs from the one before.
+const WEIGHT_SQL = `insert into criteria (version, metrics) select max(version) + 1, '[{"metric": "revenue_ttm", "weight": "50", "floor": "0", "ceiling": "100000"},
+  {"metric": "margin_ttm", "weight": "30", "floor": "0", "ceiling": "30000"}, {"metric": "growth", "weight": "20", "floor": "-0.5", "ceiling": "0.5"}]'::jsonb
+  || jsonb_build_array(jsonb_build_object('metric', 'never_assessed_' || max(version), 'weight', '1', 'floor', '0', 'ceiling', '1')) from criteria`;
+
+async function fullEvaluation(world) {
+  const superuser = await connect(world.settings.DATABASE_SUPERUSER_URL), worker = await connect(world.settings.DATABASE_WORKER_URL);
+  for (const statement of SCORED_SQL) await superuser.query(statement);
+  await worker.query("set statement_timeout = 0");
+  await worker.query("select set_config('kamd.scope', 'all', false), set_config('kamd.actor', 'worker', false)");
+  const timed = async (client, statement) => {
+    await superuser.query('vacuum standing');
+    const started = performance.now();
+    const { rows: [{ n }] } = await client.query(statement);
+    return { n: Number(n), seconds: (performance.now() - started) / 1000 };
+  };
+  const evaluate = async () => {
+    await superuser.query(WEIGHT_SQL);
+    await superuser.query('update program set criteria_version = (select max(version) from criteria)');
+    return timed(worker, "select count(*) as n from evaluate(null, true, 'bench')");
+  };
+  await evaluate(); // the first one moves tiers, and tells of it
+  const ratios = [], ours = [], floors = [];
+  for (let i = 0; i < FEW; i++) {
+    const run = await evaluate();
+    const floor = await timed(superuser, 'with u as (update standing set version = version + 1, updated_at = now() returning 1) select count(*) as n from u');
+    if (run.n !== floor.n) throw new Error(`${run.n} standings evaluated, ${floor.n} updated`);
+    ours.push(run.n / run.seconds);
+    floors.push(floor.n / floor.seconds);
+    ratios.push(floor.seconds / run.seconds);
+  }
+  await worker.end();
+  await superuser.end();
+  return { ...summary(ratios), subject: { rate: summary(ours).median }, reference: { rate: summary(floors).median } };
+}
+
 // ---- memory and start -----------------------------------------------------------------------------
 
 const FEW = 3;
@@ -298,4 +349,5 @@ export const ROWS = [
   { name: 'memory, 1,000 connections under load', most: 60, unit: 'MB', measure: loadedMemory },
   { name: 'memory, 10,000 idle connections', most: 120, unit: 'MB', measure: idleConnections },
   { name: 'start to ready, warm', most: 300, unit: 'ms', measure: startTime },
+  { name: `full evaluation of ${SCORED.toLocaleString('en')} accounts, each written, against an UPDATE of as many rows`, goal: 0.5, measure: fullEvaluation }, // the last: it fills the database
 ];
