@@ -66,7 +66,8 @@ static const struct column compliance_columns[] = {
     SAME("next_review_on"), SAME("fit_checked_on"), SAME("fit_verdict")};
 
 static const struct column candidates_columns[] = {
-    SAME("rank"), ACCOUNT, SAME("manager_id"), SAME("score"), SAME("score_rank"), SAME("missing"), SAME("waiting_since"), SAME("blocked_by")};
+    SAME("rank"), ACCOUNT, SAME("manager_id"), SAME("score"), SAME("score_rank"), SAME("missing"), SAME("waiting_since"), SAME("blocked_by"),
+    SAME("open_nominations")};
 
 static const struct report_param rollup_params[] = {{"group_by", PARAM_CHOICE, CHOICES("region", "manager", "parent")}, {"as_of", PARAM_DATE, NULL}};
 static const struct column rollup_columns[] = {

@@ -230,8 +230,9 @@ test('candidates (002-20): the waiting list by score, the places, and what stand
   }
   let { quiet } = made;
   quiet = await api.patch(`/v1/accounts/${quiet.id}`, (await api.get(`/v1/accounts/${quiet.id}`)).etag, { sales_cycle: 'transactional' });
+  await api.create('/v1/program/nominations', { account_id: quiet.id, region: 'South', reason: 'Grows' });
   const row = (await api.get('/v1/program/candidates')).data.find(({ account_id: id }) => id === quiet.id);
-  if (row) assert.deepEqual(row.blocked_by, ['transactional']);
+  assert.deepEqual([row.blocked_by, row.open_nominations], [['transactional'], 1]);
   await api.patch(`/v1/accounts/${quiet.id}`, quiet.etag, { sales_cycle: null });
 });
 
