@@ -17,6 +17,7 @@ static const struct field action_fields[] = {
     {.name = "function", .type = FIELD_TEXT, .max = 100},
     {.name = "due_on", .type = FIELD_DATE},
     {.name = "status", .type = FIELD_ENUM, .values = VALUES("open", "in_progress", "done", "cancelled")},
+    {.name = "need_id", .type = FIELD_ID, .ref = "need", .about = "The account's need that it serves (000-35)."},
 };
 static const struct field objective_fields[] = {
     {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 300},
@@ -179,6 +180,8 @@ static const struct field follow_up_fields[] = {
     {.name = "review_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "review", .area = AREA_REVIEWS, .about = "The review that it came from."},
     {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "plan", .area = AREA_REVIEWS, .about = "The plan that it serves."},
     {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .area = AREA_REVIEWS, .about = "Whom it concerns."},
+    {.name = "need_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "need", .area = AREA_REVIEWS, .about = "The need that it is about (000-35)."},
+    {.name = "project_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "project", .area = AREA_REVIEWS, .about = "The project that it belongs to (004-29)."},
     {.name = "recurrence", .type = FIELD_TEXT, .max = 300, .check = check_recurrence, .area = AREA_REVIEWS,
      .about = "How it comes again: an RRULE of RFC 5545, by the wall clock of time_zone, counted from the due time. BYMONTHDAY=-1 is the last day of a month (004-32)."},
     {.name = "kind", .type = FIELD_ENUM, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .values = VALUES("task", "stay_in_touch"), .area = AREA_REVIEWS,

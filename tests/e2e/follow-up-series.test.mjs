@@ -156,8 +156,9 @@ test('falls due: one event and one next occurrence, also when it is done right a
   await act(200, one, 'complete');
   const rows = await series(one);
   assert.deepEqual(rows.map(({ status, occurrence_no: n }) => [status, n]), [['done', 1], ['open', 2]]);
-  const mine = (await events(api, 'types=follow_up.due')).filter(({ data }) => data.series_id === one.series_id);
-  assert.deepEqual(mine.map(({ data }) => [data.follow_up_id, data.occurrence_no]), [[one.id, 1]]);
+  const mine = async () => (await events(api, 'types=follow_up.due')).filter(({ data }) => data.series_id === one.series_id);
+  await until(async () => (await mine()).length > 0, { ms: 15_000, what: 'the event' });
+  assert.deepEqual((await mine()).map(({ data }) => [data.follow_up_id, data.occurrence_no]), [[one.id, 1]]);
 });
 
 test('whole days; UNTIL; a rule of two months ago falls due for each day since, in order', async () => {

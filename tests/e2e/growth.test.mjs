@@ -101,6 +101,30 @@ test('004-29: a project is late when it or an open milestone is past its day, an
   assert.ok(places(await api.fails(422, 'validation_failed', 'POST', path, { body: { title: 'x', plan_id: elsewhere.id } })).includes('/plan_id'));
 });
 
+test('000-35, 004-29: follow-ups and the actions of a plan name needs and projects of their own account; the next occurrence keeps them', async () => {
+  const [account, other] = [await makeAccount(api), await makeAccount(api)];
+  const [need, project] = [await api.create(under(account, 'needs'), { kind: 'growth', title: 'x' }), await api.create(under(account, 'projects'), { title: 'x' })];
+  const body = { account_id: account.id, title: 'Ask', due_at: '2099-01-31T09:00:00Z', time_zone: 'Europe/Berlin', recurrence: 'FREQ=MONTHLY;BYMONTHDAY=-1', need_id: need.id, project_id: project.id };
+  for (const place of ['need_id', 'project_id']) {
+    const { errors } = await api.fails(422, 'validation_failed', 'POST', '/v1/follow-ups', { body: { ...body, account_id: other.id, need_id: null, project_id: null, [place]: body[place] } });
+    assert.deepEqual(errors.map(({ pointer, code }) => [pointer, code]), [[`/${place}`, 'unknown_reference']]);
+  }
+  const made = await api.create('/v1/follow-ups', body);
+  await api.call(200, 'POST', `/v1/follow-ups/${made.id}/complete`, { body: {} });
+  const [next] = await api.all(`/v1/follow-ups?project_id=${project.id}&need_id=${need.id}&status=open`);
+  assert.deepEqual([next.occurrence_no, next.need_id, next.project_id], [2, need.id, project.id]);
+
+  const objectives = (id) => [{ title: 'More', actions: [{ title: 'Ask', need_id: id }, { title: 'Look' }] }, { title: 'Less' }];
+  const served = await plan(account, [], { objectives: objectives(need.id) });
+  assert.equal(served.objectives[0].actions[0].need_id, need.id);
+  const wrong = await api.fails(422, 'validation_failed', 'POST', '/v1/plans', { body: { account_id: other.id, title: 'x', period_start: '2026-01-01', period_end: '2026-12-31', objectives: objectives(need.id) } });
+  assert.deepEqual(wrong.errors.map(({ pointer, code }) => [pointer, code]), [['/objectives', 'unknown_reference']]);
+  await api.remove(`${under(account, 'needs')}/${need.id}`, need.etag);
+  const changed = await patch('/v1/plans', served, { objectives: [...objectives(need.id), { title: 'Third' }] });
+  assert.equal(changed.objectives.length, 3, 'a need that went away stands in nobody\'s way');
+  assert.deepEqual(await refused('/v1/plans', changed, { objectives: objectives(project.id) }), [['/objectives', 'unknown_reference']]);
+});
+
 test('000-18, 002-05: cumulative investment against cumulative margin, break-even, and what is past its planned payback', async () => {
   const account = await makeAccount(api);
   const path = under(account, 'economics');

@@ -240,7 +240,7 @@ select jsonb_build_object('account_id', a.id, 'as_of', on_day, 'reporting_curren
 $$;
 
 -- Who buys what, and who could (000-04, 000-06): products of the last 730 days and of opportunities in plans that are not closed, against the account, those below it, its allies
--- that have accounts, and units that opportunities name. At most 200 units and 500 products, the largest first.
+-- that have accounts, and units that opportunities name. At most 100 units and 300 products, the largest first: what a request has time for.
 create function account_whitespace(account uuid) returns jsonb stable language sql as $$
 with recursive below as (
     select a.id, 0 as depth from account a where a.id = account and a.deleted_at is null
@@ -260,42 +260,43 @@ with recursive below as (
 ), every_unit as materialized (
     select distinct on (r.id) r.id, r.relation, r.rank, a.name, a.account_number, a.level from related r join account a on a.id = r.id and a.deleted_at is null order by r.id, r.rank, r.relation
 ), unit as materialized (
-    select *, row_number() over (order by rank, name, id) as n from every_unit order by rank, name, id limit 200
+    select *, row_number() over (order by rank, name, id) as n from every_unit order by rank, name, id limit 100
 ), bought as materialized (
-    select o.account_id as unit, lower(btrim(l.product)) as key, min(btrim(l.product) collate "C") as product, max(o.ordered_on) as last_on,
-           case when count(*) = count(r.rate) then sum(l.amount * r.rate) end as amount, array_agg(distinct o.currency_code) filter (where r.rate is null) as no_rate
-      from unit u join sales_order o on o.account_id = u.id and o.deleted_at is null and o.ordered_on > current_date - 730
-      cross join lateral jsonb_to_recordset(o.lines) l(product text, amount numeric) left join growth_rates() r on r.currency_code = o.currency_code
-     where btrim(l.product) <> '' group by 1, 2
+    select u.id as unit, u.n, l.* from unit u cross join lateral ( -- for each unit by itself: the planner must not read the orders of all accounts
+        select lower(btrim(l.product)) as key, min(btrim(l.product) collate "C") as product, max(o.ordered_on) as last_on,
+               case when count(*) = count(r.rate) then sum(l.amount * r.rate) end as amount, array_agg(distinct o.currency_code) filter (where r.rate is null) as no_rate
+          from (select * from sales_order o where o.account_id = u.id and o.ordered_on > current_date - 730 and o.deleted_at is null offset 0) o
+          cross join lateral jsonb_to_recordset(o.lines) l(product text, amount numeric) left join growth_rates() r on r.currency_code = o.currency_code
+         where btrim(l.product) <> '' group by 1) l
 ), every_product as materialized (
     select key, min(product collate "C") as product, sum(amount) as amount
       from (select key, product, amount from bought union all select o.key, o.product, null from opportunity o join unit u on u.id = o.unit where o.key is not null) x group by key
 ), product as materialized (
-    select * from every_product order by amount desc nulls last, key limit 500
-), wanted as (
-    select o.unit, o.key, case when count(*) = count(o.value) then sum(o.value) end as value,
+    select * from every_product order by amount desc nulls last, key limit 300
+), wanted as materialized (
+    select o.unit, u.n, o.key, case when count(*) = count(o.value) then sum(o.value) end as value,
            jsonb_agg(jsonb_build_object('plan_id', o.plan_id, 'kind', o.d -> 'kind', 'value', o.d -> 'value', 'currency_code', o.d -> 'currency_code', 'stage', o.d -> 'stage') order by o.plan_id, o.n) as list
-      from opportunity o where o.key is not null group by 1, 2
+      from opportunity o join unit u on u.id = o.unit where o.key is not null group by 1, 2, 3
 ), cell as materialized (
-    select p.key, u.id as unit, u.n, b.amount, b.last_on, w.value, w.list, case when b.unit is not null then 'bought' else 'opportunity' end as state
-      from (select unit, key from bought union select unit, key from wanted) c join unit u on u.id = c.unit join product p on p.key = c.key
-      left join bought b on b.unit = c.unit and b.key = c.key left join wanted w on w.unit = c.unit and w.key = c.key
-), line as (
-    select p.key, p.product, p.amount,
-           jsonb_agg(jsonb_build_object('account_id', c.unit, 'state', c.state, 'amount', round(c.amount, 4)::text, 'last_on', c.last_on, 'opportunity_value', round(c.value, 4)::text,
-               'opportunities', coalesce(c.list, '[]')) order by c.n) as cells, array_agg(c.unit) as taken
-      from product p join cell c on c.key = p.key group by 1, 2, 3
+    select key, unit, coalesce(b.n, w.n) as n, b.amount, b.last_on, w.value, w.list, b.n is not null as bought from bought b full join wanted w using (unit, key)
+), line as materialized (
+    select key, jsonb_agg(jsonb_build_object('account_id', unit, 'state', case when bought then 'bought' else 'opportunity' end, 'amount', round(amount, 4)::text, 'last_on', last_on,
+               'opportunity_value', round(value, 4)::text, 'opportunities', coalesce(list, '[]')) order by n) as cells, array_agg(n) as taken,
+           count(*) as n, count(*) filter (where bought) as bought, sum(value) as value,
+           bool_or(bought and amount is null) as amount_unknown, bool_or(list is not null and value is null) as value_unknown
+      from cell group by key
+), shown as materialized (
+    select p.key, p.product, p.amount, l.cells, l.taken, l.n, l.bought, l.value, l.amount_unknown, l.value_unknown from product p join line l on l.key = p.key
 ), counted as (
-    select count(*) filter (where state = 'bought') as bought, count(*) filter (where state = 'opportunity') as opportunity,
-           case when count(*) filter (where state = 'bought' and amount is null) = 0 then coalesce(sum(amount), 0) end as amount,
-           case when count(*) filter (where list is not null and value is null) = 0 then coalesce(sum(value), 0) end as value from cell
+    select coalesce(sum(bought), 0) as bought, coalesce(sum(n - bought), 0) as opportunity, case when bool_or(amount_unknown) then null else coalesce(sum(amount), 0) end as amount,
+           case when bool_or(value_unknown) then null else coalesce(sum(value), 0) end as value from shown
 ), size as (
     select (select count(*) from unit) as units, (select count(*) from product) as products
 )
 select jsonb_build_object('account_id', account, 'since', current_date - 729, 'reporting_currency', p.reporting_currency,
     'units', (select jsonb_agg(jsonb_build_object('account_id', u.id, 'account_number', u.account_number, 'name', u.name, 'level', u.level, 'relation', u.relation) order by u.n) from unit u),
     'products', coalesce((select jsonb_agg(jsonb_build_object('product', l.product, 'amount', round(l.amount, 4)::text, 'cells', l.cells,
-                    'white_account_ids', array(select u.id from unit u where u.id <> all (l.taken) order by u.n)) order by l.amount desc nulls last, l.key) from line l), '[]'),
+                    'white_account_ids', array(select u.id from unit u where u.n <> all (l.taken) order by u.n)) order by l.amount desc nulls last, l.key) from shown l), '[]'),
     'totals', jsonb_build_object('units', s.units, 'products', s.products, 'bought', c.bought, 'opportunity', c.opportunity, 'white', s.units * s.products - c.bought - c.opportunity,
         'amount', round(c.amount, 4)::text, 'opportunity_value', round(c.value, 4)::text,
         'without_product', (select count(*) from opportunity o where o.key is null),
@@ -308,10 +309,16 @@ $$;
 -- The same with a row for each cell, for CSV.
 create function whitespace_cells(doc jsonb) returns table (product text, account_id text, account_number text, name text, relation text, state text, amount text, last_on text,
     opportunity_kinds text, opportunity_value text, stages text) stable language sql as $$
-    select p.d ->> 'product', u.d ->> 'account_id', u.d ->> 'account_number', u.d ->> 'name', u.d ->> 'relation', coalesce(c.d ->> 'state', 'white'), c.d ->> 'amount', c.d ->> 'last_on',
+    with line as materialized (
+        select n, p ->> 'product' as product, p -> 'cells' as cells from jsonb_array_elements(doc -> 'products') with ordinality x(p, n)
+    ), unit as materialized (
+        select n, u ->> 'account_id' as id, u ->> 'account_number' as account_number, u ->> 'name' as name, u ->> 'relation' as relation from jsonb_array_elements(doc -> 'units') with ordinality x(u, n)
+    ), cell as materialized (
+        select l.n, c ->> 'account_id' as id, c as d from line l cross join lateral jsonb_array_elements(l.cells) c
+    )
+    select l.product, u.id, u.account_number, u.name, u.relation, coalesce(c.d ->> 'state', 'white'), c.d ->> 'amount', c.d ->> 'last_on',
            (select string_agg(distinct o ->> 'kind', ' ') from jsonb_array_elements(c.d -> 'opportunities') o), c.d ->> 'opportunity_value',
            (select string_agg(distinct o ->> 'stage', '; ') from jsonb_array_elements(c.d -> 'opportunities') o)
-      from jsonb_array_elements(doc -> 'products') with ordinality p(d, n) cross join jsonb_array_elements(doc -> 'units') with ordinality u(d, n)
-      left join lateral (select x as d from jsonb_array_elements(p.d -> 'cells') x where x -> 'account_id' = u.d -> 'account_id') c on true
-     order by p.n, u.n
+      from line l cross join unit u left join cell c on c.n = l.n and c.id = u.id
+     order by l.n, u.n
 $$;
