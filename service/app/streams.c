@@ -251,7 +251,7 @@ static bool stream_fill(struct stream *stream, const struct action *action,
             char c = query->account_id.ptr[i];
             stream->account_id[i] = c >= 'A' && c <= 'F' ? (char)(c + ('a' - 'A')) : c;
         }
-    if (query->types.ptr == NULL)
+    if (query->types.ptr == NULL || names.ptr == NULL)
         return true;
     stream->types = strndup(query->types.ptr, query->types.len);
     stream->names = strndup(names.ptr, names.len);
