@@ -10,10 +10,10 @@ _Static_assert(CRYPTO_SEAL_EXTRA == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
                                         crypto_aead_xchacha20poly1305_ietf_ABYTES,
                "nonce and tag");
 
-_Static_assert(CRYPTO_SIGN_PUBLIC == crypto_sign_PUBLICKEYBYTES &&
-                   CRYPTO_SIGN_SECRET == crypto_sign_SECRETKEYBYTES &&
-                   CRYPTO_SIGNATURE == crypto_sign_BYTES && CRYPTO_KEY == crypto_sign_SEEDBYTES,
-               "signatures");
+_Static_assert(CRYPTO_SIGN_PUBLIC == crypto_sign_PUBLICKEYBYTES, "public key size");
+_Static_assert(CRYPTO_SIGN_SECRET == crypto_sign_SECRETKEYBYTES, "secret key size");
+_Static_assert(CRYPTO_SIGNATURE == crypto_sign_BYTES, "signature size");
+_Static_assert(CRYPTO_KEY == crypto_sign_SEEDBYTES, "seed size");
 
 #define NONCE crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 

@@ -145,7 +145,7 @@ export const KINDS = {
   },
   needs: {
     path: (under) => `/v1/accounts/${under.id}/needs`,
-    make: () => ({ kind: 'growth', depth: 'unstated', horizon: 'future', in_scope: false, title: unique('A market in Spain'), description: 'They know nobody there.', status: 'stated', tags: ['market'] }),
+    make: () => ({ kind: 'growth', depth: 'unstated', horizon: 'future', in_scope: false, title: unique('A market in Spain'), description: 'They know nobody there.', tags: ['market'] }),
     change: { status: 'diagnosed', description: null },
     wrong: [
       [{ kind: 'wish' }, 400, ['/kind']], [{ depth: 'deep' }, 400, ['/depth']], [{ title: '' }, 422, ['/title']], [{ status: 'prescribed' }, 422, ['/status']], [{ tags: ['No Slug'] }, 422, ['/tags/0']],
