@@ -197,15 +197,6 @@ end $$;
 alter table key_status_history add column designation jsonb; -- the terms under which an account came onto the list
 create index key_status_history_at_idx on key_status_history (account_id, at desc);
 
-create function history_designation() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
-begin
-    if new.designation is null then
-        select s.designation into new.designation from standing s where s.account_id = new.account_id;
-    end if;
-    return new;
-end $$;
-create trigger history_designation before insert on key_status_history for each row
-    when (new.to_status = 'key' and new.from_status not in ('key', 'at_risk')) execute function history_designation();
 
 -- As the history tells it, at the end of that day (UTC): before its first entry an account is none and C.
 create function standing_at(account uuid, on_day date)

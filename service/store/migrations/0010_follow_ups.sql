@@ -269,15 +269,20 @@ begin
         perform stay_in_touch_mark(array_agg(distinct (n.j ->> 'account_id')::uuid)) from (select to_jsonb(r) as j from new_rows r) n
            join (select to_jsonb(r) as j from old_rows r) o on coalesce(o.j -> 'id', o.j -> 'account_id') = coalesce(n.j -> 'id', n.j -> 'account_id')
           where case tg_table_name
-                    when 'standing' then n.j -> 'key_status' is distinct from o.j -> 'key_status'
                     when 'contact' then n.j -> 'contact_preference' is distinct from o.j -> 'contact_preference'
                     when 'follow_up' then n.j ->> 'kind' = 'stay_in_touch' and exists (select 1 from unnest(array ['status', 'deleted_at', 'contact_id']) k where n.j -> k is distinct from o.j -> k)
                     else true end;
     end if;
     return null;
 end $$;
+-- An evaluation writes every standing; only the few that come onto the list or leave it concern the promises to stay in touch.
+create function standing_cadence_mark() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    perform stay_in_touch_mark(array [new.account_id]);
+    return null;
+end $$;
+create trigger cadence_mark after update of key_status on standing for each row when (new.key_status is distinct from old.key_status) execute function standing_cadence_mark();
 create trigger cadence_mark after update on account referencing old table as old_rows new table as new_rows for each statement execute function cadence_mark();
-create trigger cadence_mark after update on standing referencing old table as old_rows new table as new_rows for each statement execute function cadence_mark();
 create trigger cadence_mark after update on contact referencing old table as old_rows new table as new_rows for each statement execute function cadence_mark();
 create trigger cadence_mark after update on follow_up referencing old table as old_rows new table as new_rows for each statement execute function cadence_mark();
 create trigger cadence_mark after update on interaction referencing old table as old_rows new table as new_rows for each statement execute function cadence_mark();

@@ -8,12 +8,51 @@ $$ select metric in ('complaint_load', 'service_load', 'days_since_interaction',
 -- These come from other records only; nobody assesses them.
 create function metric_is_derived(metric text) returns boolean immutable strict parallel safe language sql as
 $$ select metric in ('revenue_ttm', 'margin_ttm', 'growth', 'complaint_load', 'service_load', 'days_since_interaction', 'open_problems', 'sentiment', 'cadence_adherence') $$;
-create function per_year(every text) returns int immutable strict parallel safe language sql as
-$$ select case every when 'monthly' then 12 when 'quarterly' then 4 when 'semiannual' then 2 when 'annual' then 1 end $$;
 create function day_end(day date) returns timestamptz immutable strict parallel safe language sql as $$ select (day + 1)::timestamp at time zone 'UTC' $$;
 
 create function metrics_use(metrics jsonb, variadic names text[]) returns boolean immutable parallel safe language sql as
 $$ select jsonb_path_query_array(metrics, '$[*].metric') ?| names $$;
+
+-- The weighted mean and its contributions, as SQL over a relation with columns id, v1..vk: see score_accounts().
+create function score_sql(metrics jsonb, inputs text) returns text immutable strict language plpgsql as $$
+declare
+    k int := jsonb_array_length(metrics);
+    m jsonb;
+    scaled text[]; parts text[]; lows text[]; rests text[]; objects text[]; absent text[]; weights text[];
+    lowest numeric; highest numeric; place text;
+begin
+    for i in 1 .. k loop
+        m := metrics -> (i - 1);
+        lowest := (m ->> 'floor')::numeric;
+        highest := (m ->> 'ceiling')::numeric;
+        if metric_lowers(m ->> 'metric') then -- a high value is bad: 100 at the lower end
+            scaled[i] := format('case when v%s is not null then (1 - least(greatest((v%s - (%s)) / %s, 0), 1)) * 100 end as s%s', i, i, least(lowest, highest), abs(highest - lowest), i);
+        else
+            scaled[i] := format('case when v%s is not null then least(greatest((v%s - (%s)) / (%s), 0), 1) * 100 end as s%s', i, i, lowest, highest - lowest, i);
+        end if;
+        weights[i] := format('case when v%s is null then 0 else %s end', i, m ->> 'weight');
+        parts[i] := format('%s * s%s / nullif(total, 0) as p%s', m ->> 'weight', i, i);
+        lows[i] := format('trunc(p%s, 4) as l%s', i, i);
+        rests[i] := format('p%s - l%s as r%s', i, i, i);
+        -- The largest remainders are rounded up, the first of equal ones first, until the contributions add up to the score.
+        select coalesce(string_agg(format('case when r%s %s r%s then 1 else 0 end', j, case when j < i then '>=' else '>' end, i), ' + '), '0') into place
+          from generate_series(1, k) j where j <> i;
+        objects[i] := format('jsonb_build_object(''metric'', %L, ''value'', round(v%s, 4)::text, ''scaled'', round(s%s, 4)::text, ''weight'', %L, ''contribution'',
+                              (l%s + case when %s < spare then 0.0001 else 0 end)::text)', m ->> 'metric', i, i, (m ->> 'weight')::numeric::text, i, place);
+        absent[i] := format('case when v%s is null then %L end', i, m ->> 'metric');
+    end loop;
+    -- Each level stands for itself ("offset 0"), so that no expression is worked out twice.
+    return format(
+        'select id, score, jsonb_build_array(%s), array_remove(array [%s], null)::text[] from (
+           select *, %s, (score - (%s)) * 10000 as spare from (
+             select *, case when total > 0 then round(%s, 4) end as score, %s from (
+               select *, %s from (
+                 select *, %s as total, %s from (%s offset 0) x offset 0) y offset 0) z offset 0) w offset 0) r',
+        array_to_string(objects, ', '), array_to_string(absent, ', '),
+        array_to_string(rests, ', '), (select string_agg(format('coalesce(l%s, 0)', i), ' + ') from generate_series(1, k) i),
+        (select string_agg(format('coalesce(p%s, 0)', i), ' + ') from generate_series(1, k) i), array_to_string(lows, ', '),
+        array_to_string(parts, ', '), array_to_string(weights, ' + '), array_to_string(scaled, ', '), inputs);
+end $$;
 
 -- The score: one function for one account, all, and what-if, so that their digits cannot differ; health is the same sum over other metrics. `ids` null: all accounts.
 -- Windows are whole days: the 365 days up to and including on_day. numeric throughout; score and contributions have four places; contributions are rounded by the
@@ -25,126 +64,86 @@ $$ select jsonb_path_query_array(metrics, '$[*].metric') ?| names $$;
 --   service_load                            inquiries, service calls and billing problems in the window for each 1,000 of revenue_ttm
 --   days_since_interaction, sentiment (-1 to 1), open_problems (low 1, medium 2, high 3, revenue loss 5 each), cadence_adherence (0 to 1)
 --   any other name                          assessed: the value of the latest period begun by then
+-- The statement is made for the metrics asked for: it reads only what they need, and works row by row, with no row for each metric and no window over them.
 create or replace function score_accounts(ids uuid[], on_day date, metrics jsonb, currency text)
-returns table (account_id uuid, score numeric, contributions jsonb, missing text[]) stable language sql as $$
-with chosen as (
-    select a.id, a.cadence, a.created_at from account a where (ids is null or a.id = any (ids)) and a.deleted_at is null
-), wanted as (
-    select e.ord, e.j ->> 'metric' as metric, (e.j ->> 'weight')::numeric as weight, metric_lowers(e.j ->> 'metric') as lowers,
-           case when metric_lowers(e.j ->> 'metric') then least((e.j ->> 'floor')::numeric, (e.j ->> 'ceiling')::numeric) else (e.j ->> 'floor')::numeric end as floor,
-           case when metric_lowers(e.j ->> 'metric') then greatest((e.j ->> 'floor')::numeric, (e.j ->> 'ceiling')::numeric) else (e.j ->> 'ceiling')::numeric end as ceiling
-      from jsonb_array_elements(metrics) with ordinality e(j, ord)
-), rate as (
-    select currency as currency_code, 1::numeric as rate
-    union all
-    select p.currency_code, p.rate from program_rate p where p.currency_code <> currency
-), some_order as (
-    select exists (select 1 from day_sales) as yes
-), sums as (
-    select d.account_id,
-           sum(d.amount * r.rate) filter (where d.day > on_day - 365) as revenue,
-           sum(d.cost * r.rate) filter (where d.day > on_day - 365) as cost,
-           coalesce(bool_or(d.unknown_costs > 0) filter (where d.day > on_day - 365), false) as cost_unknown,
-           coalesce(bool_or(r.rate is null) filter (where d.day > on_day - 365), false) as rate_unknown,
-           sum(d.amount * r.rate) filter (where d.day <= on_day - 365) as revenue_before,
-           coalesce(bool_or(r.rate is null) filter (where d.day <= on_day - 365), false) as rate_unknown_before
-      from day_sales d left join rate r on r.currency_code = d.currency_code
-     where metrics_use(metrics, 'revenue_ttm', 'margin_ttm', 'growth', 'ltv', 'service_load')
-       and (ids is null or d.account_id = any (ids)) and d.orders <> 0 and d.day <= on_day and d.day > on_day - 730
-     group by d.account_id
-), assessed as (
-    select distinct on (m.account_id, m.metric) m.account_id, m.metric, m.value
-      from account_metric m
-     where (m.metric in (select w.metric from wanted w) or (m.metric = 'retention_rate' and metrics_use(metrics, 'ltv')))
-       and (ids is null or m.account_id = any (ids)) and m.deleted_at is null and lower(m.days) <= on_day
-     order by m.account_id, m.metric, lower(m.days) desc, upper(m.days)
-), spent as (
-    select distinct on (w.account_id, w.category) w.account_id, w.customer_spend * r.rate as spend, w.our_revenue * r.rate as ours, r.rate is null as rate_unknown
-      from wallet w left join rate r on r.currency_code = w.currency_code
-     where metrics_use(metrics, 'share_of_wallet_gap', 'revenue_potential')
-       and (ids is null or w.account_id = any (ids)) and w.deleted_at is null and w.customer_spend is not null and lower(period_days(w.period)) <= on_day
-     order by w.account_id, w.category, lower(period_days(w.period)) desc, upper(period_days(w.period))
-), wallets as (
-    select s.account_id, case when not bool_or(s.rate_unknown) then sum(s.spend) end as potential,
-           case when not bool_or(s.rate_unknown) then 1 - sum(s.ours) / nullif(sum(s.spend) filter (where s.ours is not null), 0) end as gap
-      from spent s group by s.account_id
-), touches as (
-    select i.account_id,
-           count(*) filter (where i.kind = 'complaint' and i.occurred_at >= day_end(on_day - 365)) as complaints,
-           count(*) filter (where i.kind in ('inquiry', 'service_call') and i.occurred_at >= day_end(on_day - 365)) as service_contacts,
-           avg(case i.sentiment when 'positive' then 1 when 'neutral' then 0 when 'negative' then -1 end) filter (where i.occurred_at >= day_end(on_day - 365)) as sentiment,
-           max(i.occurred_at) as last_at, min(i.occurred_at) as first_at
-      from interaction i
-     where metrics_use(metrics, 'complaint_load', 'service_load', 'days_since_interaction', 'sentiment', 'cadence_adherence')
-       and (ids is null or i.account_id = any (ids)) and i.deleted_at is null and i.occurred_at < day_end(on_day)
-     group by i.account_id
-), troubles as (
-    select p.account_id,
-           count(*) filter (where p.opened_at >= day_end(on_day - 365)) as opened,
-           count(*) filter (where p.category = 'billing' and p.opened_at >= day_end(on_day - 365)) as billing,
-           sum(case p.severity when 'low' then 1 when 'medium' then 2 when 'high' then 3 else 5 end)
-               filter (where p.resolved_at is null or p.resolved_at >= day_end(on_day)) as open_load
-      from problem p
-     where metrics_use(metrics, 'complaint_load', 'service_load', 'open_problems')
-       and (ids is null or p.account_id = any (ids)) and p.deleted_at is null and p.opened_at < day_end(on_day)
-     group by p.account_id
-), promised as (
-    select c.id as account_id, e ->> 'channel' as channel,
-           sum(per_year(e ->> 'every')) * least(365, on_day - least(c.created_at, t.first_at)::date + 1) / 365.0 as touches
-      from chosen c left join touches t on t.account_id = c.id cross join jsonb_array_elements(c.cadence) e
-     where metrics_use(metrics, 'cadence_adherence')
-     group by c.id, c.created_at, t.first_at, e ->> 'channel'
-), kept as (
-    select p.account_id, avg(least(1, (select count(*) from interaction i where i.account_id = p.account_id and i.channel = p.channel and i.deleted_at is null
-                                         and i.occurred_at >= day_end(on_day - 365) and i.occurred_at < day_end(on_day)) / p.touches)) as adherence
-      from promised p where p.touches >= 1 group by p.account_id
-), inputs as (
-    select c.id,
-           case when not some_order.yes or s.rate_unknown then null else coalesce(s.revenue, 0) end as revenue_ttm,
-           case when not some_order.yes or s.rate_unknown or s.cost_unknown then null else coalesce(s.revenue, 0) - coalesce(s.cost, 0) end as margin_ttm,
-           case when s.rate_unknown or s.rate_unknown_before or coalesce(s.revenue_before, 0) <= 0 then null
-                else coalesce(s.revenue, 0) / s.revenue_before - 1 end as growth,
-           w.potential, w.gap, coalesce(t.complaints, 0) + coalesce(b.opened, 0) as complaint_load,
-           coalesce(t.service_contacts, 0) + coalesce(b.billing, 0) as service_contacts,
-           on_day - (t.last_at at time zone 'UTC')::date as days_since_interaction, t.sentiment, coalesce(b.open_load, 0) as open_problems, k.adherence
-      from chosen c cross join some_order left join sums s on s.account_id = c.id left join wallets w on w.account_id = c.id
-      left join touches t on t.account_id = c.id left join troubles b on b.account_id = c.id left join kept k on k.account_id = c.id
-), valued as (
-    select i.id, m.ord, m.metric, m.weight, v.value,
-           case when v.value is null then null
-                else abs(least(greatest((v.value - m.floor) / (m.ceiling - m.floor), 0), 1) - m.lowers::int) * 100 end as scaled
-      from inputs i cross join wanted m left join assessed a on a.account_id = i.id and a.metric = m.metric
-      left join assessed l on l.account_id = i.id and m.metric = 'ltv' and l.metric = 'retention_rate'
-      cross join program_settings p
-      cross join lateral (select case m.metric
-          when 'revenue_ttm' then i.revenue_ttm when 'margin_ttm' then i.margin_ttm when 'growth' then i.growth
-          when 'ltv' then coalesce(a.value, i.margin_ttm * coalesce(l.value, p.retention_rate) / nullif(1 + p.discount_rate - coalesce(l.value, p.retention_rate), 0))
-          when 'revenue_potential' then coalesce(a.value, i.potential) when 'share_of_wallet_gap' then coalesce(a.value, i.gap)
-          when 'complaint_load' then i.complaint_load when 'service_load' then
-              case when i.service_contacts = 0 then 0 else i.service_contacts * 1000 / nullif(greatest(i.revenue_ttm, 0), 0) end
-          when 'days_since_interaction' then i.days_since_interaction when 'sentiment' then i.sentiment
-          when 'open_problems' then i.open_problems when 'cadence_adherence' then i.adherence
-          else a.value end as value) v
-), weighed as (
-    select v.*, sum(weight) filter (where value is not null) over (partition by id) as total_weight from valued v
-), parts as (
-    select w.*, weight * scaled / nullif(total_weight, 0) as part from weighed w
-), floors as (
-    select p.*, trunc(part, 4) as low,
-           round(sum(part) over (partition by id), 4) as score,
-           row_number() over (partition by id order by part - trunc(part, 4) desc nulls last, ord) as place
-      from parts p
-), spread as (
-    select f.*, case when f.value is null then null
-                     else f.low + case when f.place <= (f.score - sum(f.low) over (partition by f.id)) * 10000 then 0.0001 else 0 end end as contribution
-      from floors f
-)
-select s.id, max(s.score),
-       jsonb_agg(jsonb_build_object('metric', s.metric, 'value', round(s.value, 4)::text, 'scaled', round(s.scaled, 4)::text, 'weight', s.weight::text,
-                                    'contribution', round(s.contribution, 4)::text) order by s.ord),
-       coalesce(array_agg(s.metric order by s.ord) filter (where s.value is null), '{}')
-  from spread s group by s.id
-$$;
+returns table (account_id uuid, score numeric, contributions jsonb, missing text[]) stable language plpgsql as $$
+declare
+    mine text := case when ids is null then '' else 'and account_id = any ($1)' end;
+    one text;
+    given text;
+    columns text[];
+    joins text := '';
+    rates constant text := '(select $3 as currency_code, 1::numeric as rate union all select p.currency_code, p.rate from program_rate p where p.currency_code <> $3)';
+begin
+    if metrics_use(metrics, 'revenue_ttm', 'margin_ttm', 'growth', 'ltv', 'service_load') then
+        joins := joins || format('left join (
+            select account_id, sum(amount * rate) filter (where day > $2 - 365) as revenue, sum(cost * rate) filter (where day > $2 - 365) as cost,
+                   bool_or(unknown_costs > 0) filter (where day > $2 - 365) as cost_unknown, bool_or(rate is null) filter (where day > $2 - 365) as rate_unknown,
+                   sum(amount * rate) filter (where day <= $2 - 365) as revenue_before, bool_or(rate is null) filter (where day <= $2 - 365) as rate_unknown_before
+              from day_sales left join %s r using (currency_code) where orders <> 0 and day <= $2 and day > $2 - %s %s group by account_id) s on s.account_id = a.id ',
+            rates, case when metrics_use(metrics, 'growth') then 730 else 365 end, mine);
+    end if;
+    if metrics_use(metrics, 'share_of_wallet_gap', 'revenue_potential') then
+        joins := joins || format('left join (
+            select account_id, case when not bool_or(rate is null) then sum(customer_spend * rate) end as potential,
+                   case when not bool_or(rate is null) then 1 - sum(our_revenue * rate) / nullif(sum(customer_spend * rate) filter (where our_revenue is not null), 0) end as gap
+              from (select distinct on (account_id, category) w.* from wallet w where deleted_at is null and customer_spend is not null and lower(period_days(period)) <= $2 %s
+                     order by account_id, category, lower(period_days(period)) desc, upper(period_days(period))) w left join %s r using (currency_code)
+             group by account_id) w on w.account_id = a.id ', mine, rates);
+    end if;
+    if metrics_use(metrics, 'complaint_load', 'service_load', 'days_since_interaction', 'sentiment', 'cadence_adherence') then
+        joins := joins || format('left join (
+            select account_id, count(*) filter (where kind = ''complaint'' and occurred_at >= day_end($2 - 365)) as complaints,
+                   count(*) filter (where kind in (''inquiry'', ''service_call'') and occurred_at >= day_end($2 - 365)) as service_contacts,
+                   avg(case sentiment when ''positive'' then 1 when ''neutral'' then 0 when ''negative'' then -1 end) filter (where occurred_at >= day_end($2 - 365)) as sentiment,
+                   max(occurred_at) as last_at, min(occurred_at) as first_at
+              from interaction where deleted_at is null and occurred_at < day_end($2) %s group by account_id) t on t.account_id = a.id ', mine);
+    end if;
+    if metrics_use(metrics, 'complaint_load', 'service_load', 'open_problems') then
+        joins := joins || format('left join (
+            select account_id, count(*) filter (where opened_at >= day_end($2 - 365)) as opened, count(*) filter (where category = ''billing'' and opened_at >= day_end($2 - 365)) as billing,
+                   sum(case severity when ''low'' then 1 when ''medium'' then 2 when ''high'' then 3 else 5 end) filter (where resolved_at is null or resolved_at >= day_end($2)) as open_load
+              from problem where deleted_at is null and opened_at < day_end($2) %s group by account_id) b on b.account_id = a.id ', mine);
+    end if;
+    if metrics_use(metrics, 'cadence_adherence') then -- what was promised since the account is known, where that is one touch at least
+        joins := joins || 'left join lateral (
+            select avg(least(1, (select count(*) from interaction i where i.account_id = a.id and i.channel = p.channel and i.deleted_at is null
+                                    and i.occurred_at >= day_end($2 - 365) and i.occurred_at < day_end($2)) / p.touches)) as adherence
+              from (select e ->> ''channel'' as channel, sum(times_a_year(e ->> ''every'')) * least(365, $2 - least(a.created_at, t.first_at)::date + 1) / 365.0 as touches
+                      from jsonb_array_elements(a.cadence) e group by 1) p where p.touches >= 1) k on a.cadence <> ''[]'' ';
+    end if;
+    for i in 1 .. jsonb_array_length(metrics) loop
+        one := metrics -> (i - 1) ->> 'metric';
+        given := format('g%s.value', i);
+        if not metric_is_derived(one) then
+            joins := joins || format('left join (select distinct on (account_id) account_id, value from account_metric where metric = %L and deleted_at is null and lower(days) <= $2 %s
+                order by account_id, lower(days) desc, upper(days)) g%s on g%s.account_id = a.id ', one, mine, i, i);
+        end if;
+        if one = 'ltv' then
+            joins := joins || format('left join (select distinct on (account_id) account_id, value from account_metric where metric = ''retention_rate'' and deleted_at is null and lower(days) <= $2 %s
+                order by account_id, lower(days) desc, upper(days)) l on l.account_id = a.id cross join program_settings c ', mine);
+        end if;
+        columns[i] := case one
+            when 'revenue_ttm' then 'case when (select not exists (select from day_sales)) or s.rate_unknown then null else coalesce(s.revenue, 0) end'
+            when 'margin_ttm' then 'case when (select not exists (select from day_sales)) or s.rate_unknown or s.cost_unknown then null else coalesce(s.revenue, 0) - coalesce(s.cost, 0) end'
+            when 'growth' then 'case when s.rate_unknown or s.rate_unknown_before or coalesce(s.revenue_before, 0) <= 0 then null else coalesce(s.revenue, 0) / s.revenue_before - 1 end'
+            when 'ltv' then format('coalesce(%s, case when (select not exists (select from day_sales)) or s.rate_unknown or s.cost_unknown then null else coalesce(s.revenue, 0) - coalesce(s.cost, 0) end
+                * coalesce(l.value, c.retention_rate) / nullif(1 + c.discount_rate - coalesce(l.value, c.retention_rate), 0))', given)
+            when 'revenue_potential' then format('coalesce(%s, w.potential)', given)
+            when 'share_of_wallet_gap' then format('coalesce(%s, w.gap)', given)
+            when 'complaint_load' then '(coalesce(t.complaints, 0) + coalesce(b.opened, 0))::numeric'
+            when 'service_load' then 'case when coalesce(t.service_contacts, 0) + coalesce(b.billing, 0) = 0 then 0
+                when s.rate_unknown or s.revenue <= 0 then null else (coalesce(t.service_contacts, 0) + coalesce(b.billing, 0)) * 1000 / s.revenue end'
+            when 'days_since_interaction' then '($2 - (t.last_at at time zone ''UTC'')::date)::numeric'
+            when 'sentiment' then 't.sentiment'
+            when 'open_problems' then 'coalesce(b.open_load, 0)::numeric'
+            when 'cadence_adherence' then 'k.adherence'
+            else given end || format(' as v%s', i);
+    end loop;
+    return query execute score_sql(metrics, format('select a.id, %s from account a %s where a.deleted_at is null %s',
+                                                   array_to_string(columns, ', '), joins, case when ids is null then '' else 'and a.id = any ($1)' end))
+      using ids, on_day, currency;
+end $$;
 
 -- ---- what marks an account for scoring ----
 
@@ -342,9 +341,6 @@ end $$;
 -- ---- the ways into the list and out of it ----
 
 alter table key_status_history add column reason text; -- of a person's decision
--- standing_moved() writes the terms itself; nothing else takes an account onto the list.
-drop trigger history_designation on key_status_history;
-drop function history_designation();
 create index key_status_history_time_idx on key_status_history (at);
 
 -- A change made by a person: history and events. Returns the account's cache version.

@@ -1,5 +1,5 @@
--- The waiting list says who was nominated, too (requirement 001-08).
-create or replace function report_candidates(params jsonb) returns jsonb stable set enable_nestloop = off language sql as $$
+-- The waiting list (requirement 002-20), best first: what stands in the way of each, and how many regions nominated it (001-08).
+create function report_candidates(params jsonb) returns jsonb stable set enable_nestloop = off language sql as $$
 with loads as materialized (
     select * from key_list_loads()
 ), places as (
