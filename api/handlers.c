@@ -1,6 +1,5 @@
 #include "handlers.h"
 
-#include "admin.h"
 #include "app/agenda.h"
 #include "app/events.h"
 #include "app/facts.h"
@@ -14,8 +13,6 @@
 #include "app/sales.h"
 #include "app/sections.h"
 #include "app/webhooks.h"
-#include "assets.h"
-#include "problem.h"
 
 #include <string.h>
 
@@ -497,70 +494,4 @@ void attempts_show(struct call *call) {
 
 void delivery_again(struct call *call) {
     webhook_delivery_retry(&call->action, arg(call, "id"), &call->outcome, &call->err);
-}
-
-/* ---- around it ---- */
-
-void livez(struct call *call) {
-    admin_livez(call->answer);
-    call->done = true;
-}
-
-void readyz(struct call *call) {
-    admin_readyz(call->face->admin, call->answer);
-    call->done = true;
-}
-
-static const struct asset *asset_by_name(const char *name) {
-    for (size_t i = 0; i < n_assets; i++)
-        if (strcmp(assets[i].name, name) == 0)
-            return &assets[i];
-    return NULL;
-}
-
-static const char *type_of(const char *name) {
-    static const char *const types[][2] = {
-        {".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
-        {".css", "text/css; charset=utf-8"},   {".svg", "image/svg+xml"},
-        {".json", "application/json"},         {".png", "image/png"}};
-    for (size_t i = 0; i < COUNT_OF(types); i++)
-        if (str_ends(str_of(name), types[i][0]))
-            return types[i][1];
-    return "application/octet-stream";
-}
-
-static void asset_answer(struct call *call, const char *name, const char *cache) {
-    const struct asset *asset = asset_by_name(name);
-    if (!asset) {
-        err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such page.");
-        return;
-    }
-    buf_add(&call->answer->body, asset->data, asset->len);
-    call->answer->content_type = type_of(name);
-    call->answer->status = 200;
-    answer_header(call->answer, "Cache-Control", str_of(cache));
-    call->done = true;
-}
-
-void openapi_show(struct call *call) { asset_answer(call, "openapi.json", "public, max-age=60"); }
-
-/* The page and its files; it may talk to this origin only. */
-void docs_show(struct call *call) {
-    struct str file = arg(call, "file");
-    const char *name = file.ptr ? arena_format(call->request->arena, "docs/%.*s", STR_ARG(file))
-                                : "docs/index.html";
-    answer_header(call->answer, "Content-Security-Policy",
-                  STR("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' "
-                      "data:; font-src 'self'; connect-src 'self'; "
-                      "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"));
-    if (name)
-        asset_answer(call, name, "public, max-age=60");
-    else
-        err_memory(&call->err);
-}
-
-void problem_show(struct call *call) {
-    call->done = problem_page(arg(call, "code"), call->request, call->answer);
-    if (!call->done)
-        err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such problem code.");
 }

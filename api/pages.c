@@ -1,0 +1,72 @@
+/* What is not the API itself: probes, the contract, and the pages that explain it. */
+#include "handlers.h"
+
+#include "admin.h"
+#include "assets.h"
+#include "problem.h"
+
+#include <string.h>
+
+void livez(struct call *call) {
+    admin_livez(call->answer);
+    call->done = true;
+}
+
+void readyz(struct call *call) {
+    admin_readyz(call->face->admin, call->answer);
+    call->done = true;
+}
+
+static const struct asset *asset_by_name(const char *name) {
+    for (size_t i = 0; i < n_assets; i++)
+        if (strcmp(assets[i].name, name) == 0)
+            return &assets[i];
+    return NULL;
+}
+
+static const char *type_of(const char *name) {
+    static const char *const types[][2] = {
+        {".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"},
+        {".css", "text/css; charset=utf-8"},   {".svg", "image/svg+xml"},
+        {".json", "application/json"},         {".png", "image/png"}};
+    for (size_t i = 0; i < COUNT_OF(types); i++)
+        if (str_ends(str_of(name), types[i][0]))
+            return types[i][1];
+    return "application/octet-stream";
+}
+
+static void asset_answer(struct call *call, const char *name, const char *cache) {
+    const struct asset *asset = asset_by_name(name);
+    if (!asset) {
+        err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such page.");
+        return;
+    }
+    buf_add(&call->answer->body, asset->data, asset->len);
+    call->answer->content_type = type_of(name);
+    call->answer->status = 200;
+    answer_header(call->answer, "Cache-Control", str_of(cache));
+    call->done = true;
+}
+
+void openapi_show(struct call *call) { asset_answer(call, "openapi.json", "public, max-age=60"); }
+
+/* The page and its files; it may talk to this origin only. */
+void docs_show(struct call *call) {
+    struct str file = path_arg(&call->args, "file");
+    const char *name = file.ptr ? arena_format(call->request->arena, "docs/%.*s", STR_ARG(file))
+                                : "docs/index.html";
+    answer_header(call->answer, "Content-Security-Policy",
+                  STR("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' "
+                      "data:; font-src 'self'; connect-src 'self'; "
+                      "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"));
+    if (name)
+        asset_answer(call, name, "public, max-age=60");
+    else
+        err_memory(&call->err);
+}
+
+void problem_show(struct call *call) {
+    call->done = problem_page(path_arg(&call->args, "code"), call->request, call->answer);
+    if (!call->done)
+        err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such problem code.");
+}
