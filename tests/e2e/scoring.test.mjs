@@ -236,8 +236,10 @@ test('health adds up, keeps what it was before, and says what changed it', async
   assert.ok(next.health < first.health);
   assert.deepEqual(next.changed.map(({ metric }) => metric).sort(), ['complaint_load', 'open_problems']);
   assert.equal(next.changed[0].metric, 'open_problems', 'the largest change first');
-  const empty = await api.get(`/v1/accounts/${(await makeAccount(api)).id}/health`);
-  assert.equal(empty.previous, null);
+  const unknown = await makeAccount(api);
+  await quiet();
+  const empty = await api.get(`/v1/accounts/${unknown.id}/health`);
+  assert.deepEqual([empty.health, empty.previous, empty.missing.length], [null, null, 6], 'what nobody recorded is not good health');
 });
 
 // Deterministic, so that a failure can be repeated.

@@ -63,6 +63,7 @@ end $$;
 --   complaint_load                          complaints and problems in the window
 --   service_load                            inquiries, service calls and billing problems in the window for each 1,000 of revenue_ttm
 --   days_since_interaction, sentiment (-1 to 1), open_problems (low 1, medium 2, high 3, revenue loss 5 each), cadence_adherence (0 to 1)
+--                                           (the three loads are missing where no interaction and no problem was ever recorded: nobody looked)
 --   any other name                          assessed: the value of the latest period begun by then
 -- The statement is made for the metrics asked for: it reads only what they need, and works row by row, with no row for each metric and no window over them.
 create or replace function score_accounts(ids uuid[], on_day date, metrics jsonb, currency text)
@@ -91,7 +92,7 @@ begin
                      order by account_id, category, lower(period_days(period)) desc, upper(period_days(period))) w left join %s r using (currency_code)
              group by account_id) w on w.account_id = a.id ', mine, rates);
     end if;
-    if metrics_use(metrics, 'complaint_load', 'service_load', 'days_since_interaction', 'sentiment', 'cadence_adherence') then
+    if metrics_use(metrics, 'complaint_load', 'service_load', 'open_problems', 'days_since_interaction', 'sentiment', 'cadence_adherence') then
         joins := joins || format('left join (
             select account_id, count(*) filter (where kind = ''complaint'' and occurred_at >= day_end($2 - 365)) as complaints,
                    count(*) filter (where kind in (''inquiry'', ''service_call'') and occurred_at >= day_end($2 - 365)) as service_contacts,
@@ -131,12 +132,12 @@ begin
                 * coalesce(l.value, c.retention_rate) / nullif(1 + c.discount_rate - coalesce(l.value, c.retention_rate), 0))', given)
             when 'revenue_potential' then format('coalesce(%s, w.potential)', given)
             when 'share_of_wallet_gap' then format('coalesce(%s, w.gap)', given)
-            when 'complaint_load' then '(coalesce(t.complaints, 0) + coalesce(b.opened, 0))::numeric'
-            when 'service_load' then 'case when coalesce(t.service_contacts, 0) + coalesce(b.billing, 0) = 0 then 0
+            when 'complaint_load' then 'case when t.account_id is not null or b.account_id is not null then (coalesce(t.complaints, 0) + coalesce(b.opened, 0))::numeric end'
+            when 'service_load' then 'case when t.account_id is null and b.account_id is null then null when coalesce(t.service_contacts, 0) + coalesce(b.billing, 0) = 0 then 0
                 when s.rate_unknown or s.revenue <= 0 then null else (coalesce(t.service_contacts, 0) + coalesce(b.billing, 0)) * 1000 / s.revenue end'
             when 'days_since_interaction' then '($2 - (t.last_at at time zone ''UTC'')::date)::numeric'
             when 'sentiment' then 't.sentiment'
-            when 'open_problems' then 'coalesce(b.open_load, 0)::numeric'
+            when 'open_problems' then 'case when t.account_id is not null or b.account_id is not null then coalesce(b.open_load, 0)::numeric end'
             when 'cadence_adherence' then 'k.adherence'
             else given end || format(' as v%s', i);
     end loop;
