@@ -1,5 +1,5 @@
 // The test runner; see tests/run. Test programs run one after the other: they share one database
-// server, and on a small machine the order of the output then means something.
+// server. Those that mostly wait, end to end, run in two lanes, each with servers of its own.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,6 @@ import { failuresOfNode, readCmocka, readNode } from './run-tap.mjs';
 
 const BUILD = resolve(process.env.BUILD || '.build');
 const RUN = resolve(process.env.KAMD_RUN || '.run', 'test');
-const REPORTS = join(RUN, 'reports');
 const MAX_OUTPUT = 4 << 20; // of one program; what follows is dropped
 const SHOWN_LINES = 300;
 const SECONDS = { build: 900, unit: 60, integration: 180, node: 300, npm: 300, stack: 120 };
@@ -25,7 +24,7 @@ const chosen = (paths) => paths.filter((path) => !only.length || only.some((word
 
 // ---- running one program ------------------------------------------------------------------------
 
-let running = null;
+const running = new Set();
 
 // Runs a program in a process group of its own, and ends the group when the time is up.
 function run(command, args, { seconds, env = {} }) {
@@ -34,7 +33,7 @@ function run(command, args, { seconds, env = {} }) {
     const child = spawn(command, args, {
       detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env },
     });
-    running = child;
+    running.add(child);
     const text = { out: '', err: '', all: '' };
     const keep = (stream) => (chunk) => {
       for (const part of [stream, 'all']) if (text[part].length < MAX_OUTPUT) text[part] += chunk;
@@ -48,7 +47,7 @@ function run(command, args, { seconds, env = {} }) {
     }, seconds * 1000);
     const finish = (code, signal) => {
       clearTimeout(timer);
-      running = null;
+      running.delete(child);
       done({ ...text, took: (Date.now() - started) / 1000, end: { code, signal, timeout } });
     };
     child.on('error', (error) => { text.all += error.message; finish(127, null); });
@@ -93,10 +92,21 @@ async function step(name, command, args, options) {
   return false;
 }
 
-// Sanitizers write their reports here, whichever process they happen in: a server that leaks or
+// ---- lanes ------------------------------------------------------------------------------------------
+
+const PORTS = Number(process.env.KAMD_PORT_BASE || 17000);
+const lanes = [0, 1].map((number) => {
+  const folder = number === 0 ? RUN : join(RUN, `lane${number}`);
+  return {
+    folder, reports: join(folder, 'reports'), stack: null,
+    stackEnv: { KAMD_RUN: folder, KAMD_STACK_FAST: '1', KAMD_PORT_BASE: String(PORTS + number * 500) },
+  };
+});
+
+// Sanitizers write their reports into the lane's folder, whichever process they happen in: a server that leaks or
 // races fails the test that started it, also when the test itself saw nothing wrong.
-function sanitizerEnv() {
-  const log = `log_path=${join(REPORTS, 'report')}`;
+function sanitizerEnv(lane) {
+  const log = `log_path=${join(lane.reports, 'report')}`;
   const supp = (name) => (existsSync(`tests/run-${name}.supp`) ? `:suppressions=${resolve(`tests/run-${name}.supp`)}` : '');
   return {
     ASAN_OPTIONS: `${log}:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1`,
@@ -106,15 +116,15 @@ function sanitizerEnv() {
   };
 }
 
-function takeReports() {
-  const found = readdirSync(REPORTS).map((name) => join(REPORTS, name));
+function takeReports(lane) {
+  const found = readdirSync(lane.reports).map((name) => join(lane.reports, name));
   const text = found.map((path) => readFileSync(path, 'utf8')).join('\n');
   for (const path of found) rmSync(path);
   return text;
 }
 
-function judge(name, ran, result, output) {
-  const reports = takeReports();
+function judge(lane, name, ran, result, output) {
+  const reports = takeReports(lane);
   if (reports) {
     result.failed ||= 1;
     const titles = reports.match(/^.*(ERROR|WARNING): \w+Sanitizer.*$|^.*runtime error:.*$/gm);
@@ -155,34 +165,33 @@ const readEnv = (path) => Object.fromEntries(readFileSync(path, 'utf8').split('\
   .filter((line) => line.includes('='))
   .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
 
-const stackEnv = { KAMD_RUN: RUN, KAMD_STACK_FAST: '1', KAMD_PORT_BASE: process.env.KAMD_PORT_BASE || '17000' };
-let stack = null;
-
-const sql = (statement) => execFileSync('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-c', 'set client_min_messages = warning', '-c', statement,
+const sql = ({ stack }, statement) => execFileSync('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-c', 'set client_min_messages = warning', '-c', statement,
   stack.DATABASE_SUPERUSER_URL.replace(/\/kamd$/, '/postgres')], { stdio: ['ignore', 'pipe', 'inherit'] });
 
 // The stack once, with the schema in the database kamd; each test program gets a copy of that.
-async function startStack() {
-  if (stack) return;
-  stack = {};
+async function startStack(lane) {
+  if (lane.stack) return;
+  const { folder, stackEnv } = lane;
+  lane.stack = {};
   if (!await step('start PostgreSQL and Redis', 'deploy/dev/stack', ['start'], { seconds: SECONDS.stack, env: stackEnv })) return;
-  stack = readEnv(join(RUN, 'stack.env'));
-  sql('drop database if exists kamd with (force)');
+  lane.stack = readEnv(join(folder, 'stack.env'));
+  sql(lane, 'drop database if exists kamd with (force)');
   await step('make the database', 'deploy/dev/stack', ['start'], { seconds: SECONDS.stack, env: stackEnv });
-  const key = join(RUN, 'master.key');
+  const key = join(folder, 'master.key');
   writeFileSync(key, Buffer.alloc(32, 7).toString('base64'), { mode: 0o600 });
-  stack.KAMD_MASTER_KEY_FILE = key;
+  lane.stack.KAMD_MASTER_KEY_FILE = key;
   const kamd = join(BUILD, 'asan', 'kamd');
   if (existsSync(kamd)) {
-    await step('kamd migrate', kamd, ['migrate'], { seconds: SECONDS.stack, env: { ...stack, ...sanitizerEnv() } });
+    await step('kamd migrate', kamd, ['migrate'], { seconds: SECONDS.stack, env: { ...lane.stack, ...sanitizerEnv(lane) } });
   }
 }
 
-function freshDatabase() {
+function freshDatabase(lane) {
+  const { stack } = lane;
   if (!stack.DATABASE_URL) return {};
-  sql('drop database if exists kamd_test with (force)');
-  sql("select pg_terminate_backend(pid) from pg_stat_activity where datname = 'kamd'");
-  sql('create database kamd_test template kamd owner kamd_owner');
+  sql(lane, 'drop database if exists kamd_test with (force)');
+  sql(lane, "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'kamd'");
+  sql(lane, 'create database kamd_test template kamd owner kamd_owner');
   execFileSync('redis-cli', ['-u', stack.REDIS_URL, 'flushall'], { stdio: 'ignore' });
   return Object.fromEntries(Object.entries(stack).map(([name, value]) =>
     [name, name.startsWith('DATABASE_') ? value.replace(/\/kamd$/, '/kamd_test') : value]));
@@ -197,21 +206,21 @@ async function cmocka(variant, source, seconds, env) {
     record(name, { ...FAILED_ONCE, why: ['was not built'] }, 0, '');
     return;
   }
-  const ran = await run(binary, [], { seconds, env: { ...sanitizerEnv(), CMOCKA_MESSAGE_OUTPUT: 'TAP', ...env } });
-  judge(name, ran, readCmocka(ran.out, ran.end), ran.all);
+  const ran = await run(binary, [], { seconds, env: { ...sanitizerEnv(lanes[0]), CMOCKA_MESSAGE_OUTPUT: 'TAP', ...env } });
+  judge(lanes[0], name, ran, readCmocka(ran.out, ran.end), ran.all);
 }
 
-async function nodeTest(file, env) {
+async function nodeTest(lane, file, env) {
   const args = ['--test', '--test-reporter=tap', file];
-  const ran = await run(process.execPath, args, { seconds: SECONDS.node, env: { ...sanitizerEnv(), ...env } });
+  const ran = await run(process.execPath, args, { seconds: SECONDS.node, env: { ...sanitizerEnv(lane), ...env } });
   const shown = ran.end.timeout ? ran.all : `${failuresOfNode(ran.out)}\n${ran.err}`;
-  judge(file.replace(/^tests\//, ''), ran, readNode(ran.out, ran.end, basename(file)), shown);
+  judge(lane, file.replace(/^tests\//, ''), ran, readNode(ran.out, ran.end, basename(file)), shown);
 }
 
 const VARIANTS = ['asan', 'tsan'];
 
 async function house() {
-  for (const file of chosen([...find('tests/lint', /\.test\.mjs$/), 'tests/run-tap.test.mjs'])) await nodeTest(file, { BUILD });
+  for (const file of chosen([...find('tests/lint', /\.test\.mjs$/), 'tests/run-tap.test.mjs'])) await nodeTest(lanes[0], file, { BUILD });
 }
 
 async function unit() {
@@ -224,10 +233,10 @@ async function unit() {
 async function integration() {
   if (!integrationTests.length) return;
   await buildOnce('asan', () => build('asan', 'build'));
-  await startStack();
+  await startStack(lanes[0]);
   for (const variant of VARIANTS) {
     await buildOnce(`${variant} integration`, () => build(variant, 'integration-tests'));
-    for (const source of integrationTests) await cmocka(variant, source, SECONDS.integration, freshDatabase());
+    for (const source of integrationTests) await cmocka(variant, source, SECONDS.integration, freshDatabase(lanes[0]));
   }
 }
 
@@ -250,17 +259,20 @@ async function npmInstall() {
   if (await step('npm ci', 'npm', ['ci', '--no-audit', '--no-fund', '--prefix', 'tests'], { seconds: SECONDS.npm })) writeFileSync(mark, lock);
 }
 
-async function nodeSuite(folder) {
+async function nodeSuite(folder, width) {
   const files = chosen(find(folder, /\.test\.mjs$/));
   if (!files.length) return;
   await buildOnce('asan', () => build('asan', 'build'));
   await npmInstall();
-  await startStack();
   const kamd = join(BUILD, 'asan', 'kamd');
-  for (const file of files) {
-    if (existsSync(kamd)) await nodeTest(file, { ...freshDatabase(), KAMD_BIN: kamd, KAMD_TEST_RUN: RUN });
-    else record(file, { ...FAILED_ONCE, why: ['kamd was not built'] }, 0, '');
-  }
+  const queue = files.values();
+  await Promise.all(lanes.slice(0, Math.min(width, files.length)).map(async (lane) => {
+    await startStack(lane);
+    for (const file of queue) {
+      if (existsSync(kamd)) await nodeTest(lane, file, { ...freshDatabase(lane), KAMD_BIN: kamd, KAMD_TEST_RUN: lane.folder });
+      else record(file, { ...FAILED_ONCE, why: ['kamd was not built'] }, 0, '');
+    }
+  }));
 }
 
 async function compileWithClang() {
@@ -271,24 +283,26 @@ async function compileWithClang() {
 }
 
 async function stopStack() {
-  if (stack) await run('deploy/dev/stack', ['stop'], { seconds: SECONDS.stack, env: stackEnv });
+  for (const { stack, stackEnv } of lanes) if (stack) await run('deploy/dev/stack', ['stop'], { seconds: SECONDS.stack, env: stackEnv });
 }
 
 async function main() {
-  mkdirSync(REPORTS, { recursive: true });
-  takeReports();
+  for (const lane of lanes) {
+    mkdirSync(lane.reports, { recursive: true });
+    takeReports(lane);
+  }
   if (suite === 'all' && !only.length) await compileWithClang();
   if (wants('house')) await house();
   if (wants('unit')) await unit();
   if (wants('fuzz')) await fuzz();
   if (wants('integration')) await integration();
-  if (wants('e2e')) await nodeSuite('tests/e2e');
-  if (wants('contract')) await nodeSuite('tests/contract');
+  if (wants('e2e')) await nodeSuite('tests/e2e', 2);
+  if (wants('contract')) await nodeSuite('tests/contract', 1);
 }
 
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.on(signal, async () => {
-    if (running) try { process.kill(-running.pid, 'SIGKILL'); } catch { /* already gone */ }
+    for (const { pid } of running) try { process.kill(-pid, 'SIGKILL'); } catch { /* already gone */ }
     await stopStack();
     process.exit(130);
   });
