@@ -97,61 +97,6 @@ create or replace function changed_fields(before jsonb, after jsonb) returns jso
                          'series_first_no', 'slot_on')
 $$;
 
--- A date falls due when that day begins in its time zone. A new due time is a new revision.
-create or replace function follow_up_due() returns trigger language plpgsql as $$
-declare
-    starts boolean := new.recurrence is not null and (tg_op = 'INSERT' and new.slot_on is null or tg_op = 'UPDATE' and new.recurrence is distinct from old.recurrence);
-    wall timestamp;
-begin
-    if new.due_on is not null and (tg_op = 'INSERT' or (new.due_on, new.time_zone) is distinct from (old.due_on, old.time_zone)) then
-        new.due_at := local_instant(new.due_on::timestamp, coalesce(new.time_zone, 'UTC'));
-    end if;
-    if tg_op = 'UPDATE' and new.due_at is distinct from old.due_at then
-        new.revision := old.revision + 1;
-        new.overdue_level := 0;
-        if new.due_on is not distinct from old.due_on then
-            new.due_on := null; -- the instant was set; the date no longer says when
-        end if;
-    end if;
-    if new.status = 'done' and (tg_op = 'INSERT' or old.status <> 'done') then
-        if new.completed_at > now() + interval '5 minutes' then
-            raise exception using errcode = 'KD422', message = 'in_future', column = 'completed_at', detail = 'It cannot have been done in the future.';
-        end if;
-        new.completed_at := coalesce(new.completed_at, now());
-        new.completed_by := context('actor');
-    elsif new.status <> 'done' then
-        new.completed_at := null;
-        new.completed_by := null;
-        new.completion_note := null;
-    end if;
-    if new.kind = 'stay_in_touch' and new.recurrence is not null then
-        raise exception using errcode = 'KD422', message = 'not_here', column = 'recurrence', detail = 'The account''s cadence says how often to stay in touch.';
-    end if;
-    if tg_op = 'UPDATE' and new.recurrence is distinct from old.recurrence and old.continued and new.status = 'open' then
-        raise exception using errcode = 'KD409', message = 'conflict', column = 'recurrence',
-            detail = 'The next occurrence has been made already; change the recurrence there.',
-            hint = (select jsonb_build_object('next_id', f.id)::text from follow_up f where f.series_id = old.series_id and f.occurrence_no = old.occurrence_no + 1);
-    end if;
-    if starts then -- a series begins here, or goes on from here by another rule
-        if new.due_at < now() - interval '366 days' then
-            raise exception using errcode = 'KD422', message = 'too_early', column = case when new.due_on is null then 'due_at' else 'due_on' end,
-                detail = 'A series may begin at most 366 days ago: every occurrence since would fall due at once.';
-        end if;
-        wall := coalesce(new.due_on::timestamp, new.due_at at time zone coalesce(new.time_zone, 'UTC'));
-        new.series_id := coalesce(new.series_id, new.id);
-        new.series_first_on := wall::date;
-        new.series_time := case when new.due_on is null then wall::time end;
-        new.series_first_no := new.occurrence_no;
-        new.slot_on := wall::date;
-    end if;
-    -- Whichever is first: done, cancelled or due. The row's lock makes it once; the insert below is in the same transaction.
-    if tg_op = 'UPDATE' and new.recurrence is not null and not old.continued and new.deleted_at is null
-       and (new.status <> 'open' and old.status = 'open' or new.fired_revision > 0 and old.fired_revision = 0) then
-        new.continued := true;
-    end if;
-    return new;
-end $$;
-
 -- The day of the occurrence after this one; null: the series ends.
 create function follow_up_next_on(f follow_up) returns date stable language plpgsql as $$
 declare
@@ -174,27 +119,6 @@ begin
     return next_on;
 end $$;
 
--- Makes the next occurrence of those that were just continued: at the rule's wall clock time, with what this one says otherwise. Whether the API or a worker continued
--- them, and whoever dies, the mark and the row are written together or not at all; the unique key on (series_id, occurrence_no) is the second lock.
-create function follow_up_continue() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
-begin
-    insert into follow_up (id, account_id, review_id, plan_id, contact_id, title, description, assignee_id, priority, time_zone, due_at, due_on, recurrence,
-                           series_id, occurrence_no, series_first_on, series_time, series_first_no, slot_on)
-    select uuid_v7(), n.account_id, n.review_id, n.plan_id, n.contact_id, n.title, n.description, n.assignee_id, n.priority, n.time_zone,
-           local_instant(s.next_on + coalesce(n.series_time, time '00:00'), coalesce(n.time_zone, 'UTC')), case when n.series_time is null then s.next_on end, n.recurrence,
-           n.series_id, n.occurrence_no + 1, n.series_first_on, n.series_time, n.series_first_no, s.next_on
-      from new_rows n join old_rows o on o.id = n.id cross join lateral (select follow_up_next_on(row (n.*)::follow_up) as next_on) s
-     where n.continued and not o.continued and s.next_on is not null
-     order by n.id
-    on conflict (series_id, occurrence_no) where series_id is not null do nothing;
-    perform emit(array_agg(row ('follow_up.completed', n.account_id, 'follow_up', n.id, n.version, null,
-               jsonb_strip_nulls(jsonb_build_object('account_id', n.account_id, 'follow_up_id', n.id, 'version', n.version, 'title', n.title, 'assignee_id', n.assignee_id,
-                   'series_id', n.series_id, 'occurrence_no', n.occurrence_no, 'completed_by', n.completed_by,
-                   'completed_at', to_char(n.completed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))),
-               jsonb_build_object('status', o.status))::event_in order by n.id))
-       from new_rows n join old_rows o on o.id = n.id where n.status = 'done' and o.status <> 'done';
-    return null;
-end $$;
 -- A follow-up is put off, not brought forward.
 create function snooze_time(at timestamptz) returns timestamptz stable language plpgsql as $$
 begin
@@ -203,38 +127,6 @@ begin
     end if;
     return at;
 end $$;
-create trigger next_occurrence after update on follow_up referencing old table as old_rows new table as new_rows for each statement execute function follow_up_continue();
-
--- ---- escalation ----
-
--- Open ones whose due time passed so many days ago: one event to the manager, later one to the sponsor, for each revision. PostgreSQL's clock alone decides.
-create function follow_ups_escalate(most int) returns int language plpgsql security definer set search_path = public, pg_temp as $$
-declare
-    p program_settings;
-    evs event_in[];
-begin
-    select * into p from program_settings;
-    with late as materialized (
-        select f.id from follow_up f
-         where f.status = 'open' and f.deleted_at is null and f.overdue_level < 2 and f.fired_revision = f.revision
-           and (f.overdue_level = 0 and f.due_at <= clock_timestamp() - make_interval(days => p.overdue_manager_days)
-                or f.overdue_level = 1 and f.due_at <= clock_timestamp() - make_interval(days => p.overdue_sponsor_days))
-         order by f.due_at limit most for update skip locked
-    ), told as (
-        update follow_up f set overdue_level = f.overdue_level + 1 from late l where f.id = l.id
-        returning f.*
-    )
-    select array_agg(row ('follow_up.overdue', t.account_id, 'follow_up', t.id, t.version, 'follow_up.overdue:' || t.id || ':' || t.revision || ':' || t.overdue_level,
-               jsonb_strip_nulls(jsonb_build_object('account_id', t.account_id, 'follow_up_id', t.id, 'version', t.version, 'title', t.title, 'assignee_id', t.assignee_id,
-                   'series_id', t.series_id, 'occurrence_no', t.occurrence_no, 'revision', t.revision, 'priority', t.priority, 'due_on', t.due_on, 'time_zone', t.time_zone,
-                   'due_at', to_char(t.due_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-                   'level', case t.overdue_level when 1 then 'manager' else 'sponsor' end,
-                   'escalated_to_id', case t.overdue_level when 1 then a.manager_id else a.sponsor_id end)), '{}')::event_in order by t.due_at, t.id)
-      into evs from told t join account a on a.id = t.account_id;
-    perform emit(evs);
-    return coalesce(cardinality(evs), 0);
-end $$;
-revoke execute on function follow_ups_escalate(int) from kamd_app;
 
 -- ---- stay in touch ----
 
@@ -386,30 +278,6 @@ begin
     return coalesce(cardinality(ids), 0);
 end $$;
 revoke execute on function stay_in_touch_marked(int) from kamd_app;
-
--- Due follow-ups: one statement claims them and writes their event, so there is exactly one per occurrence and revision, whoever runs it and dies.
--- PostgreSQL's clock alone decides. Returns how many.
-create or replace function follow_ups_fire(most int) returns int language plpgsql security definer set search_path = public, pg_temp as $$
-declare
-    evs event_in[];
-begin
-    with due as materialized (
-        select f.id from follow_up f where f.due_at <= clock_timestamp() and f.fired_revision < f.revision and f.status = 'open' and f.deleted_at is null
-           and (f.kind <> 'stay_in_touch' or not exists (select 1 from stay_in_touch_mark m where m.account_id = f.account_id)) -- may have to move first
-         order by f.due_at limit most for update skip locked
-    ), fired as (
-        update follow_up f set fired_revision = f.revision from due d where f.id = d.id
-        returning f.*
-    )
-    select array_agg(row ('follow_up.due', f.account_id, 'follow_up', f.id, f.version, 'follow_up.due:' || f.id || ':' || f.revision,
-               jsonb_strip_nulls(jsonb_build_object('account_id', f.account_id, 'follow_up_id', f.id, 'version', f.version, 'title', f.title, 'assignee_id', f.assignee_id,
-                   'contact_id', f.contact_id, 'plan_id', f.plan_id, 'review_id', f.review_id, 'series_id', f.series_id, 'occurrence_no', f.occurrence_no, 'revision', f.revision,
-                   'priority', f.priority, 'kind', f.kind, 'channel', f.channel, 'due_on', f.due_on, 'time_zone', f.time_zone,
-                   'due_at', to_char(f.due_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))), '{}')::event_in order by f.due_at, f.id)
-      into evs from fired f;
-    perform emit(evs);
-    return coalesce(cardinality(evs), 0);
-end $$;
 
 -- ---- commitments (requirement 000-15) ----
 

@@ -31,7 +31,7 @@ drop index follow_up_unfired_idx;
 drop index follow_up_overdue_idx;
 alter table follow_up drop column fired_revision, drop column overdue_level;
 
--- As in 0010, without the two columns. A worker sets `continued` itself when it tells that an occurrence is due.
+-- A date falls due when that day begins in its time zone. A new due time is a new revision. A worker sets `continued` itself when it tells that an occurrence is due.
 create or replace function follow_up_due() returns trigger language plpgsql as $$
 declare
     starts boolean := new.recurrence is not null and (tg_op = 'INSERT' and new.slot_on is null or tg_op = 'UPDATE' and new.recurrence is distinct from old.recurrence);
@@ -118,7 +118,7 @@ begin
 end $$;
 
 -- Open ones whose due time passed so many days ago: one event to the manager, later one to the sponsor, for each revision.
-create or replace function follow_ups_escalate(most int) returns int language plpgsql security definer set search_path = public, pg_temp as $$
+create function follow_ups_escalate(most int) returns int language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     p program_settings;
     evs event_in[];
@@ -142,6 +142,7 @@ begin
     perform emit(evs);
     return coalesce(cardinality(evs), 0);
 end $$;
+revoke execute on function follow_ups_escalate(int) from kamd_app;
 
 -- As in 0010, on columns rather than documents of whole rows.
 create or replace function cadence_mark() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$

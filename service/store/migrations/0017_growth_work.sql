@@ -9,8 +9,9 @@ alter table follow_up
 create index follow_up_need_id_idx on follow_up (need_id) where need_id is not null;
 create index follow_up_project_id_idx on follow_up (project_id) where project_id is not null;
 
--- As in 0010, with the two columns.
-create or replace function follow_up_continue() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
+-- Makes the next occurrence of those that were just continued: at the rule's wall clock time, with what this one says otherwise. Whether the API or a worker continued
+-- them, and whoever dies, the mark and the row are written together or not at all; the unique key on (series_id, occurrence_no) is the second lock.
+create function follow_up_continue() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
 begin
     insert into follow_up (id, account_id, review_id, plan_id, contact_id, need_id, project_id, title, description, assignee_id, priority, time_zone, due_at, due_on, recurrence,
                            series_id, occurrence_no, series_first_on, series_time, series_first_no, slot_on)
@@ -29,6 +30,7 @@ begin
        from new_rows n join old_rows o on o.id = n.id where n.status = 'done' and o.status <> 'done';
     return null;
 end $$;
+create trigger next_occurrence after update on follow_up referencing old table as old_rows new table as new_rows for each statement execute function follow_up_continue();
 
 -- Actions name needs of the plan's own account. Those that were there before may stay when the need went away.
 create function plan_needs() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
