@@ -91,18 +91,16 @@ void metrics_check(const jv *metrics, const char *at, struct err *err) {
 static bool criteria_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                           struct err *err) {
     const jv *clean = arg;
-    struct buf text;
-    buf_init(&text, 1 << 18);
-    jv_write(jv_get(clean, "metrics"), &text);
-    struct str params[] = {buf_str(&text), jv_text(jv_get(clean, "note")),
-                           str_of(action->who->actor)};
+    struct str params[] = {doc_text(action, jv_get(clean, "metrics")),
+                           jv_text(jv_get(clean, "note")), str_of(action->who->actor)};
+    if (!params[0].ptr)
+        return err_memory(err);
     tx_query(tx, "select 1 from program for update", NULL, 0); /* one new version at a time */
     tx_query(tx,
              "insert into criteria (version, metrics, note, created_by) select max(version) + 1, "
              "$1::jsonb, $2, $3 from criteria",
              params, 3);
     size_t slot = tx_query(tx, CRITERIA_SQL " order by c.version desc limit 1", NULL, 0);
-    buf_release(&text);
     if (!tx_flush(tx, err))
         return false;
     write_criteria(tx, slot, 0, &outcome->body);

@@ -31,7 +31,6 @@ struct designation {
 static bool read_designation(struct action *action, const struct shape *shape, const jv *doc,
                              struct designation *ret, struct err *err) {
     CLEANUP(jv_unref) jv *clean = NULL;
-    struct buf text;
     if (!decode_shape(shape, doc, "", &clean, err))
         return false;
     struct str in = jv_text(jv_get(clean, "in_account_id")),
@@ -40,10 +39,7 @@ static bool read_designation(struct action *action, const struct shape *shape, c
         ret->account_id = arena_str(action->arena, in);
     if (out.ptr)
         ret->out_account_id = arena_str(action->arena, out);
-    buf_init(&text, 1 << 18);
-    jv_write(clean, &text);
-    ret->terms = arena_str(action->arena, buf_str(&text));
-    buf_release(&text);
+    ret->terms = doc_text(action, clean);
     return ret->terms.ptr ? true : err_memory(err);
 }
 

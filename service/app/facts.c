@@ -11,16 +11,6 @@ static bool no_account(struct err *err) {
     return not_found(&key, err);
 }
 
-/* A document's JSON text in the arena. */
-static struct str text_of(struct action *action, const jv *doc) {
-    struct buf text;
-    buf_init(&text, 1 << 20);
-    jv_write(doc, &text);
-    struct str ret = buf_ok(&text) ? arena_str(action->arena, buf_str(&text)) : STR_ABSENT;
-    buf_release(&text);
-    return ret;
-}
-
 /* ---- assessed metrics ---- */
 
 static bool metrics_answer(struct tx *tx, struct str account_id, struct outcome *outcome,
@@ -120,7 +110,7 @@ bool account_metrics_put(struct action *action, struct str account_id, const jv 
     metrics_rules(jv_get(clean, "metrics"), err);
     if (err_is_set(err))
         return false;
-    struct facts facts = {account_id, text_of(action, jv_get(clean, "metrics"))};
+    struct facts facts = {account_id, doc_text(action, jv_get(clean, "metrics"))};
     return facts.doc.ptr ? write_once(action, metrics_work, &facts, outcome, err) : err_memory(err);
 }
 
@@ -168,21 +158,19 @@ static const struct field shown_fields[] = {
 static bool fit_check_answer(struct action *action, struct tx *tx, struct str account_id,
                              struct outcome *outcome, struct err *err) {
     size_t slot = tx_query(tx, CHECK_SQL, &account_id, 1);
-    struct buf *body = &outcome->body;
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, slot) == 0)
         return err_set(err, PROBLEM_NOT_FOUND, "There is no fit check of this account yet.");
-    write_row(tx, slot, 0, shown_fields, COUNT_OF(shown_fields), body);
-    etag_make(account_id, tx_int(tx, slot, 0, COUNT_OF(shown_fields) - 2), buf_str(body),
-              outcome->etag);
-    body->len--; /* the closing brace */
-    buf_text(body, ",\"etag\":");
-    buf_json(body, str_of(outcome->etag));
-    buf_char(body, '}');
-    outcome->not_modified =
-        action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
-    return true;
+    struct buf object;
+    buf_init(&object, 1 << 16);
+    write_row(tx, slot, 0, shown_fields, COUNT_OF(shown_fields), &object);
+    bool fine = buf_ok(&object);
+    if (fine)
+        view_object(action, account_id, tx_int(tx, slot, 0, COUNT_OF(shown_fields) - 2),
+                    buf_str(&object), outcome);
+    buf_release(&object);
+    return fine || err_memory(err);
 }
 
 bool fit_check_get(struct action *action, struct str account_id, struct outcome *outcome,
@@ -248,7 +236,7 @@ bool fit_check_put(struct action *action, struct str account_id, const jv *doc,
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&check_shape, doc, "", &clean, err))
         return false;
-    struct facts facts = {account_id, text_of(action, clean)};
+    struct facts facts = {account_id, doc_text(action, clean)};
     return facts.doc.ptr ? write_once(action, fit_check_work, &facts, outcome, err)
                          : err_memory(err);
 }

@@ -25,6 +25,9 @@ bool read_begin(struct action *action, struct tx **ret, struct err *err);
 void write_row(struct tx *tx, size_t slot, size_t row, const struct field *fields, size_t n_fields,
                struct buf *ret);
 
+/* A document's JSON text in the action's arena, for `$n::jsonb`; absent when memory is out. */
+struct str doc_text(struct action *action, const jv *doc);
+
 /* A PostgreSQL array literal of texts, for `$n::text[]` and `$n::uuid[]`. */
 struct str array_param(struct arena *arena, const struct str *items, size_t n);
 

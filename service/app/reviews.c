@@ -266,10 +266,10 @@ struct rating {
 static bool rate_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                       struct err *err) {
     const struct rating *rating = arg;
-    struct buf text;
-    buf_init(&text, 1 << 16);
-    jv_write(rating->said, &text);
-    struct str values[] = {rating->account_id, buf_str(&text), str_of(action->who->actor)};
+    struct str values[] = {rating->account_id, doc_text(action, rating->said),
+                           str_of(action->who->actor)};
+    if (!values[1].ptr)
+        return err_memory(err);
     tx_query(tx,
              "insert into expectation_rating (account_id, expectation, rater, rating, rated_at, "
              "contact_id, note, recorded_by) select a.id, r ->> 'expectation', d ->> 'rater', (r "
@@ -278,7 +278,6 @@ static bool rate_work(struct action *action, struct tx *tx, void *arg, struct ou
              "jsonb_array_elements(d -> 'ratings') r where a.id = $1::uuid and a.deleted_at is "
              "null",
              values, 3);
-    buf_release(&text);
     if (!expectation_answer(action, tx, rating->account_id, outcome, err))
         return false;
     outcome->status = 201;

@@ -68,14 +68,10 @@ static bool decode(const jv *doc, jv **ret, struct err *err) {
 bool simulation_run(struct action *action, const jv *doc, struct outcome *outcome,
                     struct err *err) {
     CLEANUP(jv_unref) jv *clean = NULL;
-    struct buf text;
     bool done = false;
     if (!decode(doc, &clean, err))
         return false;
-    buf_init(&text, 1 << 16);
-    jv_write(clean, &text);
-    struct str params = buf_ok(&text) ? arena_str(action->arena, buf_str(&text)) : STR_ABSENT;
-    buf_release(&text);
+    struct str params = doc_text(action, clean);
     if (!params.ptr)
         return err_memory(err);
     return answer_now(action, params, &done, outcome, err) &&

@@ -133,10 +133,7 @@ static bool merge(struct action *action, const struct single *single, struct tx 
         single->check(clean, err);
     if (!fine || err_is_set(err))
         return err_is_set(err) ? false : err_memory(err);
-    buf_init(&text, 1 << 18);
-    jv_write(clean, &text);
-    *ret = buf_ok(&text) ? arena_str(action->arena, buf_str(&text)) : STR_ABSENT;
-    buf_release(&text);
+    *ret = doc_text(action, clean);
     return ret->ptr ? true : err_memory(err);
 }
 

@@ -167,11 +167,10 @@ static void check_sections(const jv *sections, struct err *err) {
 static bool create_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                         struct err *err) {
     const jv *clean = arg;
-    struct buf text;
-    buf_init(&text, 1 << 20);
-    jv_write(jv_get(clean, "sections"), &text);
-    struct str params[] = {buf_str(&text), jv_text(jv_get(clean, "note")),
-                           str_of(action->who->actor)};
+    struct str params[] = {doc_text(action, jv_get(clean, "sections")),
+                           jv_text(jv_get(clean, "note")), str_of(action->who->actor)};
+    if (!params[0].ptr)
+        return err_memory(err);
     tx_query(tx, "select 1 from plan_template where active for update", NULL,
              0); /* one at a time */
     size_t made = tx_query(tx,
@@ -179,7 +178,6 @@ static bool create_work(struct action *action, struct tx *tx, void *arg, struct 
                            "max(version) + 1, $1::jsonb, $2, $3 from plan_template returning "
                            "version",
                            params, 3);
-    buf_release(&text);
     if (!tx_flush(tx, err))
         return false;
     outcome->status = 201;

@@ -234,6 +234,15 @@ void write_row(struct tx *tx, size_t slot, size_t row, const struct field *field
     buf_char(ret, '}');
 }
 
+struct str doc_text(struct action *action, const jv *doc) {
+    struct buf text;
+    buf_init(&text, 1 << 24); /* beyond what any body can hold */
+    jv_write(doc, &text);
+    struct str ret = buf_ok(&text) ? arena_str(action->arena, buf_str(&text)) : STR_ABSENT;
+    buf_release(&text);
+    return ret;
+}
+
 bool row_if_match(struct action *action, const struct resource *resource, const struct row *row,
                   struct err *err) {
     char etag[ETAG_TEXT];
