@@ -248,6 +248,18 @@ void sync_record(struct call *call) {
                  &call->outcome, &call->err);
 }
 
+void sync_record_drop(struct call *call) {
+    const struct resource *resource = synced(call);
+    if (resource)
+        sync_delete(&call->action, arg(call, "system"), resource, arg(call, "external_id"),
+                    &call->outcome, &call->err);
+}
+
+void sync_deferred(struct call *call) {
+    sync_waiting(&call->action, arg(call, "system"), call->params, call->n_params, &call->outcome,
+                 &call->err);
+}
+
 void sync_records(struct call *call) {
     const struct resource *resource = synced(call);
     if (resource)

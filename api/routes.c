@@ -179,6 +179,8 @@ const struct route routes[] = {
     {.method = "GET", .path = "/v1/recognition", .handler = account_recognition, .flags = ROUTE_QUERY | ROUTE_MEMORY, .resource = -1, .verb = VERB_ANY, .operation_id = "recognise"},
 
     {.method = "PUT", .path = "/v1/sync/{system}/{resource}/{external_id}", .handler = sync_record, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_SYNC, .operation_id = "syncRecord"},
+    {.method = "DELETE", .path = "/v1/sync/{system}/{resource}/{external_id}", .handler = sync_record_drop, .resource = -1, .verb = VERB_SYNC, .operation_id = "deleteSyncRecord"},
+    {.method = "GET", .path = "/v1/sync/{system}/deferred", .handler = sync_deferred, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_SYNC, .operation_id = "listDeferredRecords"},
     {.method = "POST", .path = "/v1/sync/{system}/{resource}", .handler = sync_records, .flags = ROUTE_BODY | ROUTE_BULK, .resource = -1, .verb = VERB_SYNC, .operation_id = "syncRecords"},
 
     READ("/v1/events", events_show, ROUTE_QUERY, "listEvents"),

@@ -141,7 +141,7 @@ static void decide(struct action *action, const struct batch *batch,
                             .customs = customs,
                             .at = entry->at,
                             .replace = entry->replace};
-    if (failed(entry))
+    if (failed(entry) || entry->settled)
         return;
     if (entry->kind == ENTRY_CREATE) {
         if (decode_new(&decode, entry->given, &entry->clean, &entry->err))
@@ -161,7 +161,7 @@ static void decide(struct action *action, const struct batch *batch,
 /* ---- writing ---- */
 
 static bool wants(const struct entry *entry, enum entry_kind kind) {
-    if (failed(entry))
+    if (failed(entry) || entry->settled)
         return false;
     if (kind == ENTRY_RESTORE)
         return entry->was_deleted && (entry->kind == ENTRY_RESTORE || entry->kind == ENTRY_CHANGE);
@@ -290,6 +290,8 @@ static bool write_set(struct action *action, struct tx *tx, struct batch *batch,
 }
 
 static const char *outcome_of(const struct entry *entry) {
+    if (entry->settled)
+        return entry->settled;
     switch (entry->kind) {
     case ENTRY_CREATE:
         return "created";
@@ -325,7 +327,7 @@ static bool read_back(struct action *action, struct tx *tx, struct batch *batch,
 /* The account that a new record is for: as the path says, else as the document says. */
 static struct str account_of(const struct batch *batch, const struct entry *entry) {
     if ((batch->resource->flags & R_ACCOUNT_SCOPED) == 0 || entry->kind != ENTRY_CREATE ||
-        failed(entry))
+        failed(entry) || entry->settled)
         return STR_ABSENT;
     struct str said =
         entry->account_id.ptr ? entry->account_id : jv_text(jv_get(entry->given, "account_id"));
@@ -471,8 +473,11 @@ static void write_result(struct action *action, const struct batch *batch, size_
 }
 
 void batch_results(struct action *action, const struct batch *batch, struct buf *ret) {
-    static const char *const outcomes[] = {"created", "updated", "unchanged",
-                                           "stale",   "deleted", "error"};
+    static const struct {
+        const char *outcome, *sum;
+    } outcomes[] = {{"created", "created"}, {"updated", "updated"},   {"unchanged", "unchanged"},
+                    {"stale", "stale"},     {"deferred", "deferred"}, {"deleted", "deleted"},
+                    {"error", "failed"}};
     buf_text(ret, "{\"results\":[");
     for (size_t i = 0; i < batch->n; i++)
         write_result(action, batch, i, ret);
@@ -480,8 +485,9 @@ void batch_results(struct action *action, const struct batch *batch, struct buf 
     for (size_t o = 0; o < COUNT_OF(outcomes); o++) {
         size_t count = 0;
         for (size_t i = 0; i < batch->n; i++)
-            count += strcmp(batch->entries[i].outcome, outcomes[o]) == 0;
-        buf_format(ret, "%s\"%s\":%zu", o > 0 ? "," : "", o == 5 ? "failed" : outcomes[o], count);
+            count += strcmp(batch->entries[i].outcome, outcomes[o].outcome) == 0;
+        if (count > 0 || strcmp(outcomes[o].sum, "deferred") != 0)
+            buf_format(ret, "%s\"%s\":%zu", o > 0 ? "," : "", outcomes[o].sum, count);
     }
     buf_text(ret, "}}");
 }

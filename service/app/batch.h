@@ -17,12 +17,13 @@ struct entry {
     struct str external_id; /* echoed in results */
     const jv *given;        /* document or patch; borrowed */
     const char *at;         /* pointer of `given`: "" or "/records/3" */
+    const char *settled;    /* "stale", "deferred", ...: its outcome is known, nothing is written */
     /* results */
     jv *clean; /* canonical document to write; owned */
     bool changed;
     bool was_deleted;
     const struct row *row; /* as it is now */
-    const char *outcome;   /* created, updated, unchanged, deleted, error */
+    const char *outcome;   /* created, updated, unchanged, deleted, error, or `settled` */
     struct err err;
 };
 

@@ -221,6 +221,8 @@ static const char *const sweeps[] = {
     " where status not in ('queued', 'running') and updated_at < now() - interval '7 days' limit "
     "100))",
     "delete from webhook_secret where expires_at < now() - interval '1 day'",
+    "delete from sync_deferred where ctid = any(array(select ctid from sync_deferred"
+    " where created_at < now() - interval '30 days' limit 5000))",
     "delete from worker where until < now() - interval '1 day'",
 };
 

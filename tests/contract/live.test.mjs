@@ -205,6 +205,11 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await send(201, 'PUT', external, { name: 'From Salesforce' });
   await send(200, 'PUT', external, { name: 'From Salesforce', industry: 'steel' });
   await send(200, 'POST', '/v1/sync/salesforce/contacts', { records: [{ external_id: '003M000000AbCdE', account_external_id: '001M00000062mPg', family_name: 'Anders' }, { external_id: 'short' }, { external_id: '003M000000AbCdF', is_deleted: true }] }, key());
+  await send(200, 'POST', '/v1/sync/salesforce/contacts', { defer_missing_parents: true, records: [{ external_id: '003M000000AbCdG', account_external_id: '001M00000062mPh', family_name: 'Later', system_modstamp: '2026-11-21T08:00:00Z' }] }, key());
+  await get('/v1/sync/salesforce/deferred?page_size=1');
+  await send(201, 'PUT', '/v1/sync/erp/accounts/gone', { name: 'Gone', system_modstamp: '2026-11-21T08:00:00Z' });
+  await call(204, 'DELETE', '/v1/sync/erp/accounts/gone');
+  await call(404, 'DELETE', '/v1/sync/erp/accounts/never');
   await get('/v1/events?page_size=200&types=account.created,account.key_status.designated,follow_up.updated');
   await get('/v1/events/stream?after=0&max_seconds=1');
   const types = await get('/v1/event-types');
@@ -349,7 +354,7 @@ test('every kind of error', async () => {
 
 test('an unknown parameter is refused everywhere, and a known one nowhere', async () => {
   const { id } = await account();
-  const values = { id, account_id: id, section: 'capabilities', version: '1', version_no: '1', code: 'not_found', file: 'page.js' };
+  const values = { id, account_id: id, system: 'crm', section: 'capabilities', version: '1', version_no: '1', code: 'not_found', file: 'page.js' };
   for (const { path, method, parameters } of operations.filter((one) => one.method === 'GET')) {
     const filled = path.replace(/\{(\w+)\}/g, (_, name) => values[name]);
     const answer = await call(400, 'GET', `${filled}?no_such_parameter=1`);

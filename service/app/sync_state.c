@@ -1,0 +1,133 @@
+/* What each system said last of each record: an older message is known as one, also where the
+ * record was deleted or never came. */
+#include "bulk.h"
+
+#include <string.h>
+
+/* The keys of the call's records, and of their parents where they may wait for them: who brings
+ * a parent meanwhile is waited for, so that nobody waits for what is here. */
+static struct str locks_of(struct action *action, const struct bulk *bulk,
+                           const struct work *work) {
+    struct reference *refs = NULL;
+    size_t n_refs = bulk->defer ? sync_references(action, bulk, work, &refs) : 0, n = 0;
+    struct str *keys = arena_array(action->arena, work->batch->n + n_refs + 1, sizeof *keys);
+    if (!keys || (bulk->defer && !refs))
+        return STR_ABSENT;
+    for (size_t i = 0; i < work->batch->n; i++)
+        if (work->batch->entries[i].external_id.ptr)
+            keys[n++] =
+                sync_key(action->arena, bulk->resource->name, work->batch->entries[i].external_id);
+    for (size_t i = 0; i < n_refs; i++)
+        if (refs[i].external_id.ptr)
+            keys[n++] = sync_key(action->arena, refs[i].field->ref, refs[i].external_id);
+    return array_param(action->arena, keys, n);
+}
+
+static bool known(struct action *action, struct work *work, size_t i, struct str id, bool stale) {
+    struct entry *entry = &work->batch->entries[i];
+    if (stale)
+        entry->settled = "stale";
+    if (!id.ptr)
+        return true;
+    entry->id = arena_str(action->arena, id);
+    entry->kind = entry->kind == ENTRY_DELETE ? ENTRY_DELETE : ENTRY_CHANGE;
+    entry->upsert = true;
+    return entry->id.ptr != NULL;
+}
+
+bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
+               struct err *err) {
+    size_t n = work->batch->n;
+    struct str *ids = arena_array(action->arena, n + 1, sizeof *ids),
+               *stamps = arena_array(action->arena, n + 1, sizeof *stamps);
+    struct str lock[] = {bulk->system, locks_of(action, bulk, work)};
+    if (!ids || !stamps || !lock[1].ptr)
+        return err_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        ids[i] =
+            work->batch->entries[i].external_id.ptr ? work->batch->entries[i].external_id : STR("");
+        stamps[i] = work->steering[i].stamp;
+    }
+    struct str params[] = {bulk->system, str_of(bulk->resource->name),
+                           array_param(action->arena, ids, n),
+                           array_param(action->arena, stamps, n)};
+    tx_query(tx,
+             "select pg_advisory_xact_lock(k) from (select distinct hashtextextended($1 || '|' || "
+             "e, 11) as k from unnest($2::text[]) e order by 1) keys",
+             lock, 2);
+    size_t waiting =
+        tx_query(tx, "select exists (select from sync_deferred where system = $1)", params, 1);
+    size_t slot = tx_query(
+        tx,
+        "select x.record_id, coalesce(s.system_modstamp > nullif(w.stamp, '')::timestamptz, false)"
+        " from unnest($3::text[], $4::text[]) with ordinality w(external_id, stamp, nth)"
+        " left join external_id x on x.system = $1 and x.resource = $2"
+        " and x.external_id = w.external_id"
+        " left join sync_state s on s.system = $1 and s.resource = $2"
+        " and s.external_id = w.external_id order by w.nth",
+        params, 4);
+    if (!tx_flush(tx, err))
+        return false;
+    work->waiting = tx_bool(tx, waiting, 0, 0);
+    for (size_t i = 0; i < n; i++)
+        if (work->batch->entries[i].external_id.ptr &&
+            !known(action, work, i, tx_value(tx, slot, i, 0), tx_bool(tx, slot, i, 1)))
+            return err_memory(err);
+    return true;
+}
+
+/* What is older than what was said before, or waits, was not said yet. */
+static bool said(const struct entry *entry) {
+    return !err_is_set(&entry->err) &&
+           !(entry->settled &&
+             (strcmp(entry->settled, "stale") == 0 || strcmp(entry->settled, "deferred") == 0));
+}
+
+static struct str states_of(struct action *action, const struct work *work) {
+    struct str ret = STR_ABSENT;
+    struct buf text;
+    buf_init(&text, (size_t)8 << 20);
+    for (size_t i = 0; i < work->batch->n; i++) {
+        const struct entry *entry = &work->batch->entries[i];
+        if (!said(entry))
+            continue;
+        buf_text(&text, text.len == 0 ? "[{\"external_id\":" : ",{\"external_id\":");
+        buf_json(&text, entry->external_id);
+        buf_text(&text, ",\"stamp\":");
+        buf_json(&text, work->steering[i].stamp.len > 0 ? work->steering[i].stamp : STR_ABSENT);
+        buf_format(&text, ",\"is_deleted\":%s}", entry->kind == ENTRY_DELETE ? "true" : "false");
+    }
+    buf_text(&text, text.len == 0 ? "[]" : "]");
+    if (buf_ok(&text))
+        ret = arena_str(action->arena, buf_str(&text));
+    buf_release(&text);
+    return ret;
+}
+
+bool sync_remember(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
+                   struct err *err) {
+    struct str params[] = {bulk->system, str_of(bulk->resource->name), states_of(action, work)};
+    if (!params[2].ptr)
+        return err_memory(err);
+    if (params[2].len > strlen("[]"))
+        tx_query(
+            tx,
+            "insert into sync_state as s (system, resource, external_id, system_modstamp, "
+            "is_deleted) select $1, $2, w.external_id, w.stamp, w.is_deleted"
+            " from jsonb_to_recordset($3::jsonb) w(external_id text, stamp timestamptz, is_deleted "
+            "boolean) where w.stamp is not null order by w.external_id"
+            " on conflict (system, resource, external_id) do update"
+            " set system_modstamp = excluded.system_modstamp, is_deleted = excluded.is_deleted"
+            " where (s.system_modstamp, s.is_deleted) is distinct from (excluded.system_modstamp, "
+            "excluded.is_deleted)",
+            params, 3);
+    if (work->waiting && params[2].len > strlen("[]"))
+        tx_query(tx,
+                 "delete from sync_deferred d using jsonb_to_recordset($3::jsonb) w(external_id "
+                 "text, stamp timestamptz) where d.system = $1 and d.resource = $2"
+                 " and d.external_id = w.external_id"
+                 " and (d.system_modstamp is null or w.stamp is null or d.system_modstamp <= "
+                 "w.stamp)",
+                 params, 3);
+    return true;
+}
