@@ -73,6 +73,8 @@
       "Non-public addresses that webhooks may go to, comma-separated CIDRs.")                      \
     X(webhook_ports, TEXT, "KAMD_WEBHOOK_PORTS", "443,8443", 0, 0, false,                          \
       "Ports that webhooks may go to, comma-separated, or `any`.")                                 \
+    X(webhook_ca_file, TEXT, "KAMD_WEBHOOK_CA_FILE", "", 0, 0, false,                              \
+      "Certificates that vouch for receivers of webhooks, a PEM file; empty: the system's.")       \
     X(webhook_connect_ms, INT, "KAMD_WEBHOOK_CONNECT_MS", "3000", 100, 60000, false,               \
       "Time for a connection to a receiver.")                                                      \
     X(webhook_total_ms, INT, "KAMD_WEBHOOK_TOTAL_MS", "15000", 100, 120000, false,                 \

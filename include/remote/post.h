@@ -1,9 +1,10 @@
 /* Many POSTs at once, without blocking: the only user of libcurl's transfers.
  *
- * No proxy (also not from the environment), no redirects, no cookies, no decompression, HTTP/1.1,
- * TLS 1.2 or newer with verified certificates; the address is judged when the socket is opened,
- * after name resolution, so that a name cannot change its mind (DNS rebinding). Connections are
- * kept for 60 s. A response is read up to 64 KiB, of which the first KiB is kept. */
+ * No proxy (also not from the environment), no redirects, no cookies, no decompression, HTTP/2
+ * where TLS offers it or else HTTP/1.1, TLS 1.2 or newer with verified certificates; the address is
+ * judged when the socket is opened, after name resolution, so that a name cannot change its mind
+ * (DNS rebinding). Connections are kept for 60 s. A response is read up to 64 KiB, of which the
+ * first KiB is kept. */
 #ifndef KAMD_REMOTE_POST_H
 #define KAMD_REMOTE_POST_H
 
@@ -17,8 +18,9 @@ struct poster_options {
     const struct target_policy *policy; /* borrowed */
     int connect_ms;
     int total_ms;
-    const char *agent; /* User-Agent */
-    size_t in_flight;  /* at most */
+    const char *agent;   /* User-Agent */
+    const char *ca_file; /* PEM; empty: the system's */
+    size_t in_flight;    /* at most */
 };
 
 #define POST_EXCERPT 1024

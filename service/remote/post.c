@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -97,7 +98,8 @@ static bool confine(CURL *easy, const struct poster_options *options) {
            set_long(easy, CURLOPT_NETRC, CURL_NETRC_IGNORED) &&
            set_long(easy, CURLOPT_SSL_VERIFYPEER, 1) && set_long(easy, CURLOPT_SSL_VERIFYHOST, 2) &&
            set_long(easy, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2) &&
-           set_long(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+           (options->ca_file == NULL || options->ca_file[0] == '\0' ||
+            set_text(easy, CURLOPT_CAINFO, options->ca_file));
 }
 
 static bool bound(CURL *easy, const struct poster_options *options) {
@@ -210,6 +212,16 @@ static bool headers_make(const struct post_request *request, struct curl_slist *
     return true;
 }
 
+/* HTTP/2 where TLS offers it. What goes to one receiver then shares a connection, so a second
+ * transfer waits until it is known whether the first one's can be shared. */
+static bool speak(CURL *easy, const char *url) {
+    bool tls = strncasecmp(url, "https:", 6) == 0;
+
+    return set_long(easy, CURLOPT_HTTP_VERSION,
+                    tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1) &&
+           set_long(easy, CURLOPT_PIPEWAIT, tls);
+}
+
 static bool transfer_start(struct transfer *transfer, const struct post_request *request) {
     char url[2048];
     CURL *easy = transfer->easy;
@@ -218,7 +230,7 @@ static bool transfer_start(struct transfer *transfer, const struct post_request 
         return false;
     memcpy(url, request->url.ptr, request->url.len);
     url[request->url.len] = '\0';
-    return set_text(easy, CURLOPT_URL, url) &&
+    return set_text(easy, CURLOPT_URL, url) && speak(easy, url) &&
            curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body.ptr) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len) ==
@@ -277,6 +289,8 @@ static const char *error_name(const struct transfer *transfer, CURLcode code) {
         {CURLE_RECV_ERROR, "connection_lost"},
         {CURLE_GOT_NOTHING, "connection_lost"},
         {CURLE_PARTIAL_FILE, "connection_lost"},
+        {CURLE_HTTP2, "connection_lost"},
+        {CURLE_HTTP2_STREAM, "connection_lost"},
         {CURLE_WEIRD_SERVER_REPLY, "not_http"},
         {CURLE_UNSUPPORTED_PROTOCOL, "not_http"},
         {CURLE_OUT_OF_MEMORY, "out_of_memory"},

@@ -189,6 +189,7 @@ static bool worker_init(struct worker *worker, struct err *err) {
                                     .connect_ms = config->webhook_connect_ms,
                                     .total_ms = config->webhook_total_ms,
                                     .agent = "kamd-webhooks/1",
+                                    .ca_file = config->webhook_ca_file,
                                     .in_flight = (size_t)config->webhook_in_flight};
     pthread_condattr_t attr;
 
