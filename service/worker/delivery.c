@@ -1,6 +1,7 @@
 /* Webhook delivery: claim, send many at once, judge, settle. At least once: what was claimed by a
  * process that dies is sent again. */
 #include "exchange.h"
+#include "schedule.h"
 
 #include <string.h>
 
@@ -20,13 +21,25 @@ enum result_cell { RESULT_DELIVERED, RESULT_FAILED, RESULT_EXHAUSTED };
 /* ---- judging
  * ------------------------------------------------------------------------------------- */
 
-/* With jitter upward only: the whole schedule must not get shorter than it promises. */
-static int64_t pause_before(const struct worker *worker, int retry, int retry_after) {
-    size_t at = (size_t)retry - 1 < worker->n_retries ? (size_t)retry - 1 : worker->n_retries - 1;
+static int64_t asked_for(int retry_after) {
+    return 1000LL * (retry_after < RETRY_AFTER_MOST ? retry_after : RETRY_AFTER_MOST);
+}
+
+/* How long an endpoint is left alone. */
+static int64_t rest_before(const struct worker *worker, int probe, int retry_after) {
+    size_t at = (size_t)probe - 1 < worker->n_retries ? (size_t)probe - 1 : worker->n_retries - 1;
     int64_t pause = worker->retry_ms[at];
-    int64_t asked = 1000LL * (retry_after < RETRY_AFTER_MOST ? retry_after : RETRY_AFTER_MOST);
+    int64_t asked = asked_for(retry_after);
 
     return with_jitter(worker, pause > asked ? pause : asked);
+}
+
+static int64_t pause_before(const struct worker *worker, const struct delivery *delivery,
+                            int retry) {
+    int64_t pause = schedule_pause(worker->retry_ms, worker->n_retries, delivery->id, retry);
+    int64_t asked = asked_for(delivery->result.retry_after);
+
+    return pause > asked ? pause : with_jitter(worker, asked);
 }
 
 /* Sends nothing more for a while; the next thing sent is a probe. */
@@ -38,7 +51,7 @@ static void open_breaker(struct sender *sender, struct endpoint *endpoint, int64
 
 /* Half open is then what it is after failures in a row: one probe, and its success closes it. */
 static void trip_breaker(struct sender *sender, struct endpoint *endpoint) {
-    int64_t pause = pause_before(sender->worker, ++endpoint->opened, 0);
+    int64_t pause = rest_before(sender->worker, ++endpoint->opened, 0);
 
     if (endpoint->failures < BREAKER_FAILURES)
         endpoint->failures = BREAKER_FAILURES;
@@ -52,13 +65,13 @@ static void judge_endpoint(struct sender *sender, struct endpoint *endpoint,
         endpoint->closed = "The receiver answered 410 Gone.";
         open_breaker(sender, endpoint, 0);
     } else if (endpoint->failures >= BREAKER_FAILURES && !endpoint->open) {
-        int64_t pause = pause_before(sender->worker, ++endpoint->opened, 0);
+        int64_t pause = rest_before(sender->worker, ++endpoint->opened, 0);
         open_breaker(sender, endpoint, pause < HOUR_MS ? pause : HOUR_MS);
     } else if (often && !endpoint->open) {
         trip_breaker(sender, endpoint);
     } else if (result->retry_after > 0 && (result->status == 429 || result->status == 503) &&
                !endpoint->open) {
-        open_breaker(sender, endpoint, pause_before(sender->worker, 1, result->retry_after));
+        open_breaker(sender, endpoint, rest_before(sender->worker, 1, result->retry_after));
     }
 }
 
@@ -69,7 +82,7 @@ static void judge_failure(struct sender *sender, struct delivery *delivery, bool
     bool exhausted = (size_t)retry > worker->n_retries || delivery->gone;
 
     if (!exhausted)
-        delivery->pause_ms = pause_before(worker, retry, delivery->result.retry_after);
+        delivery->pause_ms = pause_before(worker, delivery, retry);
     endpoint->failures += !delivery->gone;
     outbox_settle(&sender->outbox, delivery, exhausted ? OUTCOME_EXHAUSTED : OUTCOME_FAILED);
     metrics_count(METRIC_DELIVERY_ATTEMPTS, exhausted ? RESULT_EXHAUSTED : RESULT_FAILED, 1);
