@@ -42,7 +42,7 @@ static void killed_at(const char *point) {
     event_ids(account, "%", ids, sizeof(ids));
     /* The lease of the lost one runs 5 s. */
     assert_true(
-        sql_becomes("21", 12000, "select count(*) from webhook_attempt where status = 200"));
+        sql_becomes("21", 30000, "select count(*) from webhook_attempt where status = 200"));
     all_came(sink, ids);
     assert_true(int_sql("select count(*) from webhook_attempt where error = 'worker_lost'") > 0);
     assert_int_equal(int_sql("select count(*) from webhook_retry"), 0);
@@ -74,7 +74,7 @@ static void no_endpoint_twice(void **state) {
     for (int round = 0; round < 20; round++)
         for (int i = 0; i < 10; i++)
             account_change(accounts[i]);
-    assert_true(sink_wait(sink, NULL, 200, (size_t)6 * 210, 20000));
+    assert_true(sink_wait(sink, NULL, 200, (size_t)6 * 210, 30000));
     sleep_ms(500);
     /* Without faults: each event once, whoever sends it. */
     assert_int_equal(sink_count(sink), 6 * 210);
@@ -113,22 +113,22 @@ static void frozen_and_back(void **state) {
     for (int i = 0; i < 30; i++)
         account_change(account);
     pid_t pid = frozen = worker_spawn("");
-    assert_true(sink_wait(sink, NULL, 200, 1, 10000));
+    assert_true(sink_wait(sink, NULL, 200, 1, 30000));
     worker_open();
     assert_true(sql_becomes(
-        "31", 20000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
+        "31", 30000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
     kill(pid, SIGCONT);
     assert_true(sql_becomes(
-        "31", 5000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
+        "31", 30000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
     for (int i = 0; i < 5; i++)
         account_change(account);
     assert_true(sql_becomes(
-        "36", 5000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
+        "36", 30000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
     kill(pid, SIGKILL);
     waitpid(pid, &status, 0);
     event_ids(account, "%", ids, sizeof(ids));
     all_came(sink, ids);
-    assert_true(sql_becomes("0", 8000, "select count(*) from webhook_retry"));
+    assert_true(sql_becomes("0", 30000, "select count(*) from webhook_retry"));
 }
 
 /* The fence by itself: what one writes after another took over changes nothing, and it hears of it.
@@ -194,12 +194,12 @@ static void connections_cut(void **state) {
                    "current_user and pid <> pg_backend_pid()");
     }
     assert_true(
-        sql_becomes("101", 20000,
+        sql_becomes("101", 30000,
                     "select count(distinct delivery_id) from webhook_attempt where status = 200"));
     event_ids(account, "%", ids, sizeof(ids));
     size_t came = all_came(sink, ids);
     print_message("101 events, connections cut 10 times: came %zu times\n", came);
-    assert_true(sql_becomes("0", 8000, "select count(*) from webhook_retry"));
+    assert_true(sql_becomes("0", 30000, "select count(*) from webhook_retry"));
 }
 
 static void stops_cleanly(void **state) {
@@ -218,7 +218,7 @@ static void stops_cleanly(void **state) {
     }
     worker_open();
     assert_true(sql_becomes(
-        "61", 10000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
+        "61", 30000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
     event_ids(account, "%", ids, sizeof(ids));
     assert_int_equal(all_came(sink, ids), 61); /* none twice */
     assert_int_equal(int_sql("select count(*) from webhook_attempt where error = 'worker_lost'"),

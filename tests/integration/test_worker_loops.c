@@ -27,7 +27,7 @@ static void due_follow_ups(void **state) {
     for (int i = 0; i < 3; i++)
         worker_open();
     /* Three workers; each told of once, and none early. */
-    assert_true(sink_wait(sink, NULL, 200, 450, 15000));
+    assert_true(sink_wait(sink, NULL, 200, 450, 30000));
     sleep_ms(300);
     assert_int_equal(sink_count(sink), 450);
     assert_int_equal(int_sql("select count(distinct record_id) from event where type = "
@@ -43,7 +43,7 @@ static void due_follow_ups(void **state) {
     do_sql("update follow_up set due_at = now() + interval '100 milliseconds' where id = (select "
            "id from follow_up where account_id = '%s' limit 1)",
            account);
-    assert_true(sink_wait(sink, NULL, 200, 451, 5000));
+    assert_true(sink_wait(sink, NULL, 200, 451, 30000));
 }
 
 static void scores_follow_inputs(void **state) {
@@ -182,8 +182,8 @@ static void positions(void **state) {
     worker_open();
     for (int i = 0; i < 50; i++)
         account_make(account);
-    assert_true(sink_wait(sink, NULL, 200, 50, 10000));
-    assert_true(sql_becomes("0", 5000,
+    assert_true(sink_wait(sink, NULL, 200, 50, 30000));
+    assert_true(sql_becomes("0", 30000,
                             "select count(*) from event e where not exists (select from "
                             "event_position p where p.at = e.at and p.seq = e.seq)"));
     assert_int_equal(
