@@ -200,7 +200,7 @@ stop: ## stop what `make start` started
 
 # ---- check ------------------------------------------------------------------------------------
 
-.PHONY: test test-unit test-integration test-e2e test-contract lint format fresh clean
+.PHONY: test test-unit test-integration test-e2e test-contract test-deploy lint format fresh clean
 .PHONY: bench openapi soak attack mutation rehearsal fuzz
 test: ## all tests; the last line is "N passed, N failed"
 	@tests/run all
@@ -212,6 +212,8 @@ test-e2e: ## only those against the running program
 	@tests/run e2e
 test-contract: ## only openapi.yaml against the running program
 	@tests/run contract
+test-deploy: ## only manifests, rules and dashboards
+	@tests/run deploy
 lint: ## format, static analysis, and the rules of the house
 	@tests/lint/run
 format: ## format all C files

@@ -1,4 +1,5 @@
-/* Both ports: the public one with the pipeline, the admin one with probes and metrics. */
+/* Both ports: the public one with the pipeline, the admin one with probes and metrics. A process
+ * that only works has the latter alone. */
 #include "api/api.h"
 
 #include "call.h"
@@ -47,8 +48,8 @@ static struct server_options options(const struct config *config, struct api *ap
     };
 }
 
-static bool listen_both(struct api *api, const struct config *config, struct err *err) {
-    struct server_options public = options(config, api), private = public;
+static bool listen_private(struct api *api, const struct config *config, struct err *err) {
+    struct server_options private = options(config, api);
     private.host = config->admin_host;
     private.port = config->admin_port;
     private.threads = 1;
@@ -58,12 +59,17 @@ static bool listen_both(struct api *api, const struct config *config, struct err
     private.serve = admin_serve;
     private.refused = NULL;
     private.context = &api->admin;
-    return router_init(routes, n_routes, &api->face.router, err) &&
-           streams_start(api->face.app, &api->face.streams, err) &&
-           server_start(&private, &api->private, err) && server_start(&public, &api->public, err);
+    return server_start(&private, &api->private, err);
 }
 
-bool api_start(struct app *app, const struct config *config, api_ready *ready_function,
+static bool listen_public(struct api *api, const struct config *config, struct err *err) {
+    struct server_options public = options(config, api);
+    return router_init(routes, n_routes, &api->face.router, err) &&
+           streams_start(api->face.app, &api->face.streams, err) &&
+           server_start(&public, &api->public, err);
+}
+
+bool api_start(struct app *app, const struct config *config, bool public, api_ready *ready_function,
                void *ready_context, struct api **ret, struct err *err) {
     struct api *api = calloc(1, sizeof *api);
     if (!api)
@@ -72,7 +78,7 @@ bool api_start(struct app *app, const struct config *config, api_ready *ready_fu
     api->ready_context = ready_context;
     api->admin = (struct admin){.ready = ready, .context = api, .version = app->version};
     api->face = (struct face){.app = app, .admin = &api->admin};
-    if (!listen_both(api, config, err)) {
+    if (!listen_private(api, config, err) || (public && !listen_public(api, config, err))) {
         api_stop(api);
         return false;
     }
@@ -88,7 +94,8 @@ int api_admin_port(const struct api *api) { return server_port(api->private); }
 
 void api_drain(struct api *api) {
     atomic_store(&api->draining, true);
-    server_drain(api->public);
+    if (api->public)
+        server_drain(api->public);
     streams_end(api->face.streams);
 }
 

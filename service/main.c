@@ -155,8 +155,8 @@ static int serve(struct process *process, bool api, bool worker) {
     block_signals(&signals);
     log_start();
     if (!start_parts(process, worker, &err) ||
-        (api && !api_start(&process->app, &process->config, readiness_ask, process->readiness,
-                           &process->api, &err))) {
+        !api_start(&process->app, &process->config, api, readiness_ask, process->readiness,
+                   &process->api, &err)) {
         stop_parts(process);
         return fail("not_started", &err);
     }
@@ -165,12 +165,12 @@ static int serve(struct process *process, bool api, bool worker) {
             LOG_I("port", api_port(process->api)),
             LOG_I("admin_port", api_admin_port(process->api)), LOG_S("version", KAMD_VERSION));
     else
-        LOG(LOG_INFO, "working", LOG_S("version", KAMD_VERSION));
+        LOG(LOG_INFO, "working", LOG_I("admin_port", api_admin_port(process->api)),
+            LOG_S("version", KAMD_VERSION));
     wait_for_stop(&signals);
-    if (api) {
-        api_drain(process->api);
+    api_drain(process->api);
+    if (api)
         usleep((useconds_t)process->config.drain_ms * 1000);
-    }
     stop_parts(process);
     LOG(LOG_INFO, "stopped", LOG_S("version", KAMD_VERSION));
     return 0;
@@ -185,20 +185,54 @@ static int migrate_command(const struct process *process) {
     return 0;
 }
 
+static void check_url(const char *url, const char *setting, struct err *err) {
+    if (url != NULL && url[0] != '\0')
+        store_check_url(url, setting, err);
+}
+
+/* Everything that `serve`, `worker` or `migrate` would stumble over before they talk to anybody. */
+static void check_all(const struct config *config, struct keyring *keyring, struct err *err) {
+    struct err why = ERR_INIT;
+
+    if (config->database_url != NULL && config->database_url[0] == '\0')
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "DATABASE_URL", "required",
+                "DATABASE_URL is missing.");
+    check_url(config->database_url, "DATABASE_URL", err);
+    if (config->database_worker_url != config->database_url)
+        check_url(config->database_worker_url, "DATABASE_WORKER_URL", err);
+    if (config->database_migrate_url != config->database_url)
+        check_url(config->database_migrate_url, "DATABASE_MIGRATE_URL", err);
+    if (config->redis_url != NULL)
+        cache_check_url(config->redis_url, err);
+    if (config->webhook_retry_ms != NULL && config->webhook_ports != NULL &&
+        config->webhook_allowed_cidrs != NULL)
+        worker_check(config, err);
+    if (config->master_key != NULL && !keyring_init(keyring, str_of(config->master_key), &why))
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_MASTER_KEY", "malformed", "%s",
+                why.detail);
+    err_release(&why);
+    keyring_wipe(keyring);
+}
+
 static int config_check(struct process *process) {
     struct err err = ERR_INIT;
     struct buf unknown;
-    if (!keyring_init(&process->keyring, str_of(process->config.master_key), &err))
-        return fail("bad_configuration", &err);
-    keyring_wipe(&process->keyring);
+
+    config_read_partly(read_environment, &process->config, &err);
+    check_all(&process->config, &process->keyring, &err);
     buf_init(&unknown, 4096);
     config_unknown(environ, &unknown);
+    for (size_t i = 0; i < err.n_items; i++) {
+        bool named = str_starts(str_of(err.items[i].detail), err.items[i].where);
+        printf("%s%s%s\n", named ? "" : err.items[i].where, named ? "" : ": ", err.items[i].detail);
+    }
     if (unknown.len > 0)
         printf("unknown settings, perhaps misspelt: %s\n", unknown.ptr);
-    else
-        printf("the configuration is fine\n");
-    int status = unknown.len > 0 ? 1 : 0;
+    int status = err_is_set(&err) || unknown.len > 0 ? 1 : 0;
+    if (status == 0)
+        puts("the configuration is fine");
     buf_release(&unknown);
+    err_release(&err);
     return status;
 }
 
@@ -276,8 +310,6 @@ static int run(struct process *process, int argc, char **argv) {
         return migrate_command(process);
     if (strcmp(command, "api-key") == 0 && strcmp(second, "create") == 0)
         return api_key_command(process, argc - 3, argv + 3);
-    if (strcmp(command, "config") == 0 && strcmp(second, "check") == 0)
-        return config_check(process);
     return usage();
 }
 
@@ -295,6 +327,11 @@ int main(int argc, char **argv) {
         return print(config_print_defaults);
     if (strcmp(argv[1], "--print-api") == 0)
         return print(api_print);
+    if (strcmp(argv[1], "config") == 0 && argc > 2 && strcmp(argv[2], "check") == 0) {
+        int status = config_check(&process);
+        config_release(&process.config);
+        return status;
+    }
     if (!config_read(read_environment, &process.config, &err))
         return fail("bad_configuration", &err);
     if (log_level_parse(str_of(process.config.log_level), &level))

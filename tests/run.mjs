@@ -14,7 +14,7 @@ const SECONDS = { build: 900, unit: 60, integration: 180, node: 300, npm: 300, s
 
 const [suite = 'all', ...rest] = process.argv.slice(2);
 const only = rest.filter((word) => word !== '--');
-const SUITES = ['house', 'unit', 'fuzz', 'integration', 'e2e', 'contract'];
+const SUITES = ['house', 'unit', 'fuzz', 'integration', 'e2e', 'contract', 'deploy'];
 if (suite !== 'all' && !SUITES.includes(suite)) {
   console.error(`usage: tests/run all|${SUITES.join('|')} [part of a path...]`);
   process.exit(2);
@@ -212,7 +212,7 @@ async function cmocka(variant, source, seconds, env) {
 
 async function nodeTest(lane, file, env) {
   const args = ['--test', '--test-reporter=tap', file];
-  const ran = await run(process.execPath, args, { seconds: SECONDS.node, env: { ...sanitizerEnv(lane), ...env } });
+  const ran = await run(process.execPath, args, { seconds: SECONDS.node, env: { ...sanitizerEnv(lane), BUILD, ...env } });
   const shown = ran.end.timeout ? ran.all : `${failuresOfNode(ran.out)}\n${ran.err}`;
   judge(lane, file.replace(/^tests\//, ''), ran, readNode(ran.out, ran.end, basename(file)), shown);
 }
@@ -298,6 +298,10 @@ async function main() {
   if (wants('integration')) await integration();
   if (wants('e2e')) await nodeSuite('tests/e2e', 2);
   if (wants('contract')) await nodeSuite('tests/contract', 1);
+  if (wants('deploy')) {
+    await step('tests/deploy/tools', 'tests/deploy/tools', [], { seconds: SECONDS.npm, env: { BUILD } });
+    await nodeSuite('tests/deploy', 2);
+  }
 }
 
 for (const signal of ['SIGINT', 'SIGTERM']) {

@@ -36,6 +36,8 @@ struct cache_options {
 
 bool cache_open(const struct cache_options *options, struct cache **ret, struct err *err);
 void cache_close(struct cache *cache);
+/* Is it a url that cache_open() would take? An item of `err` names REDIS_URL otherwise. */
+bool cache_check_url(const char *url, struct err *err);
 
 /* After CACHE_LEASE the primary must be read by a statement that begins after cache_get() returned:
  * an older snapshot may lack the write that took the previous lease away. */

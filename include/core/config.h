@@ -107,6 +107,10 @@ struct config {
 /* Reads all sources. err names every bad value at once (items with the setting's name). `getenv_`
  * is a seam: getenv in main. */
 bool config_read(const char *(*getenv_)(const char *name), struct config *ret, struct err *err);
+/* As config_read(), but on failure *ret has what could be read (NULL and 0 for the rest), so that a
+ * check can go on; to be released either way. */
+bool config_read_partly(const char *(*getenv_)(const char *name), struct config *ret,
+                        struct err *err);
 void config_release(struct config *config);
 /* `--print-defaults`: NAME=value lines with their help as comments, secrets without a value. */
 void config_print_defaults(struct buf *ret);

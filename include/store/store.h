@@ -33,6 +33,8 @@ struct store_options {
  * malformed url or memory. */
 bool store_open(const struct store_options *options, struct store **ret, struct err *err);
 void store_close(struct store *store);
+/* Is it a url that store_open() would take? An item of `err` names `setting` otherwise. */
+bool store_check_url(const char *url, const char *setting, struct err *err);
 /* One round trip on a connection of its own accord: is the server there and writable? */
 bool store_ping(struct store *store, deadline when, struct err *err);
 bool store_breaker_open(struct store *store);

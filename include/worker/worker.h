@@ -24,6 +24,9 @@ struct worker_options {
 
 /* Registers the cells of the workers' metrics. Once per process, before threads start. */
 bool worker_metrics(void);
+/* Are the webhook settings such that worker_start() takes them? Items of `err` name those that are
+ * not. */
+bool worker_check(const struct config *config, struct err *err);
 /* Starts the threads. Everything in `options` must outlive worker_stop(). Fails on bad webhook
  * settings. */
 bool worker_start(const struct worker_options *options, struct worker **ret, struct err *err);

@@ -309,6 +309,17 @@ bool cache_open(const struct cache_options *options, struct cache **ret, struct 
     return true;
 }
 
+bool cache_check_url(const char *url, struct err *err) {
+    struct url parts;
+    struct err why = ERR_INIT;
+
+    if (url[0] == '\0' || url_parse(url, &parts, &why))
+        return true;
+    err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "REDIS_URL", "malformed", "%s", why.detail);
+    err_release(&why);
+    return false;
+}
+
 /* No other thread may use the cache any more, or be about to end after having used it: main joins
  * its threads first. */
 void cache_close(struct cache *cache) {

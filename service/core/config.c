@@ -215,14 +215,21 @@ static bool read_all(struct reading *in, struct config *config) {
     return !err_is_set(in->err);
 }
 
-bool config_read(const char *(*getenv_)(const char *name), struct config *ret, struct err *err) {
-    struct config config = {.arena = malloc(sizeof(struct arena))};
-    struct reading in = {.getenv_ = getenv_, .arena = config.arena, .err = err};
+bool config_read_partly(const char *(*getenv_)(const char *name), struct config *ret,
+                        struct err *err) {
+    *ret = (struct config){.arena = malloc(sizeof(struct arena))};
+    struct reading in = {.getenv_ = getenv_, .arena = ret->arena, .err = err};
 
-    if (config.arena == NULL)
+    if (ret->arena == NULL)
         return err_memory(err);
-    arena_init(config.arena, CONFIG_MEMORY);
-    if (!read_all(&in, &config)) {
+    arena_init(ret->arena, CONFIG_MEMORY);
+    return read_all(&in, ret);
+}
+
+bool config_read(const char *(*getenv_)(const char *name), struct config *ret, struct err *err) {
+    struct config config;
+
+    if (!config_read_partly(getenv_, &config, err)) {
         config_release(&config);
         return false;
     }
@@ -242,6 +249,8 @@ void config_print_defaults(struct buf *ret) {
         buf_format(ret, "%s# %s", i > 0 ? "\n" : "", table[i].help);
         if (table[i].type == SETTING_INT)
             buf_format(ret, " (%d to %d)", table[i].min, table[i].max);
+        if (table[i].secret)
+            buf_format(ret, " A secret: better as %s_FILE.", table[i].name);
         buf_format(ret, "\n%s=%s\n", table[i].name, table[i].secret ? "" : table[i].preset);
     }
 }

@@ -290,6 +290,16 @@ bool store_open(const struct store_options *options, struct store **ret, struct 
     return true;
 }
 
+bool store_check_url(const char *url, const char *setting, struct err *err) {
+    struct target target = {0};
+
+    if (!target_init(&target, url, "check", NULL))
+        return err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, setting, "malformed",
+                       "%s is neither a postgresql:// URI nor key=value pairs.", setting);
+    target_release(&target);
+    return true;
+}
+
 void store_close(struct store *store) {
     struct timespec until;
 

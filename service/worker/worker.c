@@ -174,6 +174,19 @@ static bool retries_parse(struct worker *worker, struct str text, struct err *er
     return true;
 }
 
+bool worker_check(const struct config *config, struct err *err) {
+    struct worker *worker = calloc(1, sizeof(*worker));
+
+    if (worker == NULL)
+        return err_memory(err);
+    bool retries = retries_parse(worker, str_of(config->webhook_retry_ms), err);
+    bool targets = target_policy_init(&worker->policy, config->webhook_allow_http,
+                                      str_of(config->webhook_ports),
+                                      str_of(config->webhook_allowed_cidrs), err);
+    free(worker);
+    return retries && targets;
+}
+
 static void name_process(struct worker *worker) {
     char host[48] = "";
     struct uuid token = uuid_v7(&clock_system, worker->options.randomness);
