@@ -231,42 +231,6 @@ void expectations_add(struct call *call) {
     expectation_rate(&call->action, arg(call, "account_id"), call->doc, &call->outcome, &call->err);
 }
 
-/* ---- sync ---- */
-
-static const struct resource *synced(struct call *call) {
-    const struct resource *resource = resource_by_path(arg(call, "resource"));
-    if (resource && (resource->flags & R_SYNC) != 0)
-        return resource;
-    err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such resource to sync.");
-    return NULL;
-}
-
-void sync_record(struct call *call) {
-    const struct resource *resource = synced(call);
-    if (resource)
-        sync_put(&call->action, arg(call, "system"), resource, arg(call, "external_id"), call->doc,
-                 &call->outcome, &call->err);
-}
-
-void sync_record_drop(struct call *call) {
-    const struct resource *resource = synced(call);
-    if (resource)
-        sync_delete(&call->action, arg(call, "system"), resource, arg(call, "external_id"),
-                    &call->outcome, &call->err);
-}
-
-void sync_deferred(struct call *call) {
-    sync_waiting(&call->action, arg(call, "system"), call->params, call->n_params, &call->outcome,
-                 &call->err);
-}
-
-void sync_records(struct call *call) {
-    const struct resource *resource = synced(call);
-    if (resource)
-        sync_bulk(&call->action, arg(call, "system"), resource, call->doc, &call->outcome,
-                  &call->err);
-}
-
 /* ---- program ---- */
 
 void program_show(struct call *call) { program_get(&call->action, &call->outcome, &call->err); }

@@ -24,7 +24,7 @@ handler account_designation, account_release, account_swap, account_months, acco
     account_transitions, account_recognition;
 handler opportunities_show, economics_show, whitespace_show;
 handler assessed_show, assessed_set, fit_show, fit_set, health_show;
-handler events_show, events_stream, event_types_show;
+handler events_show, events_stream, event_types_show, changes_show;
 handler webhook_add, webhook_change, webhook_rotate, webhook_try, webhook_on, deliveries_show,
     delivery_show, attempts_show, delivery_again, keys_show, keys_change, webhook_replay,
     stats_show;

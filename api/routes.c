@@ -183,6 +183,7 @@ const struct route routes[] = {
     {.method = "GET", .path = "/v1/sync/{system}/deferred", .handler = sync_deferred, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_SYNC, .operation_id = "listDeferredRecords"},
     {.method = "POST", .path = "/v1/sync/{system}/{resource}", .handler = sync_records, .flags = ROUTE_BODY | ROUTE_BULK, .resource = -1, .verb = VERB_SYNC, .operation_id = "syncRecords"},
 
+    READ("/v1/changes", changes_show, ROUTE_QUERY, "listChanges"),
     READ("/v1/events", events_show, ROUTE_QUERY, "listEvents"),
     {.method = "GET", .path = "/v1/events/stream", .handler = events_stream, .flags = ROUTE_QUERY | ROUTE_HTML, .resource = -1, .verb = VERB_READ, .operation_id = "streamEvents"},
     READ("/v1/event-types", event_types_show, 0, "listEventTypes"),

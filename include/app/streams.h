@@ -4,7 +4,7 @@
 #ifndef KAMD_APP_STREAMS_H
 #define KAMD_APP_STREAMS_H
 
-#include "app/records.h"
+#include "app/changes.h"
 
 #define STREAMS_MAX 1000
 
@@ -24,6 +24,10 @@ size_t streams_open(struct streams *streams);
 bool stream_open(struct streams *streams, struct action *action, const struct param *params,
                  size_t n_params, struct str last_id, struct str key, struct stream **ret,
                  struct err *err);
+/* A long poll of the change feed: it holds no thread, either. What comes of it is `nothing`, the
+ * page that there was, or a page with the first changes that come within the time. */
+bool stream_wait(struct streams *streams, struct action *action, const struct change_wait *wait,
+                 struct str nothing, struct str key, struct stream **ret, struct err *err);
 /* Who sends it. All of these are called under one lock. */
 struct stream_line {
     void (*sleep)(void *context); /* there is nothing to send */

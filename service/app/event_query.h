@@ -23,6 +23,16 @@ bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *e
 size_t event_page(struct tx *tx, const struct event_query *query, struct str limit);
 /* One row of event_page() as JSON; its columns begin with position, id, type. */
 void event_write(struct tx *tx, size_t slot, size_t row, struct buf *ret);
-enum event_column { EVENT_POSITION, EVENT_ID, EVENT_TYPE, EVENT_AT, EVENT_SEQUENCE, EVENT_ACCOUNT };
+enum event_column {
+    EVENT_POSITION,
+    EVENT_ID,
+    EVENT_TYPE,
+    EVENT_AT,
+    EVENT_SEQUENCE,
+    EVENT_ACCOUNT,
+    EVENT_ORIGIN
+};
+/* Sections and orders tell of the plan and the account, settings of nothing. */
+bool resource_has_events(enum resource_id id);
 
 #endif

@@ -233,11 +233,9 @@ static bool write_resource_types(struct buf *ret, const struct resource *resourc
     return true;
 }
 
-/* These make no events of their own: sections and orders tell of the plan and the account, the
- * others are settings. */
-static bool silent(enum resource_id id) {
-    return id == RES_PLAN_SECTION || id == RES_ORDER || id == RES_WEBHOOK_ENDPOINT ||
-           id == RES_CUSTOM_FIELD;
+bool resource_has_events(enum resource_id id) {
+    return id != RES_PLAN_SECTION && id != RES_ORDER && id != RES_WEBHOOK_ENDPOINT &&
+           id != RES_CUSTOM_FIELD;
 }
 
 bool event_types_list(struct action *action, struct outcome *outcome, struct err *err) {
@@ -245,7 +243,8 @@ bool event_types_list(struct action *action, struct outcome *outcome, struct err
     (void)action;
     buf_text(&outcome->body, "{\"data\":[");
     for (enum resource_id id = RES_USER; id < RES_COUNT; id++)
-        if (!silent(id) && !write_resource_types(&outcome->body, resource_of(id), &first, err))
+        if (resource_has_events(id) &&
+            !write_resource_types(&outcome->body, resource_of(id), &first, err))
             return false;
     for (size_t i = 0; i < n_event_types; i++)
         if (!write_type(&outcome->body, &event_types[i], &first, err))

@@ -3,6 +3,7 @@
 #define KAMD_APP_STREAM_H
 
 #include "app/streams.h"
+#include "change_query.h"
 #include "event_query.h"
 
 #include <pthread.h>
@@ -18,7 +19,10 @@ struct stream {
     char *types; /* owned, text[] for SQL; NULL = all */
     char *names; /* owned, the same as a comma list */
     char account_id[UUID_TEXT];
-    int64_t cursor; /* all up to here was given or is not for it */
+    int64_t cursor;             /* all up to here was given or is not for it */
+    struct change_query *waits; /* owned; of a long poll, which is one answer; else NULL */
+    char *nothing;              /* owned; what it answers when its time is over */
+    bool ripe;                  /* there is something for it */
     struct buf out;
     size_t taken;
     int64_t spoke_us;
@@ -51,6 +55,8 @@ void stream_end(struct stream *stream);
 
 /* Reads what is new and tells it to all who have caught up; *ret_n counts the events. */
 bool streams_tell(struct streams *all, struct arena *arena, size_t *ret_n, struct err *err);
+/* A page for some of those who wait for one. */
+bool streams_answer(struct streams *all, struct arena *arena, struct err *err);
 /* A page of the past for some of the others. */
 bool streams_catch_up(struct streams *all, struct arena *arena, struct err *err);
 

@@ -2,10 +2,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define READ_MS 2000
 #define PAGE 200
+#define WAITING_AT_ONCE 20
 #define BEHIND_AT_ONCE 20 /* that are given a page of the past in one round */
 
 static bool wants_type(const struct stream *stream, struct str type) {
@@ -93,6 +95,12 @@ static void tell_one(struct stream *stream, const struct round *round) {
         if (position <= stream->cursor)
             continue;
         stream->cursor = position;
+        if (stream->waits != NULL) {
+            stream->ripe =
+                stream->ripe || (change_wanted(stream->waits, round->tx, round->events, i) &&
+                                 may_see(stream, round, account));
+            continue;
+        }
         if (wants_type(stream, tx_value(round->tx, round->events, i, EVENT_TYPE)) &&
             (stream->account_id[0] == '\0' || str_is(account, stream->account_id)) &&
             may_see(stream, round, account))
@@ -150,6 +158,81 @@ bool streams_tell(struct streams *all, struct arena *arena, size_t *ret_n, struc
     return ok;
 }
 
+/* ---- those who wait for one page
+ * ------------------------------------------------------------------------------ */
+
+struct waiting {
+    struct stream *stream; /* only to be compared */
+    struct principal who;
+    struct change_query *query; /* owned */
+};
+
+static size_t find_waiting(struct streams *all, struct waiting *ret) {
+    size_t n = 0;
+
+    pthread_mutex_lock(&all->lock);
+    for (struct stream *s = all->first; s != NULL && n < WAITING_AT_ONCE; s = s->next) {
+        if (s->waits == NULL || s->ended || !(s->ripe || s->cursor < all->head))
+            continue;
+        struct change_query *query = change_query_copy(s->waits);
+        if (query == NULL)
+            break;
+        ret[n++] = (struct waiting){.stream = s, .who = s->who, .query = query};
+    }
+    pthread_mutex_unlock(&all->lock);
+    return n;
+}
+
+static void give_answer(struct streams *all, const struct waiting *waiting, size_t n,
+                        struct str page) {
+    struct stream *stream;
+
+    pthread_mutex_lock(&all->lock);
+    for (stream = all->first; stream != NULL && stream != waiting->stream; stream = stream->next)
+        ;
+    if (stream != NULL && n > 0 && !stream->ended) {
+        stream_say(stream, page);
+        stream_end(stream);
+    } else if (stream != NULL) {
+        stream->ripe = false;
+        stream->waits->after = waiting->query->after;
+        if (stream->cursor < waiting->query->after)
+            stream->cursor = waiting->query->after;
+    }
+    pthread_mutex_unlock(&all->lock);
+}
+
+static bool answer_one(struct streams *all, struct arena *arena, const struct waiting *waiting,
+                       struct err *err) {
+    struct buf page CLEANUP(buf_release) = {.max = CHANGE_PAGE_MAX};
+    struct action action = {.app = all->app,
+                            .who = &waiting->who,
+                            .arena = arena,
+                            .when = deadline_in_ms(READ_MS),
+                            .origin = STR("api")};
+    size_t n = 0;
+
+    if (!change_page(&action, waiting->query, &page, &n, err))
+        return false;
+    give_answer(all, waiting, n, buf_str(&page));
+    return true;
+}
+
+bool streams_answer(struct streams *all, struct arena *arena, struct err *err) {
+    struct waiting list[WAITING_AT_ONCE];
+    size_t n = WAITING_AT_ONCE;
+    bool ok = true;
+
+    while (ok && n == WAITING_AT_ONCE) {
+        n = find_waiting(all, list);
+        for (size_t i = 0; i < n; i++) {
+            ok = ok && answer_one(all, arena, &list[i], err);
+            free(list[i].query);
+        }
+    }
+    return ok;
+}
+
 /* ---- those who come again with an older id
  * ------------------------------------------------------------------------------ */
 
@@ -166,7 +249,8 @@ static size_t find_behind(struct streams *all, struct arena *arena, struct behin
 
     pthread_mutex_lock(&all->lock);
     for (struct stream *s = all->first; s != NULL && n < BEHIND_AT_ONCE; s = s->next) {
-        if (s->ended || s->cursor >= all->head || s->taken < s->out.len || s->line == NULL)
+        if (s->waits != NULL || s->ended || s->cursor >= all->head || s->taken < s->out.len ||
+            s->line == NULL)
             continue;
         struct behind *one = &ret[n++];
         *one = (struct behind){.stream = s, .who = s->who};

@@ -26,6 +26,8 @@ static void stir(struct stream *stream) {
 }
 
 void stream_end(struct stream *stream) {
+    if (stream->waits && !stream->ended && stream->out.len == 0)
+        buf_text(&stream->out, stream->nothing);
     stream->ended = true;
     stir(stream);
 }
@@ -64,7 +66,7 @@ static void look_after(struct streams *all) {
 
     pthread_mutex_lock(&all->lock);
     for (struct stream *s = all->first; s != NULL; s = s->next) {
-        if (now - s->spoke_us > HEARTBEAT_US && s->taken == s->out.len)
+        if (!s->waits && now - s->spoke_us > HEARTBEAT_US && s->taken == s->out.len)
             stream_say(s, STR(": heartbeat\n\n"));
         if (s->ends_us != 0 && now >= s->ends_us)
             stream_end(s);
@@ -90,7 +92,8 @@ static bool round_once(struct streams *all) {
     size_t n = 0;
 
     arena_init(&arena, ROUND_ARENA);
-    bool ok = streams_tell(all, &arena, &n, &err) && streams_catch_up(all, &arena, &err);
+    bool ok = streams_tell(all, &arena, &n, &err) && streams_answer(all, &arena, &err) &&
+              streams_catch_up(all, &arena, &err);
     report(all, ok, &err);
     look_after(all);
     return n < STREAM_BATCH;
@@ -235,6 +238,8 @@ static void stream_free(struct stream *stream) {
     buf_release(&stream->out);
     free(stream->types);
     free(stream->names);
+    free(stream->waits);
+    free(stream->nothing);
     free(stream);
 }
 
@@ -302,6 +307,29 @@ bool stream_open(struct streams *all, struct action *action, const struct param 
     }
     *ret = stream;
     return true;
+}
+
+bool stream_wait(struct streams *all, struct action *action, const struct change_wait *wait,
+                 struct str nothing, struct str key, struct stream **ret, struct err *err) {
+    static const struct event_query every = {.after = STR_ABSENT};
+    struct stream *stream = calloc(1, sizeof(*stream));
+
+    if (stream == NULL)
+        return err_memory(err);
+    stream->all = all;
+    stream->cursor = wait->query->after;
+    stream->ends_us = clock_mono(&clock_system) + wait->seconds * 1000000;
+    stream->waits = change_query_copy(wait->query);
+    stream->nothing = strndup(nothing.ptr, nothing.len);
+    bool fine = stream->waits != NULL && stream->nothing != NULL;
+    if (!fine || !stream_fill(stream, action, &every, STR_ABSENT, key))
+        err_memory(err);
+    stream->out.max = CHANGE_PAGE_MAX;
+    if (!err_is_set(err) && stream_add(all, stream, err))
+        *ret = stream;
+    else
+        stream_free(stream);
+    return !err_is_set(err);
 }
 
 void stream_attach(struct stream *stream, const struct stream_line *line, void *context) {

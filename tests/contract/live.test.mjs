@@ -210,6 +210,12 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await send(201, 'PUT', '/v1/sync/erp/accounts/gone', { name: 'Gone', system_modstamp: '2026-11-21T08:00:00Z' });
   await call(204, 'DELETE', '/v1/sync/erp/accounts/gone');
   await call(404, 'DELETE', '/v1/sync/erp/accounts/never');
+  for (let after = 'snapshot', more = true; more;) {
+    const page = await get(`/v1/changes?page_size=200&after=${after}`);
+    [after, more] = [page.next_cursor, page.has_more];
+  }
+  await get('/v1/changes?page_size=200&exclude_origin=crm');
+  await get('/v1/changes?after=now&wait=1');
   await get('/v1/events?page_size=200&types=account.created,account.key_status.designated,follow_up.updated');
   await get('/v1/events/stream?after=0&max_seconds=1');
   const types = await get('/v1/event-types');

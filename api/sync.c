@@ -1,0 +1,58 @@
+/* Handlers of sync with other systems. */
+#include "handlers.h"
+
+#include "app/changes.h"
+
+static struct str arg(const struct call *call, const char *name) {
+    return path_arg(&call->args, name);
+}
+
+static const struct resource *synced(struct call *call) {
+    const struct resource *resource = resource_by_path(arg(call, "resource"));
+    if (resource && (resource->flags & R_SYNC) != 0)
+        return resource;
+    err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such resource to sync.");
+    return NULL;
+}
+
+void sync_record(struct call *call) {
+    const struct resource *resource = synced(call);
+    if (resource)
+        sync_put(&call->action, arg(call, "system"), resource, arg(call, "external_id"), call->doc,
+                 &call->outcome, &call->err);
+}
+
+void sync_record_drop(struct call *call) {
+    const struct resource *resource = synced(call);
+    if (resource)
+        sync_delete(&call->action, arg(call, "system"), resource, arg(call, "external_id"),
+                    &call->outcome, &call->err);
+}
+
+void sync_deferred(struct call *call) {
+    sync_waiting(&call->action, arg(call, "system"), call->params, call->n_params, &call->outcome,
+                 &call->err);
+}
+
+void sync_records(struct call *call) {
+    const struct resource *resource = synced(call);
+    if (resource)
+        sync_bulk(&call->action, arg(call, "system"), resource, call->doc, &call->outcome,
+                  &call->err);
+}
+
+/* Where there is nothing yet, and the caller waits, the rest happens without a thread. */
+void changes_show(struct call *call) {
+    struct str key = request_header(call->request, "Authorization", NULL), scheme;
+    struct change_wait wait = {0};
+    if (!change_list(&call->action, call->params, call->n_params, &call->outcome, &wait,
+                     &call->err) ||
+        wait.seconds == 0 || !str_split(&key, ' ', &scheme) ||
+        !stream_wait(call->face->streams, &call->action, &wait, buf_str(&call->outcome.body),
+                     str_trim(key), &call->answer->stream, &call->err))
+        return;
+    call->answer->status = 200;
+    call->answer->content_type = "application/json";
+    call->answer->close = true;
+    call->done = true;
+}
