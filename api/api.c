@@ -2,7 +2,9 @@
  * that only works has the latter alone. */
 #include "api/api.h"
 
+#include "app/limits.h"
 #include "call.h"
+#include "limit.h"
 #include "server.h"
 
 #include <stdatomic.h>
@@ -44,6 +46,7 @@ static struct server_options options(const struct config *config, struct api *ap
         .name = "public",
         .serve = pipeline_serve,
         .refused = pipeline_refused,
+        .adorn = pipeline_adorn,
         .context = &api->face,
     };
 }
@@ -58,6 +61,7 @@ static bool listen_private(struct api *api, const struct config *config, struct 
     private.name = "admin";
     private.serve = admin_serve;
     private.refused = NULL;
+    private.adorn = NULL;
     private.context = &api->admin;
     return server_start(&private, &api->private, err);
 }
@@ -65,6 +69,7 @@ static bool listen_private(struct api *api, const struct config *config, struct 
 static bool listen_public(struct api *api, const struct config *config, struct err *err) {
     struct server_options public = options(config, api);
     return router_init(routes, n_routes, &api->face.router, err) &&
+           limits_open(api->face.app->cache, api->face.app->clock, &api->face.limits, err) &&
            streams_start(api->face.app, &api->face.streams, err) &&
            server_start(&public, &api->public, err);
 }
@@ -86,7 +91,7 @@ bool api_start(struct app *app, const struct config *config, bool public, api_re
     return true;
 }
 
-bool api_metrics(void) { return pipeline_metrics(); }
+bool api_metrics(void) { return pipeline_metrics() && limit_metrics(); }
 
 int api_port(const struct api *api) { return server_port(api->public); }
 
@@ -106,6 +111,7 @@ void api_stop(struct api *api) {
     server_stop(api->public, FINISH_MS);
     server_stop(api->private, 0);
     streams_stop(api->face.streams);
+    limits_close(api->face.limits);
     router_release(api->face.router);
     free(api);
 }

@@ -17,7 +17,9 @@ enum route_flag {
     ROUTE_QUERY = 1 << 4,    /* takes query parameters; elsewhere they are refused */
     ROUTE_MEMORY = 1 << 5,   /* answers from memory, so a known key need not be looked up anew */
     ROUTE_EMPTY = 1 << 7,    /* the document has no members */
-    ROUTE_HTML = 1 << 6      /* answers browsers: Accept is not ours to refuse */
+    ROUTE_HTML = 1 << 6,     /* answers browsers: Accept is not ours to refuse */
+    ROUTE_FREE = 1 << 8,     /* a probe: no rate limit */
+    ROUTE_SECRET = 1 << 9    /* public, but checks a secret: only wrong ones are counted */
 };
 
 /* An action without parameters: {} or nothing. */
@@ -28,6 +30,7 @@ struct face {
     struct router *router;
     struct streams *streams;
     struct admin *admin;
+    struct limits *limits;
     size_t unmatched_cell;
 };
 
@@ -54,6 +57,8 @@ extern const size_t n_routes;
 void pipeline_serve(void *context, struct request *request, struct answer *answer);
 /* What it tells of answers that it gave without asking. */
 void pipeline_refused(void *context, const struct request *request, const struct answer *answer);
+/* Headers of every answer that the settings decide. */
+void pipeline_adorn(void *context, const struct request *request, struct answer *answer);
 /* Labels of METRIC_HTTP_REQUESTS: five status classes per route, and five for what matches none. */
 bool pipeline_metrics(void);
 

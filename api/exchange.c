@@ -54,6 +54,8 @@ int exchange_serve(const struct _u_request *from, struct _u_response *to, void *
     reaper_work(&conn->reaped);
     atomic_store_explicit(&worker->working, true, memory_order_relaxed);
     handle(conn, from, &request, &answer);
+    if (worker->server->options.adorn != NULL)
+        worker->server->options.adorn(worker->server->options.context, &request, &answer);
     size_t bytes = outgo(worker, &request, &answer, to);
     bool endless = answer.stream != NULL && !str_is(request.method, "HEAD");
     if (answer.stream != NULL)

@@ -12,7 +12,9 @@ static const struct answer_header standard[] = {
     {"Vary", {"Accept, Accept-Encoding, Authorization", 38}},
     {"X-Content-Type-Options", {"nosniff", 7}},
     {"Referrer-Policy", {"no-referrer", 11}},
-    {"Content-Security-Policy", {"default-src 'none'", 18}},
+    {"Content-Security-Policy", {"default-src 'none'; frame-ancestors 'none'", 42}},
+    {"X-Frame-Options", {"DENY", 4}},
+    {"Cross-Origin-Resource-Policy", {"same-origin", 11}},
 };
 
 /* A value with a control character would end the field, or make libmicrohttpd drop it: it is left

@@ -1,5 +1,7 @@
 /* The way of every request: match, authenticate, authorize, admit, decode, handle, answer, log. */
 #include "call.h"
+#include "cors.h"
+#include "limit.h"
 #include "problem.h"
 
 #include "app/keys.h"
@@ -302,6 +304,13 @@ static void respond(struct call *call) {
     buf_init(&outcome->body, 0);
 }
 
+/* Showed no key, or a wrong one; or a wrong secret where a route has one of its own. */
+static bool unknown_caller(const struct call *call) {
+    bool secret = call->route && (call->route->flags & ROUTE_SECRET) != 0;
+    return call->err.problem == PROBLEM_UNAUTHENTICATED ||
+           (secret && call->err.problem == PROBLEM_NOT_FOUND);
+}
+
 static void write_log(const struct call *call, int64_t taken) {
     const struct answer *answer = call->answer;
     bool failed = answer->status >= 500;
@@ -329,13 +338,17 @@ static void finish(struct call *call) {
 void pipeline_serve(void *context, struct request *request, struct answer *answer) {
     struct call call = {.face = context, .request = request, .answer = answer, .err = ERR_INIT};
     outcome_init(&call.outcome);
-    bool fine =
-        match(&call) && (call.done || (prepare(&call) && authenticate(&call) && authorize(&call) &&
-                                       admit(&call) && decode(&call) && handle(&call)));
+    bool fine = match(&call) &&
+                (call.done || (prepare(&call) && authenticate(&call) && limit_admit(&call) &&
+                               authorize(&call) && admit(&call) && decode(&call) && handle(&call)));
+    if (!fine && unknown_caller(&call))
+        limit_stranger(&call);
     if (!fine)
         problem_answer(&call.err, request, answer);
     else if (!call.done)
         respond(&call);
+    if (answer->status == 304)
+        limit_return(&call);
     finish(&call);
     outcome_release(&call.outcome);
     jv_unref(&call.doc);
@@ -351,6 +364,17 @@ void pipeline_refused(void *context, const struct request *request, const struct
                  taken);
     LOG(LOG_INFO, "refused", LOG_T("method", request->method), LOG_I("status", answer->status),
         LOG_MS("ms", taken), LOG_S("request_id", request->id), LOG_T("client", request->client));
+}
+
+void pipeline_adorn(void *context, const struct request *request, struct answer *answer) {
+    const struct face *face = context;
+    const struct config *config = face->app->config;
+    cors_answer(config->cors_origins, request, answer);
+    if (config->hsts_seconds > 0) {
+        const char *age = arena_format(request->arena, "max-age=%d", config->hsts_seconds);
+        if (age)
+            answer_header(answer, "Strict-Transport-Security", str_of(age));
+    }
 }
 
 /* ---- metrics ---- */

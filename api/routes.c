@@ -107,7 +107,7 @@ const struct route routes[] = {
     FOLLOW_UP("assign", follow_up_to, ROUTE_BODY, "assignFollowUp"),
     READ("/v1/accounts/{account_id}/commitments/summary", commitments_kept, 0, "getCommitmentSummary"),
     READ("/v1/users/{id}/agenda", agenda_show, ROUTE_QUERY, "getAgenda"),
-    {.method = "GET", .path = "/v1/users/{id}/agenda.ics", .handler = agenda_calendar, .flags = ROUTE_QUERY | ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getAgendaCalendar"},
+    {.method = "GET", .path = "/v1/users/{id}/agenda.ics", .handler = agenda_calendar, .flags = ROUTE_QUERY | ROUTE_HTML | ROUTE_SECRET, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getAgendaCalendar"},
     {.method = "POST", .path = "/v1/users/{id}/agenda-token", .handler = agenda_open, .flags = ROUTE_ACTION, .resource = -1, .verb = VERB_WRITE, .operation_id = "createAgendaToken"},
     {.method = "DELETE", .path = "/v1/users/{id}/agenda-token", .handler = agenda_close, .resource = -1, .verb = VERB_WRITE, .operation_id = "deleteAgendaToken"},
 
@@ -214,8 +214,8 @@ const struct route routes[] = {
     {.method = "DELETE", .path = "/v1/api-keys/{id}", .handler = api_keys_drop, .resource = -1, .verb = VERB_ADMIN, .operation_id = "revokeApiKey"},
     {.method = "GET", .path = "/v1/me", .handler = me_show, .resource = -1, .verb = VERB_ANY, .operation_id = "getMe"},
 
-    {.method = "GET", .path = "/livez", .handler = livez, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getLivez"},
-    {.method = "GET", .path = "/readyz", .handler = readyz, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getReadyz"},
+    {.method = "GET", .path = "/livez", .handler = livez, .flags = ROUTE_FREE, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getLivez"},
+    {.method = "GET", .path = "/readyz", .handler = readyz, .flags = ROUTE_FREE, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getReadyz"},
     {.method = "GET", .path = "/openapi.json", .handler = openapi_show, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getOpenapi"},
     {.method = "GET", .path = "/docs", .handler = docs_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getDocs"},
     {.method = "GET", .path = "/docs/{file}", .handler = docs_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getDocsFile"},

@@ -125,6 +125,7 @@ static const char turned_away[] = "HTTP/1.1 503 Service Unavailable\r\n"
                                   "Content-Length: 146\r\n"
                                   "Retry-After: 1\r\n"
                                   "Cache-Control: no-store\r\n"
+                                  "X-Content-Type-Options: nosniff\r\n"
                                   "Connection: close\r\n"
                                   "\r\n" TURNED_AWAY_BODY;
 

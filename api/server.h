@@ -32,6 +32,8 @@ struct server_options {
     /* May be NULL: told of each answer that `serve` had no part in (guard, shedding), for log and
      * metrics. */
     void (*refused)(void *context, const struct request *request, const struct answer *answer);
+    /* May be NULL: adds headers to each answer, also to those. */
+    void (*adorn)(void *context, const struct request *request, struct answer *answer);
     void *context;
     const struct randomness *randomness; /* NULL: the system's */
 };

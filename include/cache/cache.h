@@ -70,6 +70,20 @@ struct cache_touch {
  * acknowledged all the same: values live value_ms at most). */
 bool cache_invalidate(struct cache *cache, const struct cache_touch *touches, size_t n_touches);
 
+/* A token bucket that all processes share: it holds `burst` tokens, and gets `rate` of them a
+ * second (each 1 to 1,000,000). It is full when Redis has been restarted or has evicted it. */
+struct cache_bucket {
+    int64_t rate;
+    int64_t burst;
+};
+struct cache_taken {
+    bool granted;    /* all of them, or none */
+    int64_t debt_us; /* how long until the bucket is full again */
+};
+/* Takes `n` tokens of the bucket `name`, in one round trip. False: no Redis, nothing is known. */
+bool cache_take(struct cache *cache, const char *name, const struct cache_bucket *bucket, int64_t n,
+                struct cache_taken *ret);
+
 /* One round trip PING, for /readyz?verbose. */
 bool cache_ping(struct cache *cache);
 

@@ -87,6 +87,14 @@
       "5000,30000,120000,600000,1800000,7200000,18000000,36000000,43200000,43200000,43200000,"     \
       "43200000,33600000",                                                                         \
       0, 0, false, "Pauses before each retry of a webhook, milliseconds; 75 hours in all.")        \
+    X(rate_limit, INT, "KAMD_RATE_LIMIT", "5000", 0, 1000000, false,                               \
+      "Requests a second of one client, over all processes; 0: no limit.")                         \
+    X(rate_burst, INT, "KAMD_RATE_BURST", "20000", 1, 1000000, false,                              \
+      "Requests that a client which was silent may send at once.")                                 \
+    X(cors_origins, TEXT, "KAMD_CORS_ORIGINS", "", 0, 0, false,                                    \
+      "Origins whose web pages may call the API, comma-separated, e.g. https://app.example.com.")  \
+    X(hsts_seconds, INT, "KAMD_HSTS_SECONDS", "0", 0, 63072000, false,                             \
+      "Strict-Transport-Security, for when TLS ends before kamd; 0: not sent.")                    \
     X(log_level, TEXT, "KAMD_LOG_LEVEL", "info", 0, 0, false, "debug, info, warn or error.")       \
     X(fault, TEXT, "KAMD_FAULT", "", 0, 0, false,                                                  \
       "For tests: `point:action`, e.g. after_commit:kill. Empty in production.")

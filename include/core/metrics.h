@@ -18,6 +18,7 @@ enum metric_labels {
     LABELS_LOOP,
     LABELS_CACHE,
     LABELS_POOL,
+    LABELS_CLIENT,
     LABELS_COUNT
 };
 
@@ -31,6 +32,8 @@ enum metric_labels {
       "Open connections of the public port.")                                                      \
     X(HTTP_REAPED, METRIC_COUNTER, "kamd_http_reaped_total", LABELS_NONE,                          \
       "Connections cut because a request did not arrive in time.")                                 \
+    X(RATE_LIMITED, METRIC_COUNTER, "kamd_rate_limited_total", LABELS_CLIENT,                      \
+      "Requests answered with 429, by what they were counted for.")                                \
     X(POOL_IN_USE, METRIC_GAUGE, "kamd_db_connections_in_use", LABELS_POOL,                        \
       "Database connections in use.")                                                              \
     X(POOL_WAITERS, METRIC_GAUGE, "kamd_db_waiters", LABELS_POOL,                                  \

@@ -119,6 +119,9 @@ static enum link_result say_fill(struct link *link, const struct exchange *excha
 static enum link_result say_touch(struct link *link, const struct exchange *exchange, void *arg) {
     return exchange_touch(link, exchange, arg);
 }
+static enum link_result say_take(struct link *link, const struct exchange *exchange, void *arg) {
+    return exchange_take(link, exchange, arg);
+}
 static enum link_result say_ping(struct link *link, const struct exchange *exchange, void *arg) {
     (void)arg;
     return exchange_ping(link, exchange);
@@ -126,7 +129,7 @@ static enum link_result say_ping(struct link *link, const struct exchange *excha
 
 /* Under one deadline: connects if need be, and once more if a connection from earlier turns out to
  * be dead (Redis closes idle ones). All exchanges may be repeated: a lease that nobody heard of is
- * taken over after a while, the rest is idempotent. */
+ * taken over after a while, tokens that nobody heard of flow back, the rest is idempotent. */
 static enum link_result say(struct cache *cache, struct link *link, exchange_fn what, void *arg) {
     const struct exchange exchange = {.lease = cache->lease,
                                       .value_ms = cache->value_ms,
@@ -259,6 +262,18 @@ static bool watch_round(void *self) {
     }
     link_close(&cache->watch);
     return done;
+}
+
+bool cache_take(struct cache *cache, const char *name, const struct cache_bucket *bucket, int64_t n,
+                struct cache_taken *ret) {
+    struct exchange_take take = {.name = name, .bucket = bucket, .n = n};
+    if (!cache->on || guard_is_open(&cache->guard) || strlen(name) > NAME_LEN)
+        return false;
+    struct link *link = own_link(cache);
+    if (link == NULL || say(cache, link, say_take, &take) != LINK_OK)
+        return false;
+    *ret = take.taken;
+    return true;
 }
 
 bool cache_ping(struct cache *cache) {

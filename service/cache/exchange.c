@@ -135,6 +135,27 @@ enum link_result exchange_touch(struct link *link, const struct exchange *exchan
     return result;
 }
 
+enum link_result exchange_take(struct link *link, const struct exchange *exchange,
+                               struct exchange_take *take) {
+    CLEANUP(reply_release) redisReply *reply = NULL;
+    char key[KEY_TEXT];
+    char numbers[3][NUMBER_TEXT];
+    key_text(link, take->name, key);
+    snprintf(numbers[0], NUMBER_TEXT, "%" PRId64, take->bucket->rate);
+    snprintf(numbers[1], NUMBER_TEXT, "%" PRId64, take->bucket->burst);
+    snprintf(numbers[2], NUMBER_TEXT, "%" PRId64, take->n);
+    const struct str args[] = {str_of(key), str_of(numbers[0]), str_of(numbers[1]),
+                               str_of(numbers[2])};
+    enum link_result result = run_script(link, exchange, SCRIPT_TAKE, args, COUNT_OF(args), &reply);
+    if (result != LINK_OK)
+        return result;
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return unexpected(link);
+    take->taken.granted = reply->integer >= 0;
+    take->taken.debt_us = reply->integer >= 0 ? reply->integer : -1 - reply->integer;
+    return LINK_OK;
+}
+
 enum link_result exchange_ping(struct link *link, const struct exchange *exchange) {
     CLEANUP(reply_release) redisReply *reply = NULL;
     struct link_command command = {.n = 0};

@@ -1,4 +1,4 @@
-/* The four things that are said to Redis, each one round trip on a connected link. */
+/* The five things that are said to Redis, each one round trip on a connected link. */
 #ifndef KAMD_SERVICE_CACHE_EXCHANGE_H
 #define KAMD_SERVICE_CACHE_EXCHANGE_H
 
@@ -40,6 +40,15 @@ struct exchange_touch {
 /* LINK_OK: all are confirmed. */
 enum link_result exchange_touch(struct link *link, const struct exchange *exchange,
                                 const struct exchange_touch *touch);
+
+struct exchange_take {
+    const char *name;
+    const struct cache_bucket *bucket;
+    int64_t n;
+    struct cache_taken taken;
+};
+enum link_result exchange_take(struct link *link, const struct exchange *exchange,
+                               struct exchange_take *take);
 
 enum link_result exchange_ping(struct link *link, const struct exchange *exchange);
 

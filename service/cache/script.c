@@ -62,13 +62,30 @@ static const char fill_plain[] =
 static const char invalidate_plain[] = "for i = 1, #KEYS do redis.call('DEL', KEYS[i]) end\n"
                                        "return #KEYS\n";
 
+/* A bucket is one number: when it will be full again, by this server's clock. That clock may have
+ * been set back, so no bucket is emptier than empty. */
+static const char take[] =
+    "local t = redis.call('TIME')\n"
+    "local now = t[1] * 1000000 + t[2]\n"
+    "local each = 1000000 / ARGV[1]\n"
+    "local most = each * ARGV[2]\n"
+    "local debt = (tonumber(redis.call('GET', KEYS[1]) or '') or now) - now\n"
+    "debt = math.max(0, math.min(debt, most))\n"
+    "local after = debt + each * ARGV[3]\n"
+    "if after > most + 0.5 then return -1 - math.floor(debt) end\n"
+    "redis.call('SET', KEYS[1], string.format('%.0f', now + after), 'PX', math.ceil(after / "
+    "1000))\n"
+    "return math.floor(after)\n";
+
 static const char *const texts[2][SCRIPT_COUNT] = {
     [false] = {[SCRIPT_GET] = get_plain,
                [SCRIPT_FILL] = fill_plain,
-               [SCRIPT_INVALIDATE] = invalidate_plain},
+               [SCRIPT_INVALIDATE] = invalidate_plain,
+               [SCRIPT_TAKE] = take},
     [true] = {[SCRIPT_GET] = get_leased,
               [SCRIPT_FILL] = fill_leased,
-              [SCRIPT_INVALIDATE] = invalidate_leased},
+              [SCRIPT_INVALIDATE] = invalidate_leased,
+              [SCRIPT_TAKE] = take},
 };
 
 const char *script_text(enum script script, bool lease) { return texts[lease][script]; }

@@ -188,12 +188,37 @@ static void convert(struct reading *in, size_t row, char *config) {
     }
 }
 
+/* As browsers write them (RFC 6454 section 6.2): lower case, without a path, exactly comparable. */
+static bool is_origin(struct str text) {
+    static const char *const schemes[] = {"https://", "http://"};
+    for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+        size_t len = strlen(schemes[i]);
+        if (!str_starts(text, schemes[i]) || text.len == len)
+            continue;
+        for (size_t at = len; at < text.len; at++)
+            if (memchr("abcdefghijklmnopqrstuvwxyz0123456789.-:[]", text.ptr[at], 41) == NULL)
+                return false;
+        return true;
+    }
+    return false;
+}
+
+static void check_origins(struct str list, struct err *err) {
+    struct str one;
+    while (list.len > 0 && str_split(&list, ',', &one))
+        if (!is_origin(str_trim(one)))
+            err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_CORS_ORIGINS", "malformed",
+                    "KAMD_CORS_ORIGINS must be origins in lower case, such as "
+                    "https://app.example.com, separated by commas.");
+}
+
 /* What the types cannot say, and the values that others stand in for. */
 static void finish(struct config *config, struct err *err) {
     enum log_level level;
 
     if (!log_level_parse(str_of(config->log_level), &level))
         bad(err, "KAMD_LOG_LEVEL", "unknown_value", "must be debug, info, warn or error.");
+    check_origins(str_of(config->cors_origins), err);
     if (config->database_worker_url[0] == '\0')
         config->database_worker_url = config->database_url;
     if (config->database_migrate_url[0] == '\0')

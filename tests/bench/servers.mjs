@@ -105,10 +105,13 @@ export async function makeKey(settings) {
   return stdout.trim();
 }
 
+// Requests are counted as everywhere, against a limit that nothing here meets.
+const UNREACHED = { KAMD_RATE_LIMIT: '1000000', KAMD_RATE_BURST: '1000000' };
+
 export async function startKamd(settings, more = {}, step) {
   const port = String(await freePort());
   const { DATABASE_SUPERUSER_URL: _, ...own } = settings;
-  const env = { ...own, KAMD_PORT: port, KAMD_ADMIN_PORT: String(await freePort()), ...more };
+  const env = { ...own, KAMD_PORT: port, KAMD_ADMIN_PORT: String(await freePort()), ...UNREACHED, ...more };
   return untilAnswers(start('kamd', KAMD, ['serve'], env, `http://127.0.0.1:${port}`), '/readyz', 'kamd', step);
 }
 

@@ -18,6 +18,7 @@ const operations = operationsOf(doc);
 const check = validator(doc);
 const seen = new Set(); // "listAccounts 200"
 const UNLISTED = new Set(['content-length', 'content-type', 'date', 'connection', 'cache-control', 'vary', 'x-content-type-options', 'referrer-policy', 'content-security-policy',
+  'x-frame-options', 'cross-origin-resource-policy',
   'transfer-encoding', 'content-encoding', 'keep-alive']);
 let world, api;
 
@@ -347,6 +348,10 @@ test('every kind of error', async () => {
   await call(415, 'PATCH', `/v1/accounts/${id}`, { raw: 'name=X', type: 'text/plain' });
   await call(422, 'POST', '/v1/accounts', { body: { name: '' } });
   await call(431, 'GET', '/v1/accounts', { headers: { 'x-long': 'x'.repeat(9000) } });
+  const limited = auditor.at((await world.add({ KAMD_RATE_LIMIT: '1', KAMD_RATE_BURST: '1' })).url);
+  await until(async () => (await limited.send('GET', '/v1/me')).status === 429, { what: 'the rate limit', every: 1 });
+  await until(() => call(429, 'GET', '/v1/me', {}, limited).then(() => true), { what: 'a refusal', every: 1 });
+  limited.close();
   const twice = key();
   await send(201, 'POST', '/v1/users', { name: 'Once' }, twice);
   await send(201, 'POST', '/v1/users', { name: 'Once' }, twice);

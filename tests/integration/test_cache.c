@@ -398,6 +398,39 @@ static void reads_are_counted_by_outcome(void **state) {
         assert_int_equal(metrics_value(METRIC_CACHE_READS, i) - before[i], wanted[i]);
 }
 
+static void a_bucket_is_shared_and_never_emptier_than_empty(void **state) {
+    (void)state;
+    struct cache_options options = cache_fixture_options();
+    OPEN(cache) = cache_fixture_open(&options);
+    OPEN(other) = cache_fixture_open(&options);
+    const struct cache_bucket bucket = {.rate = 1, .burst = 10};
+    struct cache_taken taken;
+    char key[96];
+    char command[192];
+    assert_true(cache_take(cache, "limit:a", &bucket, 4, &taken) && taken.granted);
+    assert_int_equal(taken.debt_us, 4000000);
+    assert_true(cache_take(other, "limit:a", &bucket, 5, &taken) && taken.granted);
+    assert_true(taken.debt_us > 4000000 && taken.debt_us <= 9000000);
+    /* All or none. */
+    assert_true(cache_take(cache, "limit:a", &bucket, 10, &taken) && !taken.granted);
+    assert_true(cache_take(cache, "limit:a", &bucket, 1, &taken) && taken.granted);
+    assert_true(cache_take(cache, "limit:b", &bucket, 10, &taken) && taken.granted);
+    assert_true(cache_take(cache, "limit:b", &bucket, 11, &taken) && !taken.granted);
+    /* Redis's clock was set back by a day. */
+    cache_key(cache, "limit:c", key);
+    snprintf(command, sizeof(command), "SET %s %lld", key,
+             (long long)clock_wall(&clock_system) + 86400000000LL);
+    assert_true(redis_server_answers(&cache_redis, command, "OK"));
+    assert_true(cache_take(cache, "limit:c", &bucket, 1, &taken) && !taken.granted);
+    assert_int_equal(taken.debt_us, 10000000);
+    snprintf(command, sizeof(command), "SET %s nonsense", key);
+    assert_true(redis_server_answers(&cache_redis, command, "OK"));
+    assert_true(cache_take(cache, "limit:c", &bucket, 1, &taken) && taken.granted);
+    /* It lives no longer than it takes to be full. */
+    snprintf(command, sizeof(command), "PTTL %s", key);
+    assert_false(redis_server_answers(&cache_redis, command, "-1"));
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, cache_fixture_clean)
 
 int main(void) {
@@ -423,6 +456,7 @@ int main(void) {
         TEST(a_key_of_another_type_is_a_miss_and_can_be_invalidated),
         TEST(no_url_means_always_off),
         TEST(without_leases_a_late_fill_is_stale),
+        TEST(a_bucket_is_shared_and_never_emptier_than_empty),
         TEST(it_answers_a_ping),
         TEST(reads_are_counted_by_outcome),
     };

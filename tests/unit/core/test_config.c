@@ -184,6 +184,31 @@ static void unknown(void **state) {
     assert_text(buf_str(&buf), "KAMD_PORTS,KAMD_PORT_FILES,KAMD_");
 }
 
+static void origins(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool fine;
+    } cases[] = {
+        {"KAMD_CORS_ORIGINS=", true},
+        {"KAMD_CORS_ORIGINS=https://app.example.com, http://127.0.0.1:3000,http://[::1]:80", true},
+        {"KAMD_CORS_ORIGINS=*", false},
+        {"KAMD_CORS_ORIGINS=null", false},
+        {"KAMD_CORS_ORIGINS=https://", false},
+        {"KAMD_CORS_ORIGINS=https://app.example.com/", false},
+        {"KAMD_CORS_ORIGINS=https://App.example.com", false},
+        {"KAMD_CORS_ORIGINS=https://*.example.com", false},
+        {"KAMD_CORS_ORIGINS=https://a.example.com,,https://b.example.com", false},
+        {"KAMD_CORS_ORIGINS=ftp://a.example.com", false},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct err err CLEANUP(err_release) = ERR_INIT;
+        struct config config CLEANUP(config_release) = {.arena = NULL};
+        ENVIRONMENT(cases[i].text);
+        assert_case(config_read(fake_getenv, &config, &err) == cases[i].fine, cases[i].text);
+    }
+}
+
 static void lines(void **state) {
     (void)state;
     static const struct {
@@ -218,6 +243,7 @@ int main(void) {
         cmocka_unit_test_teardown(missing_file, forget_files),
         cmocka_unit_test_teardown(printed_defaults, forget_files),
         cmocka_unit_test(unknown),
+        cmocka_unit_test(origins),
         cmocka_unit_test(lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
