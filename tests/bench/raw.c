@@ -48,9 +48,13 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
                              const char *method, const char *version, const char *data,
                              size_t *data_size, void **seen) {
     static int once;
-    (void)context, (void)url, (void)method, (void)version, (void)data, (void)data_size;
+    (void)context, (void)url, (void)method, (void)version, (void)data;
     if (*seen == NULL) {
         *seen = &once;
+        return MHD_YES;
+    }
+    if (*data_size > 0) { /* what is posted is read and forgotten */
+        *data_size = 0;
         return MHD_YES;
     }
     return MHD_queue_response(connection, MHD_HTTP_OK, response);

@@ -7,6 +7,7 @@ import { PAIRS, SECONDS, memoryOf, pairs, pgbench, repeat, summary, wrk } from '
 import { FIRST, KEY_ACCOUNTS, PREFIX, idOf, phoneOf } from './portfolio.mjs';
 import { answerOf, at, connect, sleep, startFastify, startKamd, startRaw } from './servers.mjs';
 import { logStatements, statementsOf, written } from './statements.mjs';
+import { webhookRows } from './webhooks.mjs';
 
 const NO_REDIS = { REDIS_URL: '' };
 const bearer = ({ key }) => ({ authorization: `Bearer ${key}` });
@@ -346,6 +347,7 @@ export const ROWS = [
   { name: 'POST /v1/accounts, against fastify', goal: 2, measure: (world) => againstFastify(world, postLoad(world)) },
   { name: 'upsert of 200 records in one call, against COPY', goal: 0.2, measure: upsertAgainstCopy },
   { name: '100,000 follow-ups due in the same second: all events written', most: 10, unit: 's', measure: dueAtOnce },
+  ...webhookRows((world) => ({ paths: accountPaths(1000, world), headers: bearer(world) }), postLoad),
   { name: 'memory, idle', most: 25, unit: 'MB', measure: idleMemory },
   { name: 'memory, 1,000 connections under load', most: 60, unit: 'MB', measure: loadedMemory },
   { name: 'memory, 10,000 idle connections', most: 120, unit: 'MB', measure: idleConnections },

@@ -76,7 +76,7 @@ const script = (word) => promisify(execFile)(STACK, [word], { env: process.env }
 export async function openStack(fresh) {
   if (fresh && existsSync(RUN)) {
     await script('stop');
-    execFileSync('find', [RUN, '-mindepth', '1', '-not', '-name', 'raw', '-delete']);
+    execFileSync('find', [RUN, '-mindepth', '1', '-not', '-name', 'raw', '-not', '-name', 'multi', '-delete']);
   }
   await script('start');
   const lines = readFileSync(at('stack.env'), 'utf8').split('\n').map((line) => /^([A-Z_]+)=(.*)$/.exec(line)).filter(Boolean);
@@ -117,15 +117,20 @@ export async function startKamd(settings, more = {}, step) {
 
 // ---- references -----------------------------------------------------------------------------------
 
-// libmicrohttpd, sending what kamd sends for this path.
-export async function startRaw(kamd, path, headers, threads = 8) {
-  const { status, rawHeaders, body } = await answerOf(kamd.url + path, headers);
-  if (status !== 200) throw new Error(`${path}: ${status} ${body}`);
-  const fields = rawHeaders.flatMap((name, i) => (i % 2 ? [] : [`${name}: ${rawHeaders[i + 1]}`]));
+// libmicrohttpd, answering whatever comes with this.
+export async function startSink(fields, body, threads = 8) {
   const port = String(await freePort());
   const file = at(`answer.${port}`);
   writeFileSync(file, Buffer.concat([Buffer.from(`${fields.join('\n')}\n\n`), body]));
   return untilAnswers(start('raw', at('raw'), [port, String(threads), file], {}, `http://127.0.0.1:${port}`), '/', 'raw');
+}
+
+// What kamd sends for this path.
+export async function startRaw(kamd, path, headers, threads = 8) {
+  const { status, rawHeaders, body } = await answerOf(kamd.url + path, headers);
+  if (status !== 200) throw new Error(`${path}: ${status} ${body}`);
+  const fields = rawHeaders.flatMap((name, i) => (i % 2 ? [] : [`${name}: ${rawHeaders[i + 1]}`]));
+  return startSink(fields, body, threads);
 }
 
 export async function startFastify(settings, statements) {
