@@ -74,7 +74,7 @@ test('account_number is unique among the living', async () => {
   const one = await makeAccount(api);
   const problem = await api.fails(409, 'already_exists', 'POST', '/v1/accounts', { body: { name: 'x', account_number: one.account_number } });
   assert.deepEqual(places(problem), ['/account_number']);
-  const answers = await Promise.all(Array.from({ length: 10 }, () => api.send('POST', '/v1/accounts', { body: { name: 'race', account_number: one.account_number.replace('N', 'R') } })));
+  const answers = await Promise.all(Array.from({ length: 10 }, () => api.insist('POST', '/v1/accounts', { body: { name: 'race', account_number: one.account_number.replace('N', 'R') } })));
   assert.deepEqual(answers.map(({ status }) => status).sort(), [201, ...Array(9).fill(409)]);
   await api.remove(path(one), one.etag);
   const two = await makeAccount(api, { account_number: one.account_number });
@@ -127,7 +127,7 @@ test("a person's allocations over all accounts are at most 100 %, also at once",
   const first = await api.create(`${path(accounts[0])}/team`, { user_id: user.id, role: 'controlling', allocation_pct: 70 });
   const over = await api.call(422, 'POST', `${path(accounts[1])}/team`, { body: { user_id: user.id, role: 'controlling', allocation_pct: 31 } });
   assert.deepEqual(places(over.body), ['/allocation_pct']);
-  const answers = await Promise.all(accounts.slice(1).map((account) => api.send('POST', `${path(account)}/team`, { body: { user_id: user.id, role: 'controlling', allocation_pct: 10 } })));
+  const answers = await Promise.all(accounts.slice(1).map((account) => api.insist('POST', `${path(account)}/team`, { body: { user_id: user.id, role: 'controlling', allocation_pct: 10 } })));
   assert.deepEqual(answers.map(({ status }) => status).sort(), [201, 201, 201, 422, 422, 422, 422]);
   await api.call(422, 'PATCH', `${path(accounts[0])}/team/${first.id}`, { body: { allocation_pct: 71 }, headers: { 'if-match': first.etag } });
   await api.patch(`${path(accounts[0])}/team/${first.id}`, first.etag, { allocation_pct: 60 });

@@ -106,7 +106,7 @@ test('killed between commit and answer: the retry elsewhere gets the answer, and
 test('two PATCHes with one ETag: one 200, one 412 that names the current one', async () => {
   const account = await makeAccount(api);
   for (let round = 0, { etag } = account; round < 20; round++) {
-    const answers = await Promise.all(apis.map((client, i) => client.send('PATCH', `/v1/accounts/${account.id}`,
+    const answers = await Promise.all(apis.map((client, i) => client.insist('PATCH', `/v1/accounts/${account.id}`,
       { body: { industry: `round ${round} of ${i}` }, headers: { 'if-match': etag } })));
     assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 412]);
     const won = answers.find(({ status }) => status === 200);

@@ -110,7 +110,7 @@ async function databaseIsGone() {
     assert.deepEqual((await client.call(200, 'GET', '/v1/recognition?phone=%2B4930555999')).body.is_key, false);
     const refused = await client.send('GET', '/v1/accounts?page_size=1');
     assert.equal(refused.status, 503);
-    assert.ok(refused.ms < 500, `the breaker is open: refused at once, not after ${refused.ms} ms`);
+    assert.ok(refused.ms < 1500, `the breaker is open: refused at once, not after ${refused.ms} ms`);
     assert.ok(refused.body.retry_after_seconds >= 1);
   }
 }

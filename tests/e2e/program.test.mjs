@@ -14,7 +14,7 @@ before(async () => {
 after(() => world?.close());
 
 const program = async (change) => api.patch('/v1/program', (await api.get('/v1/program')).etag, change);
-const designate = (account, client = api) => client.send('POST', `/v1/accounts/${account.id}/designate`, { body: { reason: 'They grow with us.', benefits: ['Priority'] } });
+const designate = (account, client = api) => client.insist('POST', `/v1/accounts/${account.id}/designate`, { body: { reason: 'They grow with us.', benefits: ['Priority'] } });
 const members = async () => (await api.get('/v1/program')).key_accounts;
 
 test('the program shows its limits; rules among them hold', async () => {

@@ -28,7 +28,7 @@ const key = () => ({ 'idempotency-key': unique('k') });
 const program = async (change) => api.patch('/v1/program', (await api.get('/v1/program')).etag, change);
 const settings = async (change) => api.patch('/v1/program/settings', (await api.get('/v1/program/settings')).etag, change);
 const status = (id) => api.get(`/v1/accounts/${id}/key-status`);
-const designate = (id, body = {}, client = api) => client.send('POST', `/v1/accounts/${id}/designate`, { body });
+const designate = (id, body = {}, client = api) => client.insist('POST', `/v1/accounts/${id}/designate`, { body });
 const swap = (body) => api.send('POST', '/v1/program/swaps', { body });
 const sell = (account, orders) => api.call(200, 'POST', `/v1/accounts/${account.id}/orders/bulk`, {
   headers: key(),
@@ -213,7 +213,7 @@ test('a manager at capacity takes no further key account, neither by designation
   const [one, ...others] = await Promise.all(Array.from({ length: 6 }, () => makeAccount(api)));
   await api.patch(`/v1/accounts/${one.id}`, one.etag, { manager_id: busy.id });
   for (const { id } of others) assert.equal((await designate(id)).status, 201);
-  const moved = await Promise.all(others.map(({ id, etag }, i) => apis[i % 2].send('PATCH', `/v1/accounts/${id}`, { body: { manager_id: busy.id }, headers: { 'if-match': etag } })));
+  const moved = await Promise.all(others.map(({ id, etag }, i) => apis[i % 2].insist('PATCH', `/v1/accounts/${id}`, { body: { manager_id: busy.id }, headers: { 'if-match': etag } })));
   assert.deepEqual(moved.map((got) => got.body.code ?? got.status).sort(), [200, ...Array(4).fill('manager_capacity_reached')]);
   assert.equal((await designate(one.id)).body.code, 'manager_capacity_reached');
   await api.patch(`/v1/users/${busy.id}`, (await api.get(`/v1/users/${busy.id}`)).etag, { capacity: 0 });

@@ -62,7 +62,7 @@ test('a held snapshot: the last claims take what the first ones do, and nothing 
     assert.ok(old > EVENTS / BATCH, `the snapshot is ${old} transactions old`);
     for (const [name, [first, last, most, n]] of [['free', free], ['held', held]]) {
       assert.equal(n, EVENTS, name);
-      assert.ok(last < 1000 && most < 5000, `${name}: ${last} ms, at most ${most} ms`);
+      assert.ok(last < 5000 && most < 10_000, `${name}: ${last} ms, at most ${most} ms`);
       t.diagnostic(`${name}: first claims ${first} ms, last ${last} ms, slowest ${most} ms`);
     }
     sql(stack.settings, 'select pg_stat_force_next_flush()');

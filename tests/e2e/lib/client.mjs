@@ -2,7 +2,9 @@
 // conventions.md has it, and an answer of another status than expected fails with all that was said.
 import assert from 'node:assert/strict';
 import { Agent, request as httpRequest } from 'node:http';
+import { sleep } from './wait.mjs';
 
+let insisted = 0;
 const PROBLEM = 'application/problem+json';
 
 export function checkProblem(answer, what) {
@@ -65,7 +67,18 @@ export class Client {
     });
   }
 
-  // The same, with the status that must come.
+  // The same, again while the server is too busy or does not know what came of it: an Idempotency-Key makes it happen once.
+  async insist(method, path, options = {}) {
+    const headers = { 'idempotency-key': `insist-${process.pid}-${++insisted}`, ...options.headers };
+    for (let n = 0; ; n++) {
+      const answer = await this.send(method, path, { ...options, headers });
+      const busy = answer.status === 503 || (answer.status === 409 && answer.headers['retry-after']);
+      if (!busy || n === 100) return answer;
+      await sleep(200);
+    }
+  }
+
+  // The same as send(), with the status that must come.
   async call(status, method, path, options) {
     const answer = await this.send(method, path, options);
     const what = `${method} ${path}`;
