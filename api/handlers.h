@@ -15,7 +15,8 @@ handler plan_on, plan_off, versions_show, version_show, version_compare, acknowl
     acknowledgements_add;
 handler templates_show, template_show, templates_add, template_use;
 handler review_end, expectations_show, expectations_add;
-handler sync_record, sync_record_drop, sync_records, sync_deferred;
+handler sync_record, sync_record_drop, sync_records, sync_deferred, policy_show, policy_set,
+    conflicts_show, conflict_end;
 handler program_show, program_change, criteria_show, criteria_add, criteria_use, evaluation_add,
     evaluation_show, operation_show, simulation_add, nomination_refuse, nomination_take_back;
 handler report_show;

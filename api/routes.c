@@ -181,6 +181,10 @@ const struct route routes[] = {
     {.method = "PUT", .path = "/v1/sync/{system}/{resource}/{external_id}", .handler = sync_record, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_SYNC, .operation_id = "syncRecord"},
     {.method = "DELETE", .path = "/v1/sync/{system}/{resource}/{external_id}", .handler = sync_record_drop, .resource = -1, .verb = VERB_SYNC, .operation_id = "deleteSyncRecord"},
     {.method = "GET", .path = "/v1/sync/{system}/deferred", .handler = sync_deferred, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_SYNC, .operation_id = "listDeferredRecords"},
+    {.method = "GET", .path = "/v1/sync/{system}/policy", .handler = policy_show, .resource = -1, .verb = VERB_SYNC, .operation_id = "getSyncPolicy"},
+    {.method = "PUT", .path = "/v1/sync/{system}/policy", .handler = policy_set, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_ADMIN, .operation_id = "putSyncPolicy"},
+    {.method = "GET", .path = "/v1/sync/{system}/conflicts", .handler = conflicts_show, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_SYNC, .operation_id = "listSyncConflicts"},
+    {.method = "POST", .path = "/v1/sync/{system}/conflicts/{id}/resolve", .handler = conflict_end, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_SYNC, .operation_id = "resolveSyncConflict"},
     {.method = "POST", .path = "/v1/sync/{system}/{resource}", .handler = sync_records, .flags = ROUTE_BODY | ROUTE_BULK, .resource = -1, .verb = VERB_SYNC, .operation_id = "syncRecords"},
 
     READ("/v1/changes", changes_show, ROUTE_QUERY, "listChanges"),

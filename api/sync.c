@@ -2,6 +2,7 @@
 #include "handlers.h"
 
 #include "app/changes.h"
+#include "app/sync.h"
 
 static struct str arg(const struct call *call, const char *name) {
     return path_arg(&call->args, name);
@@ -39,6 +40,24 @@ void sync_records(struct call *call) {
     if (resource)
         sync_bulk(&call->action, arg(call, "system"), resource, call->doc, &call->outcome,
                   &call->err);
+}
+
+void policy_show(struct call *call) {
+    sync_policy_get(&call->action, arg(call, "system"), &call->outcome, &call->err);
+}
+
+void policy_set(struct call *call) {
+    sync_policy_put(&call->action, arg(call, "system"), call->doc, &call->outcome, &call->err);
+}
+
+void conflicts_show(struct call *call) {
+    sync_conflict_list(&call->action, arg(call, "system"), call->params, call->n_params,
+                       &call->outcome, &call->err);
+}
+
+void conflict_end(struct call *call) {
+    sync_conflict_resolve(&call->action, arg(call, "system"), arg(call, "id"), call->doc,
+                          &call->outcome, &call->err);
 }
 
 /* Where there is nothing yet, and the caller waits, the rest happens without a thread. */

@@ -46,17 +46,5 @@ bool record_history(struct action *action, const struct record_key *key, const s
 /* {all_or_none, records[{id?, ...}]}: without id created, with id changed. */
 bool record_bulk(struct action *action, const struct record_key *key, const jv *request,
                  struct outcome *outcome, struct err *err);
-/* By the id of another system: PUT and DELETE of one, and {all_or_none, defer_missing_parents,
- * records[{external_id, system_modstamp, is_deleted, ...}]}. What is older than what the system
- * said before changes nothing. */
-bool sync_put(struct action *action, struct str system, const struct resource *resource,
-              struct str external_id, const jv *doc, struct outcome *outcome, struct err *err);
-bool sync_delete(struct action *action, struct str system, const struct resource *resource,
-                 struct str external_id, struct outcome *outcome, struct err *err);
-bool sync_bulk(struct action *action, struct str system, const struct resource *resource,
-               const jv *request, struct outcome *outcome, struct err *err);
-/* Records that wait for their parents; page_size and cursor. */
-bool sync_waiting(struct action *action, struct str system, const struct param *params,
-                  size_t n_params, struct outcome *outcome, struct err *err);
 
 #endif

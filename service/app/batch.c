@@ -123,20 +123,26 @@ static void give_id(struct action *action, struct entry *entry) {
         jv_set(entry->clean, "id", jv_new_text(entry->id));
 }
 
-static void decide_change(struct action *action, const struct batch *batch,
-                          const struct decode *decode, struct entry *entry, const struct row *row) {
+static void decide_change(struct action *action, struct batch *batch, const struct decode *decode,
+                          struct entry *entry, const struct row *row) {
     CLEANUP(jv_unref) jv *current = current_of(batch, row, &entry->err);
     if (!current)
         return;
     entry->was_deleted = row_deleted(batch->resource, row);
-    if (decode_change(decode, current, entry->given, &entry->clean, &entry->changed, &entry->err))
+    bool fine =
+        decode_change(decode, current, entry->given, &entry->clean, &entry->changed, &entry->err);
+    if (fine && batch->weigh &&
+        batch->weigh(action, batch, entry, row, current, batch->weigh_arg)) {
+        jv_unref(&entry->clean);
+        fine = decode_change(decode, current, entry->given, &entry->clean, &entry->changed,
+                             &entry->err);
+    }
+    if (fine)
         jv_set(entry->clean, "id", jv_new_text(entry->id));
-    (void)action;
 }
 
-static void decide(struct action *action, const struct batch *batch,
-                   const struct custom_fields *customs, struct entry *entry, const struct row *rows,
-                   size_t n_rows) {
+static void decide(struct action *action, struct batch *batch, const struct custom_fields *customs,
+                   struct entry *entry, const struct row *rows, size_t n_rows) {
     struct decode decode = {.resource = batch->resource,
                             .customs = customs,
                             .at = entry->at,
@@ -144,8 +150,11 @@ static void decide(struct action *action, const struct batch *batch,
     if (failed(entry) || entry->settled)
         return;
     if (entry->kind == ENTRY_CREATE) {
-        if (decode_new(&decode, entry->given, &entry->clean, &entry->err))
-            give_id(action, entry);
+        if (!decode_new(&decode, entry->given, &entry->clean, &entry->err))
+            return;
+        if (batch->weigh)
+            batch->weigh(action, batch, entry, NULL, NULL, batch->weigh_arg);
+        give_id(action, entry);
         return;
     }
     const struct row *row = row_by_id(rows, n_rows, entry->id);
@@ -154,8 +163,11 @@ static void decide(struct action *action, const struct batch *batch,
         not_found(&key, &entry->err);
     else if (precondition(action, batch, entry, row) && entry->kind == ENTRY_CHANGE)
         decide_change(action, batch, &decode, entry, row);
-    else if (!failed(entry))
+    else if (!failed(entry)) {
         entry->was_deleted = row_deleted(batch->resource, row);
+        if (batch->weigh)
+            batch->weigh(action, batch, entry, row, NULL, batch->weigh_arg);
+    }
 }
 
 /* ---- writing ---- */

@@ -27,7 +27,16 @@ struct entry {
     struct err err;
 };
 
+/* Looks at a change or deletion that is decoded, beside the record as it is, and may settle it, or
+ * take fields out of `given`: true, and it is decoded anew. `row` and `current` are NULL for a new
+ * record; `current` also for a deletion. */
+struct batch;
+typedef bool (*batch_weigh)(struct action *action, struct batch *batch, struct entry *entry,
+                            const struct row *row, const jv *current, void *arg);
+
 struct batch {
+    batch_weigh weigh; /* NULL: none */
+    void *weigh_arg;
     const struct resource *resource;
     struct entry *entries;
     size_t n;

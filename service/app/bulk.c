@@ -20,6 +20,13 @@ jv *payload(const jv *record, const char *const *without) {
 void work_release(struct work *work) {
     for (size_t i = 0; work->batch && work->given && i < work->batch->n; i++)
         jv_unref(&work->given[i]);
+    for (size_t i = 0; work->batch && work->steering && i < work->batch->n; i++) {
+        jv_unref(&work->steering[i].said);
+        jv_unref(&work->steering[i].changed_at);
+        jv_unref(&work->steering[i].says);
+        jv_unref(&work->steering[i].conflicts);
+    }
+    jv_unref(&work->field_rules);
     batch_release(&work->batch);
 }
 
@@ -200,11 +207,21 @@ bool record_bulk(struct action *action, const struct record_key *key, const jv *
            write_once(action, bulk_work, &bulk, outcome, err);
 }
 
+static bool read_policy(const jv *request, struct bulk *bulk, struct err *err) {
+    const jv *policy = jv_get(request, "conflict_policy");
+    bulk->policy = jv_text(policy);
+    if (policy && check_conflict_policy(bulk->policy) != NULL)
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "/conflict_policy", "invalid_value",
+                "%s", check_conflict_policy(bulk->policy));
+    return !err_is_set(err);
+}
+
 bool sync_bulk(struct action *action, struct str system, const struct resource *resource,
                const jv *request, struct outcome *outcome, struct err *err) {
-    static const char *const names[] = {"all_or_none", "defer_missing_parents", "records", NULL};
+    static const char *const names[] = {"all_or_none", "conflict_policy", "defer_missing_parents",
+                                        "records", NULL};
     struct bulk bulk = {.resource = resource, .system = system};
     action->origin = system;
-    return read_request(request, names, &bulk, err) &&
+    return read_request(request, names, &bulk, err) && read_policy(request, &bulk, err) &&
            write_once(action, bulk_work, &bulk, outcome, err);
 }

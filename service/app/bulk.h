@@ -3,6 +3,7 @@
 #ifndef KAMD_APP_BULK_H
 #define KAMD_APP_BULK_H
 
+#include "app/sync.h"
 #include "batch.h"
 
 struct bulk {
@@ -14,6 +15,7 @@ struct bulk {
     bool one; /* PUT or DELETE of one: the record itself is the answer */
     bool del; /* of one */
     bool defer;
+    struct str policy;      /* conflict_policy of the call; absent: the system's */
     struct str external_id; /* of one */
 };
 
@@ -21,13 +23,25 @@ struct bulk {
 struct steering {
     struct str stamp;   /* system_modstamp; "" when it is not told */
     struct str parents; /* deferred: text[] of what it waits for */
+    /* What is known of the record. */
+    bool known;          /* the system has said something before */
+    bool was_deleted;    /* its last word was that it is deleted */
+    int64_t version;     /* of ours, after its last word; 0: none */
+    jv *said;            /* owned; {field: digest} of what it said before */
+    jv *changed_at;      /* owned; {field: time} of our last changes; only for latest_wins */
+    char updated_at[40]; /* of our record */
+    /* What comes of it. */
+    jv *says;      /* owned; {field: digest} of what it says now */
+    jv *conflicts; /* owned; [{field, kamd_value, system_value, rule, winner}] */
 };
 
 struct work {
     struct batch *batch;
     jv **given; /* owned copies */
     struct steering *steering;
-    bool waiting; /* some records of this system wait for parents */
+    bool waiting;      /* some records of this system wait for parents */
+    struct str policy; /* of conflicts, where no field has a rule of its own */
+    jv *field_rules;   /* owned; [{resource, field, rule}] */
 };
 
 bool work_start(struct action *action, const struct bulk *bulk, struct work *work, struct err *err);
@@ -54,6 +68,17 @@ bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, st
 /* After the write: remembers what was said. */
 bool sync_remember(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
                    struct err *err);
+
+/* ---- conflicts: sync_conflicts.c, sync_policy.c ---- */
+
+/* NULL when it is one, else a sentence. */
+const char *check_conflict_policy(struct str text);
+/* A batch_weigh: `arg` is the struct work. */
+bool sync_weigh(struct action *action, struct batch *batch, struct entry *entry,
+                const struct row *row, const jv *current, void *arg);
+/* After the write: keeps what lost. */
+bool sync_conflicts_keep(struct action *action, const struct bulk *bulk, struct tx *tx,
+                         const struct work *work, struct err *err);
 
 /* ---- records that wait for their parents: sync_deferred.c ---- */
 

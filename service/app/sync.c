@@ -206,8 +206,11 @@ bool sync_run(struct action *action, const struct bulk *bulk, struct tx *tx, str
     /* PUT and DELETE honour If-Match when there is one; upserts need none. */
     if (bulk->one)
         work->batch->entries[0].unconditional = !action->if_match.ptr;
+    work->batch->weigh = sync_weigh;
+    work->batch->weigh_arg = work;
     return batch_write(action, tx, work->batch, err) &&
-           (work->batch->rolled_back || sync_remember(action, bulk, tx, work, err));
+           (work->batch->rolled_back || (sync_remember(action, bulk, tx, work, err) &&
+                                         sync_conflicts_keep(action, bulk, tx, work, err)));
 }
 
 /* ---- calls ---- */

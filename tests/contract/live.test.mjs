@@ -208,6 +208,14 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await send(200, 'POST', '/v1/sync/salesforce/contacts', { records: [{ external_id: '003M000000AbCdE', account_external_id: '001M00000062mPg', family_name: 'Anders' }, { external_id: 'short' }, { external_id: '003M000000AbCdF', is_deleted: true }] }, key());
   await send(200, 'POST', '/v1/sync/salesforce/contacts', { defer_missing_parents: true, records: [{ external_id: '003M000000AbCdG', account_external_id: '001M00000062mPh', family_name: 'Later', system_modstamp: '2026-11-21T08:00:00Z' }] }, key());
   await get('/v1/sync/salesforce/deferred?page_size=1');
+  await send(200, 'PUT', '/v1/sync/salesforce/policy', { conflict_policy: 'kamd_wins', fields: [{ resource: 'accounts', field: 'phones', rule: 'source_owns' }] }, key());
+  const clash = await get(`/v1/accounts/${(await get('/v1/accounts?q=From%20Salesforce')).data[0].id}`);
+  await send(200, 'PATCH', `/v1/accounts/${clash.id}`, { industry: 'retail' }, { 'if-match': clash.etag });
+  await send(200, 'PUT', external, { industry: 'wholesale' });
+  const { data: [conflict] } = await get('/v1/sync/salesforce/conflicts?status=open');
+  await send(200, 'POST', `/v1/sync/salesforce/conflicts/${conflict.id}/resolve`, { take: 'source' }, key());
+  await send(409, 'POST', `/v1/sync/salesforce/conflicts/${conflict.id}/resolve`, { take: 'kamd' });
+  await get('/v1/sync/salesforce/policy');
   await send(201, 'PUT', '/v1/sync/erp/accounts/gone', { name: 'Gone', system_modstamp: '2026-11-21T08:00:00Z' });
   await call(204, 'DELETE', '/v1/sync/erp/accounts/gone');
   await call(404, 'DELETE', '/v1/sync/erp/accounts/never');
