@@ -4,6 +4,7 @@
 
 #include "app/limits.h"
 #include "call.h"
+#include "core/metrics.h"
 #include "limit.h"
 #include "server.h"
 
@@ -99,6 +100,7 @@ int api_admin_port(const struct api *api) { return server_port(api->private); }
 
 void api_drain(struct api *api) {
     atomic_store(&api->draining, true);
+    metrics_set(METRIC_DRAINING, 0, 1);
     if (api->public)
         server_drain(api->public);
     streams_end(api->face.streams);

@@ -3,6 +3,7 @@
 #include "app/directory.h"
 #include "app/keys.h"
 #include "app/readiness.h"
+#include "app/reload.h"
 #include "cache/cache.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -33,6 +34,7 @@ struct process {
     struct cache *cache;
     struct app app;
     struct readiness *readiness;
+    struct reload *reload;
     struct worker *worker;
     struct api *api;
 };
@@ -64,6 +66,7 @@ static bool open_store(const struct config *config, bool worker, struct store **
         .max_waiters = config->db_waiters,
         .acquire_ms = config->db_acquire_ms,
         .prepared = config->db_prepared,
+        .max_age_s = config->db_max_age_seconds,
     };
     return store_open(&options, ret, err);
 }
@@ -118,6 +121,7 @@ static bool start_parts(struct process *process, bool with_worker, struct err *e
 }
 
 static void stop_parts(struct process *process) {
+    reload_stop(process->reload);
     api_stop(process->api);
     worker_stop(process->worker);
     readiness_stop(process->readiness);
@@ -133,20 +137,30 @@ static void stop_parts(struct process *process) {
 
 /* ---- commands ---- */
 
-/* SIGTERM and SIGINT are waited for, in this thread only. */
+/* SIGTERM, SIGINT and SIGHUP are waited for, in this thread only. */
 static void block_signals(sigset_t *ret) {
     sigemptyset(ret);
     sigaddset(ret, SIGTERM);
     sigaddset(ret, SIGINT);
+    sigaddset(ret, SIGHUP);
     pthread_sigmask(SIG_BLOCK, ret, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void wait_for_stop(const sigset_t *signals) {
+static void wait_for_stop(const struct process *process, const sigset_t *signals) {
     int number = 0;
-    while (sigwait(signals, &number) != 0)
-        ;
+    while (sigwait(signals, &number) != 0 || number == SIGHUP)
+        if (number == SIGHUP)
+            reload_now(process->reload);
     LOG(LOG_INFO, "stopping", LOG_I("signal", number));
+}
+
+static bool watch_settings(struct process *process, struct err *err) {
+    struct reload_options options = {.getenv_ = read_environment,
+                                     .config = &process->config,
+                                     .store = process->store,
+                                     .worker_store = process->worker_store};
+    return reload_start(&options, &process->reload, err);
 }
 
 static int serve(struct process *process, bool api, bool worker) {
@@ -154,7 +168,7 @@ static int serve(struct process *process, bool api, bool worker) {
     sigset_t signals;
     block_signals(&signals);
     log_start();
-    if (!start_parts(process, worker, &err) ||
+    if (!start_parts(process, worker, &err) || !watch_settings(process, &err) ||
         !api_start(&process->app, &process->config, api, readiness_ask, process->readiness,
                    &process->api, &err)) {
         stop_parts(process);
@@ -167,7 +181,7 @@ static int serve(struct process *process, bool api, bool worker) {
     else
         LOG(LOG_INFO, "working", LOG_I("admin_port", api_admin_port(process->api)),
             LOG_S("version", KAMD_VERSION));
-    wait_for_stop(&signals);
+    wait_for_stop(process, &signals);
     api_drain(process->api);
     if (api)
         usleep((useconds_t)process->config.drain_ms * 1000);

@@ -28,7 +28,9 @@
     X(admin_host, TEXT, "KAMD_ADMIN_HOST", "127.0.0.1", 0, 0, false, "Address of the admin port.") \
     X(admin_port, INT, "KAMD_ADMIN_PORT", "8081", 0, 65535, false,                                 \
       "Port of /livez, /readyz and /metrics; 0: any free one.")                                    \
-    X(http_threads, INT, "KAMD_HTTP_THREADS", "8", 1, 256, false, "Threads of the API's pool.")    \
+    X(http_threads, INT, "KAMD_HTTP_THREADS", "0", 0, 256, false,                                  \
+      "Threads of the API's pool; 0: four for each CPU that this process may use, at least 8, at " \
+      "most 32.")                                                                                  \
     X(http_connections, INT, "KAMD_HTTP_CONNECTIONS", "4096", 8, 100000, false,                    \
       "Open connections beyond which new ones are shed.")                                          \
     X(http_memory, INT, "KAMD_HTTP_CONNECTION_MEMORY", "10240", 8192, 1048576, false,              \
@@ -52,6 +54,8 @@
       "How long one may wait for a database connection.")                                          \
     X(db_prepared, BOOL, "KAMD_DB_PREPARED", "true", 0, 0, false,                                  \
       "Named prepared statements; false for poolers that lack them.")                              \
+    X(db_max_age_seconds, INT, "KAMD_DB_MAX_AGE_SECONDS", "1800", 1, 86400, false,                 \
+      "Age at which a database connection is replaced, 20 % more or less.")                        \
     X(cache_ms, INT, "KAMD_CACHE_MS", "30000", 100, 600000, false,                                 \
       "How long a value may live in Redis.")                                                       \
     X(cache_lease, BOOL, "KAMD_CACHE_LEASE", "true", 0, 0, false,                                  \
@@ -120,6 +124,8 @@ bool config_read(const char *(*getenv_)(const char *name), struct config *ret, s
 bool config_read_partly(const char *(*getenv_)(const char *name), struct config *ret,
                         struct err *err);
 void config_release(struct config *config);
+/* The names of the settings that differ, comma-separated. */
+void config_differences(const struct config *a, const struct config *b, struct buf *ret);
 /* `--print-defaults`: NAME=value lines with their help as comments, secrets without a value. */
 void config_print_defaults(struct buf *ret);
 /* Settings whose names begin with KAMD_ in `environ` but that the table does not know: a likely

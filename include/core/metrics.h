@@ -77,6 +77,14 @@ enum metric_labels {
       "Follow-ups whose due event was written.")                                                   \
     X(RESCORED, METRIC_COUNTER, "kamd_accounts_rescored_total", LABELS_NONE,                       \
       "Accounts scored anew.")                                                                     \
+    X(SETTINGS_RELOADED, METRIC_COUNTER, "kamd_settings_reloaded_total", LABELS_NONE,              \
+      "Changed settings that were taken without a restart.")                                       \
+    X(SETTINGS_REFUSED, METRIC_GAUGE, "kamd_settings_refused", LABELS_NONE,                        \
+      "1 while the settings cannot be read anew; those before are in force.")                      \
+    X(SETTINGS_WAITING, METRIC_GAUGE, "kamd_settings_waiting", LABELS_NONE,                        \
+      "1 while a changed setting waits for a restart.")                                            \
+    X(DRAINING, METRIC_GAUGE, "kamd_draining", LABELS_NONE,                                        \
+      "1 from SIGTERM on: not ready, but still serving.")                                          \
     X(LOOP_ERRORS, METRIC_COUNTER, "kamd_worker_errors_total", LABELS_LOOP,                        \
       "Worker rounds that failed.")                                                                \
     X(LOOP_LAST, METRIC_GAUGE, "kamd_worker_last_round_timestamp_seconds", LABELS_LOOP,            \

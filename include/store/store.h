@@ -27,12 +27,15 @@ struct store_options {
     int max_waiters;
     int acquire_ms;
     bool prepared;
+    int max_age_s; /* of a connection; 0: half an hour */
 };
 
 /* Starts the pool; connections are opened in the background and on demand. Fails only on a
  * malformed url or memory. */
 bool store_open(const struct store_options *options, struct store **ret, struct err *err);
 void store_close(struct store *store);
+/* From now on connections are made to this url; open ones stay until they are old or break. */
+bool store_retarget(struct store *store, const char *url, struct err *err);
 /* Is it a url that store_open() would take? An item of `err` names `setting` otherwise. */
 bool store_check_url(const char *url, const char *setting, struct err *err);
 /* One round trip on a connection of its own accord: is the server there and writable? */

@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 
+#include "process.h"
 #include "settings_file.h"
 
 #include <fcntl.h>
@@ -211,6 +212,7 @@ static void check_origins(struct str list, struct err *err) {
                     "KAMD_CORS_ORIGINS must be origins in lower case, such as "
                     "https://app.example.com, separated by commas.");
 }
+static int threads_for(int cpus) { return cpus < 2 ? 8 : cpus > 8 ? 32 : 4 * cpus; }
 
 /* What the types cannot say, and the values that others stand in for. */
 static void finish(struct config *config, struct err *err) {
@@ -223,6 +225,8 @@ static void finish(struct config *config, struct err *err) {
         config->database_worker_url = config->database_url;
     if (config->database_migrate_url[0] == '\0')
         config->database_migrate_url = config->database_url;
+    if (config->http_threads == 0)
+        config->http_threads = threads_for(process_cpus());
 }
 
 static bool read_all(struct reading *in, struct config *config) {
@@ -267,6 +271,31 @@ void config_release(struct config *config) {
         arena_release(config->arena);
     free(config->arena);
     *config = (struct config){.arena = NULL};
+}
+
+static bool same(const struct setting *setting, const char *a, const char *b) {
+    switch (setting->type) {
+    case SETTING_TEXT: {
+        const char *texts[2];
+        memcpy(&texts[0], a + setting->offset, sizeof(char *));
+        memcpy(&texts[1], b + setting->offset, sizeof(char *));
+        return strcmp(texts[0], texts[1]) == 0;
+    }
+    case SETTING_INT:
+        return memcmp(a + setting->offset, b + setting->offset, sizeof(int)) == 0;
+    case SETTING_BOOL:
+        return a[setting->offset] == b[setting->offset];
+    }
+    return true;
+}
+
+void config_differences(const struct config *a, const struct config *b, struct buf *ret) {
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        if (same(&table[i], (const char *)a, (const char *)b))
+            continue;
+        buf_text(ret, ret->len > 0 ? "," : "");
+        buf_text(ret, table[i].name);
+    }
 }
 
 void config_print_defaults(struct buf *ret) {

@@ -4,6 +4,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -79,4 +81,47 @@ struct process_figures process_read(void) {
     ret.start_seconds =
         seconds_of(CLOCK_REALTIME) - seconds_of(CLOCK_BOOTTIME) + (double)stat[STAT_START] / ticks;
     return ret;
+}
+
+/* ---- CPUs ---- */
+
+int process_quota(const char *text) {
+    long long quota, period;
+
+    if (sscanf(text, "%lld %lld", &quota, &period) != 2 || quota <= 0 || period <= 0)
+        return 0;
+    long long cpus = quota / period + (quota % period != 0);
+    return cpus > 4096 ? 4096 : (int)cpus;
+}
+
+static bool read_line(const char *path, char *ret, size_t size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : read(fd, ret, size - 1);
+
+    if (fd >= 0)
+        close(fd);
+    ret[len < 0 ? 0 : len] = '\0';
+    ret[strcspn(ret, "\n")] = '\0';
+    return len > 0;
+}
+
+/* In a container its own group is the root of what it sees. */
+static int quota_read(void) {
+    char quota[64], period[64], both[160];
+
+    if (read_line("/sys/fs/cgroup/cpu.max", both, sizeof(both)))
+        return process_quota(both);
+    if (!read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", quota, sizeof(quota)) ||
+        !read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", period, sizeof(period)))
+        return 0;
+    snprintf(both, sizeof(both), "%s %s", quota, period);
+    return process_quota(both);
+}
+
+int process_cpus(void) {
+    cpu_set_t set;
+    int cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    int quota = quota_read();
+
+    return quota > 0 && quota < cpus ? quota : cpus;
 }

@@ -13,5 +13,10 @@ struct process_figures {
 };
 
 struct process_figures process_read(void);
+/* CPUs that the process may use: those that it may run on, or fewer where a container's quota
+ * (cgroup v2 or v1) allows less; at least 1. */
+int process_cpus(void);
+/* Of a quota's text: "max 100000" or "150000 100000" (v2). 0: no limit. Rounded up. */
+int process_quota(const char *text);
 
 #endif

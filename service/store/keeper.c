@@ -12,7 +12,7 @@
     250                   /* and as much again at random, so that replicas do not probe in step    \
                            */
 #define PAUSE_MAX_MS 4000 /* between failed attempts to open while other connections work */
-#define AGE_MS 1800000    /* a connection's life, 20 % more or less */
+#define AGE_S 1800        /* a connection's life, 20 % more or less */
 #define SWEEP_MS 10000
 
 static int64_t jitter_us(int64_t ms) {
@@ -26,7 +26,8 @@ static bool open_pooled(struct store *store, struct conn **ret, struct err *err)
         return false;
     if (!PQenterPipelineMode(conn->pg))
         return unavailable(err, PQerrorMessage(conn->pg));
-    conn->retire_us = mono_now() + (int64_t)AGE_MS * 800 + jitter_us(AGE_MS * 4 / 10);
+    int64_t age_s = store->options.max_age_s > 0 ? store->options.max_age_s : AGE_S;
+    conn->retire_us = mono_now() + age_s * 800000 + jitter_us(age_s * 400);
     *ret = TAKE(conn);
     return true;
 }
@@ -126,7 +127,7 @@ static struct conn *take_old(struct store *store) {
 
     for (struct conn **at = &store->idle; *at != NULL; at = &(*at)->next) {
         struct conn *conn = *at;
-        if (conn->retire_us > now)
+        if (!pool_retires(store, conn, now))
             continue;
         *at = conn->next;
         store->n_open--;
@@ -135,9 +136,21 @@ static struct conn *take_old(struct store *store) {
     return NULL;
 }
 
+/* A changed address or password may be what helps: nothing is put off any more. */
+static void take_next_target(struct store *store) {
+    if (store->next_target.options == NULL)
+        return;
+    target_release(&store->target);
+    store->target = store->next_target;
+    store->next_target = (struct target){.options = NULL};
+    store->open_at_us = store->probe_at_us = 0;
+    store->failures = 0;
+}
+
 /* What to do next, or until when to wait. Opening and answering pings take turns, so that whoever
  * asks for pings without end does not keep the pool small. */
 static void work_once(struct store *store) {
+    take_next_target(store);
     int64_t now = mono_now();
     bool room = !store->breaker_open && store->n_open < (size_t)store->options.size;
     bool may_open = room && now >= store->open_at_us;

@@ -77,6 +77,10 @@ void pool_give(struct store *store, struct conn *conn) {
     store->idle = conn;
 }
 
+bool pool_retires(const struct store *store, const struct conn *conn, int64_t now) {
+    return now > conn->retire_us && store->failures == 0;
+}
+
 struct conn *pool_trip_locked(struct store *store, const char *why) {
     struct conn *purged = store->idle;
 
@@ -187,13 +191,17 @@ bool pool_acquire(struct store *store, deadline when, struct conn **ret, struct 
 
 void pool_release(struct store *store, struct conn *conn) {
     metrics_add(METRIC_POOL_IN_USE, store->options.metrics_cell, -1);
-    if (conn->broken || mono_now() > conn->retire_us || atomic_load(&store->stop)) {
+    if (conn->broken || atomic_load(&store->stop)) {
         close_borrowed(store, conn);
         return;
     }
     pthread_mutex_lock(&store->lock);
-    pool_give(store, conn);
+    bool old = pool_retires(store, conn, mono_now());
+    if (!old)
+        pool_give(store, conn);
     pthread_mutex_unlock(&store->lock);
+    if (old)
+        close_borrowed(store, conn);
 }
 
 void pool_trip(struct store *store, int64_t sent_us) {
@@ -237,6 +245,7 @@ static void store_free(struct store *store) {
     conn_close_all(store->idle);
     conn_close(&store->probe);
     target_release(&store->target);
+    target_release(&store->next_target);
     pthread_cond_destroy(&store->work);
     pthread_cond_destroy(&store->pinged);
     pthread_mutex_destroy(&store->lock);
@@ -287,6 +296,19 @@ bool store_open(const struct store_options *options, struct store **ret, struct 
         return err_memory(err);
     }
     *ret = store;
+    return true;
+}
+
+bool store_retarget(struct store *store, const char *url, struct err *err) {
+    struct target target = {0};
+
+    if (!target_init(&target, url, store->options.name, err))
+        return false;
+    pthread_mutex_lock(&store->lock);
+    target_release(&store->next_target);
+    store->next_target = target;
+    pthread_cond_signal(&store->work);
+    pthread_mutex_unlock(&store->lock);
     return true;
 }
 
