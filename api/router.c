@@ -155,7 +155,7 @@ static bool add_row(struct router *router, const struct route *row, struct err *
         err_set(err, PROBLEM_INTERNAL, "The routes table is wrong.");
         return err_cause(err, "a route has no method or path");
     }
-    struct node *node;
+    struct node *node = NULL;
     if (!add_path(router, row, &node, err))
         return false;
     for (size_t i = 0; i < node->n_rows; i++) {

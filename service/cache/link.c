@@ -140,7 +140,12 @@ enum link_result link_reply(struct link *link, deadline when, redisReply **ret,
 
 /* The replies that kamd reads have no arrays. hiredis would believe "*1000000000" and allocate
  * that. */
-static void *refuse_array(const redisReadTask *task, int elements) {
+#if HIREDIS_MAJOR >= 1
+typedef size_t array_size;
+#else
+typedef int array_size;
+#endif
+static void *refuse_array(const redisReadTask *task, array_size elements) {
     (void)task;
     (void)elements;
     return NULL;

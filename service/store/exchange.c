@@ -112,6 +112,9 @@ static bool note(struct outcome *outcome, size_t at, PGresult *result) {
     case PGRES_BAD_RESPONSE:
     case PGRES_NONFATAL_ERROR:
     case PGRES_SINGLE_TUPLE:
+#ifdef LIBPQ_HAS_CHUNK_MODE
+    case PGRES_TUPLES_CHUNK:
+#endif
     case PGRES_PIPELINE_SYNC:
         outcome->end = END_ODD;
         break;
