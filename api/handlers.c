@@ -1,5 +1,6 @@
 #include "handlers.h"
 
+#include "app/access.h"
 #include "app/agenda.h"
 #include "app/events.h"
 #include "app/facts.h"
@@ -243,6 +244,20 @@ void settings_show(struct call *call) { settings_get(&call->action, &call->outco
 
 void settings_change(struct call *call) {
     settings_patch(&call->action, call->doc, &call->outcome, &call->err);
+}
+
+void roles_show(struct call *call) { role_list(&call->action, &call->outcome, &call->err); }
+
+void roles_set(struct call *call) {
+    role_put(&call->action, arg(call, "role"), call->doc, &call->outcome, &call->err);
+}
+
+void roles_drop(struct call *call) {
+    role_delete(&call->action, arg(call, "role"), &call->outcome, &call->err);
+}
+
+void access_show(struct call *call) {
+    access_explain(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }
 
 void rates_show(struct call *call) { rate_list(&call->action, &call->outcome, &call->err); }

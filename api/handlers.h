@@ -13,6 +13,7 @@ handler agenda_show, agenda_calendar, agenda_open, agenda_close;
 handler section_list, section_get, section_write, section_generated;
 handler plan_on, plan_off, versions_show, version_show, version_compare, acknowledgements_show,
     acknowledgements_add;
+handler roles_show, roles_set, roles_drop, access_show;
 handler templates_show, template_show, templates_add, template_use;
 handler review_end, expectations_show, expectations_add;
 handler sync_record, sync_record_drop, sync_records, sync_deferred, policy_show, policy_set,

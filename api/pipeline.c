@@ -1,4 +1,5 @@
 /* The way of every request: match, authenticate, authorize, admit, decode, handle, answer, log. */
+#include "app/access.h"
 #include "call.h"
 #include "cors.h"
 #include "limit.h"
@@ -243,6 +244,16 @@ static bool prepare(struct call *call) {
     return true;
 }
 
+/* The areas of the account in the path, where the route is about them as a whole. */
+static bool need_to_know(struct call *call) {
+    const struct route *route = call->route;
+    struct str id = path_arg(&call->args, "account_id");
+    if (route->areas == 0)
+        return true;
+    return account_guard(&call->action, id.ptr ? id : path_arg(&call->args, "id"), route->areas,
+                         (enum verb)route->verb != VERB_READ, &call->err);
+}
+
 static bool handle(struct call *call) {
     if (call->action.idempotency_key.ptr)
         hash_request(call);
@@ -340,7 +351,8 @@ void pipeline_serve(void *context, struct request *request, struct answer *answe
     outcome_init(&call.outcome);
     bool fine = match(&call) &&
                 (call.done || (prepare(&call) && authenticate(&call) && limit_admit(&call) &&
-                               authorize(&call) && admit(&call) && decode(&call) && handle(&call)));
+                               authorize(&call) && admit(&call) && need_to_know(&call) &&
+                               decode(&call) && handle(&call)));
     if (!fine && unknown_caller(&call))
         limit_stranger(&call);
     if (!fine)

@@ -18,6 +18,8 @@ struct route {
     int resource;
     int verb;
     const char *operation_id;
+    uint64_t areas; /* of the account in the path, that this shows or changes as a whole; a
+                       resource's own area is asked for record by record */
     const void *extra;
 };
 

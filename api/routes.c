@@ -7,6 +7,13 @@
         .verb = VERB_READ, .operation_id = operation                                               \
     }
 
+/* A document below an account that lies in one area. */
+#define BELOW_AREA(path_, handler_, flags_, area_, operation)                                      \
+    {                                                                                              \
+        .method = "GET", .path = path_, .handler = handler_, .flags = (flags_), .resource = -1,    \
+        .verb = VERB_READ, .areas = AREA_BIT(AREA_##area_), .operation_id = operation              \
+    }
+
 /* A plain resource: list, create, bulk, and one record's get, change, delete, restore, history. */
 #define RESOURCE(base, id_, res, verb_create, verb_write, Name, Names)                             \
     {.method = "GET",                                                                              \
@@ -105,7 +112,7 @@ const struct route routes[] = {
     FOLLOW_UP("snooze", follow_up_later, ROUTE_BODY, "snoozeFollowUp"),
     FOLLOW_UP("cancel", follow_up_off, ROUTE_BODY | ROUTE_OPTIONAL, "cancelFollowUp"),
     FOLLOW_UP("assign", follow_up_to, ROUTE_BODY, "assignFollowUp"),
-    READ("/v1/accounts/{account_id}/commitments/summary", commitments_kept, 0, "getCommitmentSummary"),
+    BELOW_AREA("/v1/accounts/{account_id}/commitments/summary", commitments_kept, 0, INTERACTIONS, "getCommitmentSummary"),
     READ("/v1/users/{id}/agenda", agenda_show, ROUTE_QUERY, "getAgenda"),
     {.method = "GET", .path = "/v1/users/{id}/agenda.ics", .handler = agenda_calendar, .flags = ROUTE_QUERY | ROUTE_HTML | ROUTE_SECRET, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getAgendaCalendar"},
     {.method = "POST", .path = "/v1/users/{id}/agenda-token", .handler = agenda_open, .flags = ROUTE_ACTION, .resource = -1, .verb = VERB_WRITE, .operation_id = "createAgendaToken"},
@@ -131,8 +138,8 @@ const struct route routes[] = {
     {.method = "POST", .path = "/v1/plan-templates", .handler = templates_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "createPlanTemplate"},
     {.method = "POST", .path = "/v1/plan-templates/{version}/activate", .handler = template_use, .flags = ROUTE_ACTION, .resource = -1, .verb = VERB_DECIDE, .operation_id = "activatePlanTemplate"},
     {.method = "POST", .path = "/v1/reviews/{id}/complete", .handler = review_end, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_WRITE, .operation_id = "completeReview"},
-    READ("/v1/accounts/{account_id}/expectations", expectations_show, 0, "getExpectations"),
-    {.method = "POST", .path = "/v1/accounts/{account_id}/expectations", .handler = expectations_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_WRITE, .operation_id = "rateExpectations"},
+    BELOW_AREA("/v1/accounts/{account_id}/expectations", expectations_show, 0, REVIEWS, "getExpectations"),
+    {.method = "POST", .path = "/v1/accounts/{account_id}/expectations", .handler = expectations_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_WRITE, .areas = AREA_BIT(AREA_REVIEWS), .operation_id = "rateExpectations"},
 
     {.method = "GET", .path = "/v1/program", .handler = program_show, .resource = -1, .verb = VERB_READ, .operation_id = "getProgram"},
     {.method = "PATCH", .path = "/v1/program", .handler = program_change, .flags = ROUTE_BODY | ROUTE_MERGE, .resource = -1, .verb = VERB_DECIDE, .operation_id = "updateProgram"},
@@ -161,19 +168,20 @@ const struct route routes[] = {
     REPORT("compliance", "getCompliance"),
     REPORT("candidates", "getCandidates"),
     REPORT("rollup", "getRollup"),
+    REPORT("late-access", "getLateAccess"),
     READ("/v1/operations/{id}", operation_show, 0, "getOperation"),
     {.method = "POST", .path = "/v1/accounts/{id}/designate", .handler = account_designation, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "designateAccount"},
-    READ("/v1/accounts/{id}/opportunities", opportunities_show, ROUTE_QUERY, "getAccountOpportunities"),
-    READ("/v1/accounts/{id}/economics", economics_show, ROUTE_QUERY, "getAccountEconomics"),
-    READ("/v1/accounts/{id}/whitespace", whitespace_show, ROUTE_QUERY, "getAccountWhitespace"),
-    READ("/v1/accounts/{id}/sales", account_months, ROUTE_QUERY, "getAccountSales"),
+    BELOW_AREA("/v1/accounts/{id}/opportunities", opportunities_show, ROUTE_QUERY, PLAN, "getAccountOpportunities"),
+    BELOW_AREA("/v1/accounts/{id}/economics", economics_show, ROUTE_QUERY, ECONOMICS, "getAccountEconomics"),
+    BELOW_AREA("/v1/accounts/{id}/whitespace", whitespace_show, ROUTE_QUERY, SALES, "getAccountWhitespace"),
+    BELOW_AREA("/v1/accounts/{id}/sales", account_months, ROUTE_QUERY, SALES, "getAccountSales"),
     {.method = "POST", .path = "/v1/accounts/{id}/de-designate", .handler = account_release, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "deDesignateAccount"},
     {.method = "POST", .path = "/v1/program/swaps", .handler = account_swap, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "swapKeyAccounts"},
-    READ("/v1/accounts/{id}/metrics", assessed_show, 0, "getAccountMetrics"),
-    {.method = "PUT", .path = "/v1/accounts/{id}/metrics", .handler = assessed_set, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_WRITE, .operation_id = "putAccountMetrics"},
-    READ("/v1/accounts/{id}/fit-check", fit_show, 0, "getFitCheck"),
-    {.method = "PUT", .path = "/v1/accounts/{id}/fit-check", .handler = fit_set, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_WRITE, .operation_id = "putFitCheck"},
-    READ("/v1/accounts/{id}/health", health_show, 0, "getAccountHealth"),
+    BELOW_AREA("/v1/accounts/{id}/metrics", assessed_show, 0, ECONOMICS, "getAccountMetrics"),
+    {.method = "PUT", .path = "/v1/accounts/{id}/metrics", .handler = assessed_set, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_WRITE, .areas = AREA_BIT(AREA_ECONOMICS), .operation_id = "putAccountMetrics"},
+    BELOW_AREA("/v1/accounts/{id}/fit-check", fit_show, 0, PLAN, "getFitCheck"),
+    {.method = "PUT", .path = "/v1/accounts/{id}/fit-check", .handler = fit_set, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_WRITE, .areas = AREA_BIT(AREA_PLAN), .operation_id = "putFitCheck"},
+    BELOW_AREA("/v1/accounts/{id}/health", health_show, 0, ECONOMICS, "getAccountHealth"),
     READ("/v1/accounts/{id}/key-status", account_status, ROUTE_QUERY, "getKeyStatus"),
     READ("/v1/accounts/{id}/key-status/history", account_transitions, ROUTE_QUERY, "listKeyStatusHistory"),
     {.method = "GET", .path = "/v1/recognition", .handler = account_recognition, .flags = ROUTE_QUERY | ROUTE_MEMORY, .resource = -1, .verb = VERB_ANY, .operation_id = "recognise"},
@@ -212,6 +220,11 @@ const struct route routes[] = {
     WEBHOOK("GET", "/v1/webhook-deliveries/{id}", delivery_show, 0, "getWebhookDelivery"),
     WEBHOOK("GET", "/v1/webhook-deliveries/{id}/attempts", attempts_show, 0, "listWebhookAttempts"),
     WEBHOOK("POST", "/v1/webhook-deliveries/{id}/retry", delivery_again, ROUTE_ACTION, "retryWebhookDelivery"),
+
+    READ("/v1/roles", roles_show, 0, "listRoles"),
+    {.method = "PUT", .path = "/v1/roles/{role}", .handler = roles_set, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "putRole"},
+    {.method = "DELETE", .path = "/v1/roles/{role}", .handler = roles_drop, .resource = -1, .verb = VERB_DECIDE, .operation_id = "deleteRole"},
+    READ("/v1/access/explain", access_show, ROUTE_QUERY, "explainAccess"),
 
     {.method = "GET", .path = "/v1/api-keys", .handler = api_keys_show, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_ADMIN, .operation_id = "listApiKeys"},
     {.method = "POST", .path = "/v1/api-keys", .handler = api_keys_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_ADMIN, .operation_id = "createApiKey"},

@@ -1,10 +1,11 @@
-/* Who may do what: one const matrix of roles and verbs. Which accounts a person sees is a matter of
- * the access sets (acl) and of row level security; the areas within an account come on top of this.
- */
+/* Who may do what: one const matrix of roles, verbs and information areas. It is the ceiling. Below
+ * it, a person's access sets (acl, migration 0022) say which areas of which accounts; row level
+ * security asks the same again. */
 #ifndef KAMD_DOMAIN_ACCESS_H
 #define KAMD_DOMAIN_ACCESS_H
 
 #include "core/str.h"
+#include "domain/resource.h"
 
 #include <stdbool.h>
 
@@ -38,6 +39,20 @@ const char *verb_name(enum verb verb);
 bool access_allows(enum role role, enum verb verb);
 /* Sees every account; others see what the access sets say. */
 bool role_sees_all(enum role role);
+
+/* Sets of areas: bit n is the area of number n. */
+typedef uint64_t area_set;
+#define AREA_BIT(area) ((area_set)1 << (area))
+#define AREAS_ALL (AREA_BIT(AREA_COUNT) - 1)
+/* At most these, of whatever account. */
+area_set role_reads(enum role role);
+area_set role_writes(enum role role);
+/* Both in one number, as the database is told. */
+#define AREA_WRITE_SHIFT 20
+#define AREAS_EVERYTHING (AREAS_ALL | AREAS_ALL << AREA_WRITE_SHIFT)
+static inline area_set role_areas(enum role role) {
+    return role_reads(role) | role_writes(role) << AREA_WRITE_SHIFT;
+}
 /* A key's scopes narrow its role: "read" = VERB_READ only; "write" = all but VERB_DECIDE and
  * VERB_ADMIN; none = the role's own. */
 enum scope {

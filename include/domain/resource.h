@@ -36,6 +36,7 @@ enum area {
         AREA_COUNT
 };
 const char *area_name(enum area area);
+extern const char *const area_names[AREA_COUNT + 1]; /* NULL-terminated */
 
 enum field_type {
     FIELD_ID,   /* UUID; `ref` names the resource it refers to */
@@ -152,6 +153,8 @@ struct resource {
 };
 
 const struct resource *resource_of(enum resource_id id);
+/* The column that holds the account; NULL: the record belongs to none. */
+const char *resource_account(const struct resource *resource);
 const struct resource *resource_by_path(struct str path); /* NULL: none */
 const struct resource *resource_by_name(const char *name);
 const struct field *resource_field(const struct resource *resource,

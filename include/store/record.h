@@ -1,6 +1,7 @@
 /* SQL texts of the resources, made from the descriptors once at start. Columns come in the order of
- * the descriptor's fields; one further column holds the derived values' version ("0" where a
- * resource has none), and one more deleted_at. */
+ * the descriptor's fields; three further columns hold the derived values' version ("0" where a
+ * resource has none), deleted_at, and the areas of the account that the caller reads (-1 where the
+ * role alone decides). */
 #ifndef KAMD_STORE_RECORD_H
 #define KAMD_STORE_RECORD_H
 
@@ -21,6 +22,7 @@ struct record_sql {
 
 /* Before threads start. */
 bool record_sql_init(struct err *err);
-const struct record_sql *record_sql(enum resource_id id);
+/* `narrow`: for callers who see only the accounts that their access sets name. */
+const struct record_sql *record_sql(enum resource_id id, bool narrow);
 
 #endif

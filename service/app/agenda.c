@@ -233,8 +233,11 @@ static void write_event(struct tx *tx, size_t slot, size_t row, struct buf *ret)
 bool agenda_feed(struct action *action, struct str user_id, struct str token, struct buf *ret,
                  struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct tx_context context = {
-        .scope = STR("acl"), .user_id = user_id, .actor = STR("agenda"), .origin = STR("kamd")};
+    struct tx_context context = {.scope = STR("acl"),
+                                 .user_id = user_id,
+                                 .areas = AREAS_ALL,
+                                 .actor = STR("agenda"),
+                                 .origin = STR("kamd")};
     struct str params[] = {user_id, hash_param(action, token)};
     if (!tx_begin(action->app->store, TX_READ, &context, action->when, &tx, err))
         return false;

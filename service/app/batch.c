@@ -150,6 +150,9 @@ static void decide(struct action *action, struct batch *batch, const struct cust
     if (failed(entry) || entry->settled)
         return;
     if (entry->kind == ENTRY_CREATE) {
+        if (batch->resource->id == RES_ACCOUNT &&
+            !area_writable(action, AREAS_ALL, AREA_PROFILE, &entry->err))
+            return;
         if (!decode_new(&decode, entry->given, &entry->clean, &entry->err))
             return;
         if (batch->weigh)
@@ -161,6 +164,8 @@ static void decide(struct action *action, struct batch *batch, const struct cust
     struct record_key key = {.resource = batch->resource};
     if (!visible(batch, entry, row))
         not_found(&key, &entry->err);
+    else if (!row_writable(action, batch->resource, row, &entry->err))
+        return;
     else if (precondition(action, batch, entry, row) && entry->kind == ENTRY_CHANGE)
         decide_change(action, batch, &decode, entry, row);
     else if (!failed(entry)) {
@@ -216,7 +221,7 @@ static struct str ids_wanting(struct action *action, const struct batch *batch, 
 /* Restore comes before update: a change of a deleted record brings it back. */
 static void queue_writes(struct action *action, struct tx *tx, const struct batch *batch,
                          size_t from, size_t to) {
-    const struct record_sql *sql = record_sql(batch->resource->id);
+    const struct record_sql *sql = sql_for(action, batch->resource->id);
     struct str back = ids_wanting(action, batch, from, to, ENTRY_RESTORE);
     struct str fresh = documents(action, batch, from, to, ENTRY_CREATE);
     struct str edited = documents(action, batch, from, to, ENTRY_CHANGE);
@@ -322,7 +327,7 @@ static bool read_back(struct action *action, struct tx *tx, struct batch *batch,
     size_t n = 0;
     if (!ids.ptr)
         return err_memory(err);
-    size_t slot = tx_query(tx, record_sql(batch->resource->id)->get_any, &ids, 1);
+    size_t slot = tx_query(tx, sql_for(action, batch->resource->id)->get_any, &ids, 1);
     if (!tx_flush(tx, err))
         return false;
     const struct row *rows = rows_of(action, batch->resource, tx, slot, &n);
@@ -358,13 +363,17 @@ static struct str accounts_of(struct action *action, const struct batch *batch) 
 }
 
 /* Nothing new below an account that is deleted, or that the caller does not see. */
-static void check_accounts(struct batch *batch, struct tx *tx, size_t slot) {
+static void check_accounts(struct action *action, struct batch *batch, struct tx *tx, size_t slot) {
     for (size_t i = 0; i < batch->n; i++) {
         struct entry *entry = &batch->entries[i];
         struct str id = account_of(batch, entry);
         bool found = !id.ptr;
-        for (size_t r = 0; r < tx_rows(tx, slot) && !found; r++)
-            found = str_case_is(id, tx_value(tx, slot, r, 0).ptr);
+        for (size_t r = 0; r < tx_rows(tx, slot) && !found; r++) {
+            found = str_case_is(id, tx_value(tx, slot, r, 0).ptr) && tx_value(tx, slot, r, 1).ptr;
+            if (found)
+                area_writable(action, (area_set)tx_int(tx, slot, r, 1), batch->resource->area,
+                              &entry->err);
+        }
         if (found)
             continue;
         struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
@@ -380,8 +389,8 @@ static void check_accounts(struct batch *batch, struct tx *tx, size_t slot) {
 
 /* Shared locks: an account cannot be deleted while something is put below it. */
 #define ACCOUNTS_SQL                                                                               \
-    "select id from account where id = any ($1::uuid[]) and deleted_at is null order by id for "   \
-    "share"
+    "select id, areas_of(id) from account where id = any ($1::uuid[]) and deleted_at is null "     \
+    "order by id for share"
 
 static bool read_current(struct action *action, struct tx *tx, struct batch *batch,
                          const struct row **ret_rows, size_t *ret_n, struct err *err) {
@@ -393,11 +402,11 @@ static bool read_current(struct action *action, struct tx *tx, struct batch *bat
     if (accounts.ptr)
         account_slot = tx_query(tx, ACCOUNTS_SQL, &accounts, 1);
     bool any = ids.len > strlen("{}");
-    size_t slot = any ? tx_query(tx, record_sql(batch->resource->id)->lock, &ids, 1) : 0;
+    size_t slot = any ? tx_query(tx, sql_for(action, batch->resource->id)->lock, &ids, 1) : 0;
     if ((accounts.ptr || any) && !tx_flush(tx, err))
         return false;
     if (accounts.ptr)
-        check_accounts(batch, tx, account_slot);
+        check_accounts(action, batch, tx, account_slot);
     if (any)
         *ret_rows = rows_of(action, batch->resource, tx, slot, ret_n);
     return !any || *ret_rows ? true : err_memory(err);

@@ -117,8 +117,13 @@ void page_finish(struct action *action, const struct page *page, struct tx *tx, 
 }
 
 void page_end(struct outcome *outcome, bool has_more, int64_t total) {
+    buf_char(&outcome->body, ']');
+    page_tail(outcome, has_more, total);
+}
+
+void page_tail(struct outcome *outcome, bool has_more, int64_t total) {
     struct buf *body = &outcome->body;
-    buf_text(body, "],\"page\":{\"next_cursor\":");
+    buf_text(body, ",\"page\":{\"next_cursor\":");
     buf_json(body, outcome->next[0] ? str_of(outcome->next) : STR_ABSENT);
     buf_format(body, ",\"has_more\":%s", has_more ? "true" : "false");
     if (total >= 0)

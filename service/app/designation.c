@@ -49,9 +49,8 @@ static bool designate_work(struct action *action, struct tx *tx, void *arg, stru
                            struct err *err) {
     const struct designation *designation = arg;
     struct str values[] = {designation->account_id, designation->terms};
-    (void)action;
     tx_query(tx, "select * from designate($1::uuid, " TERMS_SQL ")", values, 2);
-    if (!status_answer(tx, designation->account_id, STR_ABSENT, outcome, err))
+    if (!status_answer(action, tx, designation->account_id, STR_ABSENT, outcome, err))
         return false;
     outcome->status = 201;
     snprintf(outcome->location, sizeof outcome->location, "/v1/accounts/%.*s/key-status",
@@ -72,9 +71,8 @@ static bool de_designate_work(struct action *action, struct tx *tx, void *arg,
                               struct outcome *outcome, struct err *err) {
     const struct designation *designation = arg;
     struct str values[] = {designation->account_id, designation->terms};
-    (void)action;
     tx_query(tx, "select * from de_designate($1::uuid, $2::jsonb ->> 'reason')", values, 2);
-    return status_answer(tx, designation->account_id, STR_ABSENT, outcome, err);
+    return status_answer(action, tx, designation->account_id, STR_ABSENT, outcome, err);
 }
 
 bool account_de_designate(struct action *action, struct str account_id, const jv *doc,
@@ -91,13 +89,12 @@ static bool swap_work(struct action *action, struct tx *tx, void *arg, struct ou
                       struct err *err) {
     const struct designation *swap = arg;
     struct str values[] = {swap->account_id, swap->terms, swap->out_account_id};
-    (void)action;
     tx_query(tx, "select * from swap_key_accounts($1::uuid, $3::uuid, " TERMS_SQL ")", values, 3);
     buf_text(&outcome->body, "{\"in\":");
-    if (!status_answer(tx, swap->account_id, STR_ABSENT, outcome, err))
+    if (!status_answer(action, tx, swap->account_id, STR_ABSENT, outcome, err))
         return false;
     buf_text(&outcome->body, ",\"out\":");
-    if (!status_answer(tx, swap->out_account_id, STR_ABSENT, outcome, err))
+    if (!status_answer(action, tx, swap->out_account_id, STR_ABSENT, outcome, err))
         return false;
     buf_char(&outcome->body, '}');
     outcome->status = 201;

@@ -19,10 +19,12 @@ void event_query_read(struct action *action, const struct param *params, size_t 
 /* The slot of (earliest kept, last position), and whether `after` lies before it. */
 size_t event_bounds(struct tx *tx);
 bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *err);
-/* Queues the events after `after` ("now" or a position), at most `limit`. */
-size_t event_page(struct tx *tx, const struct event_query *query, struct str limit);
-/* One row of event_page() as JSON; its columns begin with position, id, type. */
-void event_write(struct tx *tx, size_t slot, size_t row, struct buf *ret);
+/* Queues the events after `after` ("now" or a position), at most `limit`; `narrow`: of accounts
+ * that the caller's access sets name. Only those of areas that the caller reads. */
+size_t event_page(struct tx *tx, bool narrow, const struct event_query *query, struct str limit);
+/* One row of event_page() as JSON. `whole`: the caller reads all areas of the account. */
+void event_write(struct tx *tx, size_t slot, size_t row, bool whole, struct buf *ret);
+bool event_whole(struct tx *tx, size_t slot, size_t row);
 enum event_column {
     EVENT_POSITION,
     EVENT_ID,
@@ -30,7 +32,9 @@ enum event_column {
     EVENT_AT,
     EVENT_SEQUENCE,
     EVENT_ACCOUNT,
-    EVENT_ORIGIN
+    EVENT_ORIGIN,
+    EVENT_AREA = 9,
+    EVENT_AREAS
 };
 /* Sections and orders tell of the plan and the account, settings of nothing. */
 bool resource_has_events(enum resource_id id);

@@ -46,6 +46,8 @@ const struct event_type event_types[] = {
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"key_status\":\"key\",\"manager_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"channel\":\"in_person\",\"every\":\"monthly\",\"promised_per_year\":12,\"actual\":2,\"last_at\":\"2026-09-30T10:00:00.000000Z\",\"due_on\":\"2026-10-30\",\"days_late\":22}"},
     {"attention_gap.opened", "A key account, or a candidate, gets much less attention than its purchases would indicate (001-22): once, and again only after it was better.",
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"key_status\":\"key\",\"manager_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"gap\":0.52,\"rank_purchases\":3,\"rank_attention\":49,\"last_interaction_at\":\"2026-03-02T10:00:00.000000Z\"}"},
+    {"access.opened", "Somebody of the team sees areas of an account from now on (004-26).",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"user_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"because\":\"grant\",\"areas\":[\"sales\"],\"visible_until\":null}"},
     {"webhook.failing", "Every attempt at an endpoint has failed for two and a half days; it is disabled at disable_at unless one succeeds.",
      "{\"webhook_endpoint_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d03\",\"version\":1,\"reason\":null,\"failing_since\":\"2026-11-18T21:00:00.000000Z\",\"disable_at\":\"2026-11-23T21:00:00.000000Z\"}"},
     {"webhook.disabled", "An endpoint was disabled: every attempt failed for five days, or it answered 410.",
@@ -92,7 +94,12 @@ void event_query_read(struct action *action, const struct param *params, size_t 
         take(action, &params[i], query, err);
 }
 
-void event_write(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
+bool event_whole(struct tx *tx, size_t slot, size_t row) {
+    area_set areas = (area_set)tx_int(tx, slot, row, EVENT_AREAS);
+    return (areas & AREAS_ALL) == AREAS_ALL;
+}
+
+void event_write(struct tx *tx, size_t slot, size_t row, bool whole, struct buf *ret) {
     static const struct field time = {.type = FIELD_TIME};
     buf_text(ret, "{\"id\":");
     buf_json(ret, tx_value(tx, slot, row, EVENT_ID));
@@ -101,7 +108,8 @@ void event_write(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
     buf_text(ret, ",\"timestamp\":");
     render_value(&time, tx_value(tx, slot, row, EVENT_AT), ret);
     buf_text(ret, ",\"sequence\":");
-    buf_put(ret, tx_value(tx, slot, row, EVENT_SEQUENCE));
+    /* Its gaps would tell of events that the caller does not see. */
+    buf_put(ret, whole ? tx_value(tx, slot, row, EVENT_SEQUENCE) : STR("null"));
     buf_text(ret, ",\"api_version\":\"v1\",\"cursor\":");
     buf_json(ret, tx_value(tx, slot, row, EVENT_POSITION));
     buf_text(ret, ",\"account_id\":");
@@ -130,18 +138,23 @@ bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *e
     return err_is_set(err);
 }
 
-size_t event_page(struct tx *tx, const struct event_query *query, struct str limit) {
+#define EVENT_SQL(areas, join, seen)                                                               \
+    "select p.position, e.id, e.type, e.at, e.sequence, e.account_id, e.origin, e.data, "          \
+    "e.previous, e.area, " areas                                                                   \
+    " from event_position p join event e on e.at = p.at and e.seq = p.seq" join                    \
+    " where p.position > (case when $1 = 'now' then (select position from "                        \
+    "sequencer) else coalesce($1::bigint, 0) end)"                                                 \
+    " and ($2::text[] is null or e.type = any ($2::text[])) and ($3::uuid "                        \
+    "is null or e.account_id = $3::uuid) and (e.account_id is null or " seen ")"                   \
+    " order by p.position limit $4::int"
+
+size_t event_page(struct tx *tx, bool narrow, const struct event_query *query, struct str limit) {
+    static const char all[] = EVENT_SQL("-1", "", "caller_reads() >> e.area & 1 = 1");
+    static const char own[] = EVENT_SQL("coalesce(x.areas, -1)",
+                                        " left join my_access() x on x.account_id = e.account_id",
+                                        "x.areas >> e.area & 1 = 1");
     struct str values[] = {query->after, query->types, query->account_id, limit};
-    return tx_query(tx,
-                    "select p.position, e.id, e.type, e.at, e.sequence, e.account_id, "
-                    "e.origin, e.data, e.previous"
-                    " from event_position p join event e on e.at = p.at and e.seq = p.seq"
-                    " where p.position > (case when $1 = 'now' then (select position from "
-                    "sequencer) else coalesce($1::bigint, 0) end)"
-                    " and ($2::text[] is null or e.type = any ($2::text[])) and ($3::uuid "
-                    "is null or e.account_id = $3::uuid)"
-                    " order by p.position limit $4::int",
-                    values, 4);
+    return tx_query(tx, narrow ? own : all, values, 4);
 }
 
 bool event_list(struct action *action, const struct param *params, size_t n_params,
@@ -152,8 +165,9 @@ bool event_list(struct action *action, const struct param *params, size_t n_para
     if (err_is_set(err) || !read_begin(action, &tx, err))
         return false;
     size_t bounds = event_bounds(tx);
-    size_t slot =
-        event_page(tx, &query, str_of(arena_format(action->arena, "%zu", query.page_size + 1)));
+    bool narrow = !role_sees_all(action->who->role);
+    size_t slot = event_page(tx, narrow, &query,
+                             str_of(arena_format(action->arena, "%zu", query.page_size + 1)));
     if (!tx_flush(tx, err) || event_expired(tx, bounds, query.after, err))
         return false;
     size_t n = tx_rows(tx, slot);
@@ -163,12 +177,13 @@ bool event_list(struct action *action, const struct param *params, size_t n_para
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             buf_char(&outcome->body, ',');
-        event_write(tx, slot, i, &outcome->body);
+        event_write(tx, slot, i, event_whole(tx, slot, i), &outcome->body);
     }
     /* There is always a cursor to go on from, also when nothing came yet. */
     struct str next = n > 0 ? tx_value(tx, slot, n - 1, 0)
                       : query.after.ptr && !str_is(query.after, "now") ? query.after
-                                                                       : tx_value(tx, bounds, 0, 1);
+                      : narrow && !query.after.ptr ? STR("0") /* how many others have is not told */
+                                                   : tx_value(tx, bounds, 0, 1);
     snprintf(outcome->next, sizeof outcome->next, "%.*s", STR_ARG(next));
     page_end(outcome, has_more, -1);
     return true;

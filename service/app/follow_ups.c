@@ -57,14 +57,14 @@ static bool act_work(struct action *action, struct tx *tx, void *arg, struct out
 
     if (!ids.ptr)
         return err_memory(err);
-    size_t slot = tx_query(tx, record_sql(RES_FOLLOW_UP)->lock, &ids, 1);
+    size_t slot = tx_query(tx, sql_for(action, RES_FOLLOW_UP)->lock, &ids, 1);
     if (!tx_flush(tx, err))
         return false;
     const struct row *row = find(action, tx, slot, err);
     if (!row || !row_if_match(action, resource, row, err))
         return false;
     size_t done = tx_query(tx, act->sql, params, 1 + act->n_params);
-    slot = tx_query(tx, record_sql(RES_FOLLOW_UP)->get, &ids, 1);
+    slot = tx_query(tx, sql_for(action, RES_FOLLOW_UP)->get, &ids, 1);
     if (!tx_flush(tx, err))
         return false;
     if (tx_affected(tx, done) == 0)

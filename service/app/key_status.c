@@ -27,17 +27,18 @@ static const struct field columns[] = {
 
 #define STANDING_SQL                                                                               \
     "select s.account_id, s.key_status, s.tier, s.score, s.score_rank, s.as_of, "                  \
-    "s.criteria_version, s.contributions,"                                                         \
-    " to_jsonb(s.missing), s.status_since, s.key_since, s.grace_until, s.designation"              \
-    " from standing s join account a on a.id = s.account_id where s.account_id = $1::uuid and "    \
-    "a.deleted_at is null"
+    "s.criteria_version, w.contributions,"                                                         \
+    " to_jsonb(w.missing), s.status_since, s.key_since, s.grace_until, s.designation, "            \
+    "areas_of(s.account_id)"                                                                       \
+    " from standing s join account a on a.id = s.account_id left join standing_why w on "          \
+    "w.account_id = s.account_id where s.account_id = $1::uuid and a.deleted_at is null"
 
 /* Rank and grace are only known of now. */
 #define AS_OF_SQL                                                                                  \
     "select a.id, o.key_status, o.tier, r.score, case when $2::date >= current_date then "         \
     "s.score_rank end, $2::date, p.criteria_version, r.contributions, to_jsonb(r.missing), "       \
     "o.since, o.key_since, case when $2::date >= current_date then s.grace_until end, "            \
-    "o.designation"                                                                                \
+    "o.designation, areas_of(s.account_id)"                                                        \
     " from standing s join account a on a.id = s.account_id cross join program p join criteria c " \
     "on c.version = p.criteria_version"                                                            \
     " cross join lateral standing_at(a.id, $2::date) o"                                            \
@@ -48,11 +49,14 @@ static const struct field columns[] = {
 #define HISTORY_SQL                                                                                \
     "select h.at, h.cause, h.actor, h.from_status, h.to_status, h.from_tier, h.to_tier, h.score, " \
     "h.score_before, h.score_rank,"                                                                \
-    " h.criteria_version, h.contributions, h.contributions_before, h.reason, h.designation, "      \
-    "h.id from key_status_history h where h.account_id = $1::uuid"
+    " h.criteria_version, h.reason, h.designation, w.contributions, w.contributions_before, "      \
+    "h.id from key_status_history h left join key_status_why w on w.id = h.id"                     \
+    " where h.account_id = $1::uuid"
 #define HISTORY_ID 15
+#define STANDING_AREAS COUNT_OF(columns)
 
-static void write_history(struct tx *tx, size_t slot, size_t n, struct buf *ret) {
+/* Without the explanation where the caller does not read economics. */
+static void write_history(struct tx *tx, size_t slot, size_t n, bool why, struct buf *ret) {
     static const struct field fields[] = {
         {.name = "at", .type = FIELD_TIME},
         {.name = "cause", .type = FIELD_TEXT},
@@ -65,20 +69,25 @@ static void write_history(struct tx *tx, size_t slot, size_t n, struct buf *ret)
         {.name = "score_before", .type = FIELD_DECIMAL},
         {.name = "score_rank", .type = FIELD_INT},
         {.name = "criteria_version", .type = FIELD_INT},
-        {.name = "contributions", .type = FIELD_DOCS},
-        {.name = "contributions_before", .type = FIELD_DOCS},
         {.name = "reason", .type = FIELD_TEXT},
         {.name = "designation", .type = FIELD_MAP},
+        {.name = "contributions", .type = FIELD_DOCS},
+        {.name = "contributions_before", .type = FIELD_DOCS},
     };
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             buf_char(ret, ',');
-        write_row(tx, slot, i, fields, COUNT_OF(fields), ret);
+        write_row(tx, slot, i, fields, COUNT_OF(fields) - (why ? 0 : 2), ret);
     }
 }
 
-bool status_answer(struct tx *tx, struct str account_id, struct str as_of, struct outcome *outcome,
-                   struct err *err) {
+/* The part of a standing that is economics. */
+static bool explains(const struct field *field) {
+    return strcmp(field->name, "contributions") == 0 || strcmp(field->name, "missing") == 0;
+}
+
+bool status_answer(struct action *action, struct tx *tx, struct str account_id, struct str as_of,
+                   struct outcome *outcome, struct err *err) {
     struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
     struct str values[] = {account_id, as_of};
     size_t slot =
@@ -89,15 +98,20 @@ bool status_answer(struct tx *tx, struct str account_id, struct str as_of, struc
                            values, 2);
     if (!tx_flush(tx, err))
         return false;
-    if (tx_rows(tx, slot) == 0)
+    area_set areas = tx_rows(tx, slot) == 0 ? 0 : (area_set)tx_int(tx, slot, 0, STANDING_AREAS);
+    areas &= role_reads(action->who->role);
+    if ((areas & AREA_BIT(AREA_PROFILE)) == 0)
         return not_found(&key, err);
+    bool why = (areas & AREA_BIT(AREA_ECONOMICS)) != 0;
     for (size_t c = 0; c < COUNT_OF(columns); c++) {
+        if (!why && explains(&columns[c]))
+            continue;
         buf_format(&outcome->body, "%c\"%s\":", c == 0 ? '{' : ',', columns[c].name);
         render_value(&columns[c], tx_value(tx, slot, 0, c), &outcome->body);
     }
     buf_text(&outcome->body, ",\"history\":[");
-    write_history(tx, past, tx_rows(tx, past), &outcome->body);
-    buf_text(&outcome->body, "]}");
+    write_history(tx, past, tx_rows(tx, past), why, &outcome->body);
+    buf_text(&outcome->body, why ? "]}" : "],\"redacted\":[\"economics\"]}");
     return true;
 }
 
@@ -116,7 +130,7 @@ bool account_key_status(struct action *action, struct str account_id, const stru
             as_of = params[i].value;
     }
     if (err_is_set(err) || !read_begin(action, &tx, err) ||
-        !status_answer(tx, account_id, as_of, outcome, err))
+        !status_answer(action, tx, account_id, as_of, outcome, err))
         return false;
     etag_make(account_id, 0, buf_str(&outcome->body), outcome->etag);
     outcome->not_modified =
@@ -135,17 +149,21 @@ bool account_key_history(struct action *action, struct str account_id, const str
         return false;
     struct str values[] = {account_id, page.keys[0], page_limit(action, &page)};
     size_t there =
-        tx_query(tx, "select 1 from account where id = $1::uuid and deleted_at is null", values, 1);
+        tx_query(tx, "select areas_of(id) from account where id = $1::uuid and deleted_at is null",
+                 values, 1);
     size_t slot = tx_query(tx,
                            HISTORY_SQL " and ($2::bigint is null or h.id < $2::bigint) order by "
                                        "h.id desc limit $3::int",
                            values, 3);
     if (!tx_flush(tx, err))
         return false;
-    if (tx_rows(tx, there) == 0)
+    area_set areas = tx_rows(tx, there) == 0 ? 0 : (area_set)tx_int(tx, there, 0, 0);
+    areas &= role_reads(action->who->role);
+    if ((areas & AREA_BIT(AREA_PROFILE)) == 0)
         return not_found(&key, err);
     buf_text(&outcome->body, "{\"data\":[");
-    write_history(tx, slot, page_rows(&page, tx_rows(tx, slot)), &outcome->body);
+    write_history(tx, slot, page_rows(&page, tx_rows(tx, slot)),
+                  (areas & AREA_BIT(AREA_ECONOMICS)) != 0, &outcome->body);
     page_finish(action, &page, tx, slot, key_columns, outcome);
     return true;
 }

@@ -22,7 +22,7 @@ static bool closing_work(struct action *action, struct tx *tx, void *arg, struct
     if (!ids.ptr)
         return err_memory(err);
     tx_query(tx, "select nomination_close($1::uuid, $2, $3)", values, 3);
-    size_t slot = tx_query(tx, record_sql(RES_NOMINATION)->get, &ids, 1);
+    size_t slot = tx_query(tx, sql_for(action, RES_NOMINATION)->get, &ids, 1);
     if (!tx_flush(tx, err))
         return false;
     const struct row *rows = rows_of(action, resource, tx, slot, &n);

@@ -178,8 +178,11 @@ bool plan_version_get(struct action *action, struct str plan_id, struct str vers
         return no_version(err);
     if (!read_begin(action, &tx, err))
         return false;
-    size_t slot = tx_query(tx, VERSION_SQL ", v.content" VERSION_FROM " and v.version_no = $2::int",
-                           values, 2);
+    size_t slot =
+        tx_query(tx,
+                 VERSION_SQL ", plan_version_content(v.plan_id, v.version_no)" VERSION_FROM
+                             " and v.version_no = $2::int",
+                 values, 2);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, slot) == 0)
@@ -229,7 +232,9 @@ static bool write_diff(struct tx *tx, size_t from, size_t to, struct buf *ret, s
 bool plan_version_diff(struct action *action, struct str plan_id, struct str version_no,
                        const struct param *params, size_t n_params, struct outcome *outcome,
                        struct err *err) {
-    static const char content[] = "select v.content" VERSION_FROM " and v.version_no = $2::int";
+    static const char content[] =
+        "select plan_version_content(v.plan_id, v.version_no)" VERSION_FROM
+        " and v.version_no = $2::int";
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str against;
     if (!against_of(action, params, n_params, version_no, &against, err))

@@ -53,7 +53,7 @@ static bool get_from_store(struct action *action, const struct record_key *key,
         return err_memory(err);
     if (!read_begin(action, &tx, err))
         return false;
-    size_t slot = tx_query(tx, record_sql(key->resource->id)->get, &ids, 1);
+    size_t slot = tx_query(tx, sql_for(action, key->resource->id)->get, &ids, 1);
     if (!tx_flush(tx, err))
         return false;
     const struct row *rows = rows_of(action, key->resource, tx, slot, &n);

@@ -69,6 +69,9 @@ static const struct column candidates_columns[] = {
     SAME("rank"), ACCOUNT, SAME("manager_id"), SAME("score"), SAME("score_rank"), SAME("missing"), SAME("waiting_since"), SAME("blocked_by"),
     SAME("open_nominations")};
 
+static const struct column late_access_columns[] = {
+    SAME("account_id"), SAME("user_id"), SAME("areas"), SAME("needed_by"), SAME("opened_at"), SAME("days_late"), SAME("needed_for")};
+
 static const struct report_param rollup_params[] = {{"group_by", PARAM_CHOICE, CHOICES("region", "manager", "parent")}, {"as_of", PARAM_DATE, NULL}};
 static const struct column rollup_columns[] = {
     SAME("id"), SAME("name"), SAME("accounts"), SAME("key_accounts"), SAME("candidates"), {"tier_a", "tiers,A"}, {"tier_b", "tiers,B"}, {"tier_c", "tiers,C"},
@@ -83,6 +86,7 @@ static const struct report reports[] = {
     {"cadence", "report_cadence", PARAMS(cadence_params), PARAMS(cadence_columns), false},
     {"compliance", "report_compliance", NONE, PARAMS(compliance_columns), false},
     {"candidates", "report_candidates", NONE, PARAMS(candidates_columns), false},
+    {"late-access", "report_late_access", NONE, PARAMS(late_access_columns), false},
     {"rollup", "report_rollup", PARAMS(rollup_params), PARAMS(rollup_columns), false},
 };
 /* clang-format on */

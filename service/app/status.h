@@ -6,7 +6,7 @@
 #include "frame.h"
 
 /* Appends the object; `as_of` absent: now. Not found when the account is not visible. */
-bool status_answer(struct tx *tx, struct str account_id, struct str as_of, struct outcome *outcome,
-                   struct err *err);
+bool status_answer(struct action *action, struct tx *tx, struct str account_id, struct str as_of,
+                   struct outcome *outcome, struct err *err);
 
 #endif

@@ -28,33 +28,33 @@ struct round {
     struct arena *arena;
     struct tx *tx;
     size_t events;
-    size_t seen_by; /* slot: (user, account) of those accounts */
+    size_t seen_by; /* slot: (user, account, areas) of those accounts */
     size_t n;
-    struct str *texts;
+    struct str *texts[2]; /* for those who read part of the account, and all of it */
 };
 
 static const struct tx_context everybody = {
-    .scope = {"all", 3}, .actor = {"streams", 7}, .origin = {"api", 3}};
+    .scope = {"all", 3}, .areas = AREAS_ALL, .actor = {"streams", 7}, .origin = {"api", 3}};
 
-static void event_text(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
+static void event_text(struct tx *tx, size_t slot, size_t row, bool whole, struct buf *ret) {
     struct str id = tx_value(tx, slot, row, EVENT_POSITION);
     struct str type = tx_value(tx, slot, row, EVENT_TYPE);
 
     buf_format(ret, "id: %.*s\nevent: %.*s\ndata: ", STR_ARG(id), STR_ARG(type));
-    event_write(tx, slot, row, ret);
+    event_write(tx, slot, row, whole, ret);
     buf_text(ret, "\n\n");
 }
 
-static bool make_texts(struct round *round, struct err *err) {
-    round->texts = arena_array(round->arena, round->n + 1, sizeof(*round->texts));
-    for (size_t i = 0; round->texts != NULL && i < round->n; i++) {
+static bool make_texts(struct round *round, struct str **ret, bool whole, struct err *err) {
+    struct str *texts = *ret = arena_array(round->arena, round->n + 1, sizeof(*texts));
+    for (size_t i = 0; texts != NULL && i < round->n; i++) {
         struct buf text CLEANUP(buf_release) = {.max = STREAM_BACKLOG};
-        event_text(round->tx, round->events, i, &text);
-        round->texts[i] = arena_str(round->arena, buf_str(&text));
-        if (!buf_ok(&text) || round->texts[i].ptr == NULL)
+        event_text(round->tx, round->events, i, whole, &text);
+        texts[i] = arena_str(round->arena, buf_str(&text));
+        if (!buf_ok(&text) || texts[i].ptr == NULL)
             return err_memory(err);
     }
-    return round->texts != NULL || err_memory(err);
+    return texts != NULL || err_memory(err);
 }
 
 static bool query_seers(struct round *round, struct err *err) {
@@ -70,22 +70,33 @@ static bool query_seers(struct round *round, struct err *err) {
     if (list.ptr == NULL)
         return err_memory(err);
     round->seen_by = tx_query(round->tx,
-                              "select distinct user_id, account_id from acl"
-                              " where account_id = any ($1::uuid[]) and visible_from <= now()"
-                              " and visible_until > now()",
+                              "select user_id, account_id, areas from access_now"
+                              " where account_id = any ($1::uuid[])",
                               &list, 1);
     return tx_flush(round->tx, err);
 }
 
-/* Row level security's rule, for a reader of the events of all. */
-static bool may_see(const struct stream *stream, const struct round *round, struct str account) {
+/* Row level security's rule, for a reader of the events of all: the areas of the account that this
+ * one reads. */
+static area_set areas_seen(const struct stream *stream, const struct round *round,
+                           struct str account) {
+    area_set most = role_reads(stream->who.role);
     if (account.ptr == NULL || role_sees_all(stream->who.role))
-        return true;
+        return most;
     for (size_t i = 0; i < tx_rows(round->tx, round->seen_by); i++)
         if (str_is(tx_value(round->tx, round->seen_by, i, 0), stream->who.user_id) &&
             str_eq(tx_value(round->tx, round->seen_by, i, 1), account))
-            return true;
-    return false;
+            return most & (area_set)tx_int(round->tx, round->seen_by, i, 2);
+    return 0;
+}
+
+static void tell_event(struct stream *stream, const struct round *round, size_t i) {
+    struct str account = tx_value(round->tx, round->events, i, EVENT_ACCOUNT);
+    area_set areas = areas_seen(stream, round, account);
+    bool whole = areas == AREAS_ALL || role_sees_all(stream->who.role);
+    if (account.ptr != NULL && (areas >> tx_int(round->tx, round->events, i, EVENT_AREA) & 1) == 0)
+        return;
+    stream_say(stream, round->texts[whole ? 1 : 0][i]);
 }
 
 static void tell_one(struct stream *stream, const struct round *round) {
@@ -102,9 +113,8 @@ static void tell_one(struct stream *stream, const struct round *round) {
             continue;
         }
         if (wants_type(stream, tx_value(round->tx, round->events, i, EVENT_TYPE)) &&
-            (stream->account_id[0] == '\0' || str_is(account, stream->account_id)) &&
-            may_see(stream, round, account))
-            stream_say(stream, round->texts[i]);
+            (stream->account_id[0] == '\0' || str_is(account, stream->account_id)))
+            tell_event(stream, round, i);
     }
 }
 
@@ -137,13 +147,14 @@ static bool read_new(struct streams *all, struct round *round, struct err *err) 
         return find_head(all, round->tx, err);
     snprintf(head, sizeof(head), "%" PRId64, all->head);
     query.after = str_of(head);
-    round->events = event_page(round->tx, &query, STR("500"));
+    round->events = event_page(round->tx, false, &query, STR("500"));
     if (!tx_flush(round->tx, err))
         return false;
     round->n = tx_rows(round->tx, round->events);
     if (round->n == 0)
         return true;
-    if (!make_texts(round, err) || !query_seers(round, err))
+    if (!make_texts(round, &round->texts[0], false, err) ||
+        !make_texts(round, &round->texts[1], true, err) || !query_seers(round, err))
         return false;
     tell_all(all, round);
     return true;
@@ -274,7 +285,7 @@ static void give_page(struct streams *all, const struct behind *behind, struct t
         ;
     for (size_t i = 0; stream != NULL && i < n; i++) {
         struct buf text CLEANUP(buf_release) = {.max = STREAM_BACKLOG};
-        event_text(tx, slot, i, &text);
+        event_text(tx, slot, i, event_whole(tx, slot, i), &text);
         if (buf_ok(&text))
             stream_say(stream, buf_str(&text));
         else
@@ -300,7 +311,7 @@ bool streams_catch_up(struct streams *all, struct arena *arena, struct err *err)
                                 .origin = STR("api")};
         if (!read_begin(&action, &tx, err))
             return false;
-        size_t slot = event_page(tx, &list[i].query, STR("200"));
+        size_t slot = event_page(tx, !role_sees_all(list[i].who.role), &list[i].query, STR("200"));
         if (!tx_flush(tx, err))
             return false;
         give_page(all, &list[i], tx, slot);

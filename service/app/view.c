@@ -56,19 +56,67 @@ void view_param(const struct resource *resource, const struct param *param, stru
         *ret_taken = false;
 }
 
+const struct record_sql *sql_for(const struct action *action, enum resource_id id) {
+    return record_sql(id, !role_sees_all(action->who->role));
+}
+
+enum area row_area(const struct resource *resource, const struct row *row) {
+    struct str section =
+        resource->id == RES_PLAN_SECTION ? row_value(resource, row, "section") : STR_ABSENT;
+    for (enum area area = 0; section.ptr && area < AREA_COUNT; area++)
+        if (str_is(section, area_name(area)))
+            return area;
+    return resource->area;
+}
+
+bool area_writable(const struct action *action, area_set areas, enum area area, struct err *err) {
+    if ((areas & role_writes(action->who->role) & AREA_BIT(area)) != 0)
+        return true;
+    return err_set(err, PROBLEM_FORBIDDEN, "You may not change the %s of this account.",
+                   area_name(area));
+}
+
+bool row_writable(const struct action *action, const struct resource *resource,
+                  const struct row *row, struct err *err) {
+    return !resource_account(resource) ||
+           area_writable(action, row->areas, row_area(resource, row), err);
+}
+
+void write_areas(area_set areas, struct buf *ret) {
+    bool first = true;
+    buf_char(ret, '[');
+    for (enum area area = 0; area < AREA_COUNT; area++) {
+        if ((areas & AREA_BIT(area)) == 0)
+            continue;
+        buf_format(ret, "%s\"%s\"", first ? "" : ",", area_name(area));
+        first = false;
+    }
+    buf_char(ret, ']');
+}
+
+static bool row_readable(const struct resource *resource, const struct row *row) {
+    return !resource_account(resource) || (row->areas & AREA_BIT(row_area(resource, row))) != 0;
+}
+
 struct row *rows_of(struct action *action, const struct resource *resource, struct tx *tx,
                     size_t slot, size_t *ret_n) {
-    size_t n = tx_rows(tx, slot), width = resource->n_fields + 2;
+    size_t n = tx_rows(tx, slot), width = resource->n_fields + 3, kept = 0;
     struct row *rows = arena_array(action->arena, n + 1, sizeof *rows);
     struct str *values = arena_array(action->arena, n * width + 1, sizeof *values);
+    enum role role = action->who->role;
     if (!rows || !values)
         return NULL;
     for (size_t i = 0; i < n; i++) {
-        rows[i].values = values + i * width;
+        struct row *row = &rows[kept];
+        struct str *its = values + i * width;
         for (size_t c = 0; c < width; c++)
-            values[i * width + c] = tx_value(tx, slot, i, c);
+            its[c] = tx_value(tx, slot, i, c);
+        row->values = its;
+        row->areas = (area_set)tx_int(tx, slot, i, width - 1) & role_reads(role);
+        row->hidden = role_sees_all(role) ? 0 : AREAS_ALL & ~row->areas;
+        kept += row_readable(resource, row);
     }
-    *ret_n = n;
+    *ret_n = kept;
     return rows;
 }
 
@@ -126,7 +174,7 @@ static struct str expand_ids(struct action *action, const struct resource *resou
 }
 
 static const char *expand_sql(struct action *action, const struct expansion *expansion) {
-    const struct record_sql *sql = record_sql(expansion->target);
+    const struct record_sql *sql = sql_for(action, expansion->target);
     return arena_format(action->arena,
                         "select %s from %s where t.%s = any ($1::uuid[]) and t.deleted_at is "
                         "null%s%s order by t.id limit %d",
@@ -163,18 +211,34 @@ bool view_expand(struct action *action, const struct resource *resource, const s
     return true;
 }
 
+/* The etag over what was written since `start`, as the last member. */
+static void write_etag(const struct resource *resource, const struct row *row, size_t start,
+                       struct buf *ret, char ret_etag[static ETAG_TEXT]) {
+    if (resource->id == RES_ACCOUNT && row->hidden != 0) {
+        buf_text(ret, ",\"redacted\":");
+        write_areas(row->hidden, ret);
+    }
+    if (!buf_ok(ret))
+        return;
+    etag_make(row->values[0], row_version(resource, row),
+              (struct str){ret->ptr + start, ret->len - start}, ret_etag);
+    buf_text(ret, ",\"etag\":");
+    buf_json(ret, str_of(ret_etag));
+    buf_char(ret, '}');
+}
+
 static void write_plain(const struct resource *resource, const struct row *row, struct buf *ret) {
     char etag[ETAG_TEXT];
     size_t start = ret->len;
     buf_char(ret, '{');
     render_fields(resource, row->values, FIELD_SET_ALL, ret);
-    if (!buf_ok(ret))
-        return;
-    etag_make(row->values[0], row_version(resource, row),
-              (struct str){ret->ptr + start, ret->len - start}, etag);
-    buf_text(ret, ",\"etag\":");
-    buf_json(ret, str_of(etag));
-    buf_char(ret, '}');
+    write_etag(resource, row, start, ret, etag);
+}
+
+/* What lies below the same account, in an area that the caller does not read, is left out. */
+static bool expansion_hidden(const struct resource *target, const struct row *row) {
+    return target->id != RES_ACCOUNT && resource_account(target) &&
+           (row->hidden & AREA_BIT(target->area)) != 0;
 }
 
 static void write_expansion(const struct resource *resource, const struct view *view, size_t at,
@@ -185,6 +249,8 @@ static void write_expansion(const struct resource *resource, const struct view *
     struct str ours =
         expansion->reverse ? row->values[0] : row_value(resource, row, expansion->field);
     bool first = true;
+    if (expansion_hidden(target, row))
+        return;
     buf_format(ret, ",\"%s\":", expansion->name);
     if (expansion->many)
         buf_char(ret, '[');
@@ -211,13 +277,7 @@ void view_write(struct action *action, const struct resource *resource, const st
     render_fields(resource, row->values, view->fields, ret);
     for (size_t i = 0; expanded && i < view->n_expands; i++)
         write_expansion(resource, view, i, row, expanded, ret);
-    if (!buf_ok(ret))
-        return;
-    etag_make(row->values[0], row_version(resource, row),
-              (struct str){ret->ptr + start, ret->len - start}, ret_etag);
-    buf_text(ret, ",\"etag\":");
-    buf_json(ret, str_of(ret_etag));
-    buf_char(ret, '}');
+    write_etag(resource, row, start, ret, ret_etag);
 }
 
 bool not_found(const struct record_key *key, struct err *err) {
@@ -270,7 +330,7 @@ static const struct row *row_now(struct action *action, struct tx *tx, enum reso
         err_memory(err);
         return NULL;
     }
-    size_t slot = tx_query(tx, record_sql(id)->get, &ids, 1);
+    size_t slot = tx_query(tx, sql_for(action, id)->get, &ids, 1);
     if (!tx_flush(tx, err))
         return NULL;
     const struct row *row = rows_of(action, key.resource, tx, slot, &n);

@@ -18,6 +18,8 @@ struct view {
  * Borrowed from the transaction. */
 struct row {
     const struct str *values;
+    area_set areas;  /* of the row's account, that the caller reads */
+    area_set hidden; /* the others, where it depends on the account and not on the role alone */
 };
 
 /* Takes `fields` and `expand`; *ret_taken says whether `param` was one of them. Unknown names are
@@ -26,7 +28,20 @@ void view_param(const struct resource *resource, const struct param *param, stru
                 bool *ret_taken, struct err *err);
 void view_init(struct view *view);
 
-/* The rows of a slot of record_sql columns; NULL when memory is out. */
+/* The texts for this caller. */
+const struct record_sql *sql_for(const struct action *action, enum resource_id id);
+
+/* The area that a record lies in: its resource's; of a plan's sections each is one. */
+enum area row_area(const struct resource *resource, const struct row *row);
+/* FORBIDDEN: the caller sees the record, and may not change it. */
+bool row_writable(const struct action *action, const struct resource *resource,
+                  const struct row *row, struct err *err);
+bool area_writable(const struct action *action, area_set areas, enum area area, struct err *err);
+/* ["sales", "economics"] */
+void write_areas(area_set areas, struct buf *ret);
+
+/* The rows of a slot of record_sql columns, without those of areas that the caller does not read,
+ * whatever the statement gave; NULL when memory is out. */
 struct row *rows_of(struct action *action, const struct resource *resource, struct tx *tx,
                     size_t slot, size_t *ret_n);
 struct str row_value(const struct resource *resource, const struct row *row, const char *name);

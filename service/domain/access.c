@@ -30,6 +30,28 @@ static const unsigned allowed[ROLE_COUNT] = {
                          BIT(WEBHOOKS) | BIT(ANY) | BIT(PUBLIC),
 };
 
+/* What a member maintains is what the team is there for; who the customer is, what it bought, and
+ * how it is left is not a member's to write. An integration moves records between systems: what our
+ * people think of the customer's leaders is none of them. */
+#define NOTES (AREA_BIT(AREA_LEADER_PERCEPTIONS) | AREA_BIT(AREA_VALUES_BELIEFS))
+#define SECTIONS (AREA_BIT(AREA_INTERACTION_HISTORY + 1) - 1)
+static const struct {
+    area_set reads, writes;
+} areas[ROLE_COUNT] = {
+    [ROLE_ADMIN] = {AREAS_ALL, AREAS_ALL},
+    [ROLE_DIRECTOR] = {AREAS_ALL, AREAS_ALL},
+    [ROLE_ACCOUNT_MANAGER] = {AREAS_ALL, AREAS_ALL},
+    [ROLE_MEMBER] = {AREAS_ALL, AREAS_ALL & ~(AREA_BIT(AREA_PROFILE) | AREA_BIT(AREA_SALES) |
+                                              AREA_BIT(AREA_DIVESTMENT))},
+    [ROLE_AUDITOR] = {AREAS_ALL, 0},
+    [ROLE_INTEGRATION] = {AREAS_ALL & ~(NOTES | AREA_BIT(AREA_DIVESTMENT)),
+                          AREAS_ALL & ~(SECTIONS | AREA_BIT(AREA_DIVESTMENT))},
+};
+
+area_set role_reads(enum role role) { return areas[role].reads; }
+
+area_set role_writes(enum role role) { return areas[role].writes; }
+
 bool role_by_name(struct str name, enum role *ret) {
     for (enum role role = ROLE_ADMIN; role < ROLE_COUNT; role++)
         if (str_is(name, role_names[role])) {

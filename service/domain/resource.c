@@ -29,11 +29,17 @@ static const struct resource *const resources[RES_COUNT] = {
     [RES_LINK] = &link_resource,
 };
 
-static const char *const area_names[AREA_COUNT] = {
+const char *const area_names[AREA_COUNT + 1] = {
 #define X(name, text) [AREA_##name] = text,
     AREAS(X)
 #undef X
 };
+
+const char *resource_account(const struct resource *resource) {
+    return resource->id == RES_ACCOUNT                           ? "id"
+           : resource_field(resource, STR("account_id")) != NULL ? "account_id"
+                                                                 : NULL;
+}
 
 const char *area_name(enum area area) { return area_names[area]; }
 

@@ -1,10 +1,11 @@
 #include "store/record.h"
 
 #include "core/buf.h"
+#include "domain/access.h"
 
 #include <stdio.h>
 
-static struct record_sql texts[RES_COUNT];
+static struct record_sql texts[2][RES_COUNT];
 
 static void column(const struct field *field, struct buf *ret) {
     bool as_json = field->type == FIELD_TEXTS;
@@ -18,13 +19,26 @@ static void column(const struct field *field, struct buf *ret) {
         buf_char(ret, ')');
 }
 
-static void columns(const struct resource *resource, struct buf *ret) {
+static void columns(const struct resource *resource, bool narrow, struct buf *ret) {
     for (size_t i = 0; i < resource->n_fields; i++) {
         column(&resource->fields[i], ret);
         buf_text(ret, ", ");
     }
     buf_text(ret, resource->derived_version ? resource->derived_version : "0");
-    buf_text(ret, ", t.deleted_at");
+    buf_format(ret, ", t.deleted_at, %s", narrow && resource_account(resource) ? "x.areas" : "-1");
+}
+
+/* The first lock: what the caller does not see is not there, whatever row level security says. Of
+ * a plan's sections each is an area of its own. */
+static void source(const struct resource *resource, bool narrow, struct buf *ret) {
+    const char *account = resource_account(resource);
+    buf_format(ret, "%s t %s", resource->table, resource->join ? resource->join : "");
+    if (resource->id == RES_PLAN_SECTION)
+        buf_text(ret, " join lateral areas_of(t.account_id) x(areas) on x.areas >> "
+                      "area_number(t.section) & 1 = 1");
+    else if (narrow && account)
+        buf_format(ret, " join my_access() x on x.account_id = t.%s and x.areas & %llu <> 0",
+                   account, (unsigned long long)AREA_BIT(resource->area));
 }
 
 static void writable(const struct resource *resource, const char *prefix, struct buf *ret) {
@@ -75,9 +89,9 @@ static const char *finish(struct buf *buf, struct err *err) {
             return false;                                                                          \
     } while (0)
 
-static bool init(const struct resource *r, struct record_sql *t, struct err *err) {
-    TEXT(t->columns, columns(r, &buf_));
-    TEXT(t->from, buf_format(&buf_, "%s t %s", r->table, r->join ? r->join : ""));
+static bool init(const struct resource *r, bool narrow, struct record_sql *t, struct err *err) {
+    TEXT(t->columns, columns(r, narrow, &buf_));
+    TEXT(t->from, source(r, narrow, &buf_));
     TEXT(t->get,
          buf_format(&buf_,
                     "select %s from %s where t.id = any ($1::uuid[]) and t.deleted_at is null",
@@ -105,9 +119,12 @@ static bool init(const struct resource *r, struct record_sql *t, struct err *err
 
 bool record_sql_init(struct err *err) {
     for (enum resource_id id = RES_USER; id < RES_COUNT; id++)
-        if (!init(resource_of(id), &texts[id], err))
-            return false;
+        for (int narrow = 0; narrow < 2; narrow++)
+            if (!init(resource_of(id), narrow != 0, &texts[narrow][id], err))
+                return false;
     return true;
 }
 
-const struct record_sql *record_sql(enum resource_id id) { return &texts[id]; }
+const struct record_sql *record_sql(enum resource_id id, bool narrow) {
+    return &texts[narrow ? 1 : 0][id];
+}

@@ -36,6 +36,8 @@ static const struct row {
     {"22P02", RULE_FIELD, PROBLEM_VALIDATION, "invalid_format",
      "This value does not have the form that is needed here."},
     {"22", RULE_FIELD, PROBLEM_VALIDATION, "invalid_value", "This value is not allowed here."},
+    {"42501", RULE_BUSINESS, PROBLEM_FORBIDDEN, NULL,
+     "You may not change this."}, /* row level security */
     {"KD403", RULE_BUSINESS, PROBLEM_FORBIDDEN, NULL, "You may not do this."},
     {"KD404", RULE_BUSINESS, PROBLEM_NOT_FOUND, NULL, "There is nothing here that you can see."},
     {"KD409", RULE_BUSINESS, PROBLEM_CONFLICT, NULL, "The current state does not allow this."},

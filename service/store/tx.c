@@ -3,6 +3,7 @@
 #include "core/metrics.h"
 #include "core/random.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,7 +17,8 @@ static const char sql_begin[] = "begin isolation level read committed";
 static const char sql_context[] =
     "select set_config('kamd.scope', $1, true), set_config('kamd.user_id', $2, true), "
     "set_config('kamd.actor', $3, true), set_config('kamd.origin', $4, true), "
-    "set_config('kamd.request_id', $5, true), set_config('kamd.traceparent', $6, true)";
+    "set_config('kamd.request_id', $5, true), set_config('kamd.traceparent', $6, true), "
+    "set_config('kamd.areas', $7, true)";
 
 /* ---- queueing ---- */
 
@@ -172,9 +174,11 @@ bool tx_rollback_to_savepoint(struct tx *tx, struct err *err) {
 /* ---- beginning and end ---- */
 
 static bool copy_context(struct tx *tx, const struct tx_context *context) {
-    const struct str values[CONTEXT_SETTINGS] = {context->scope,      context->user_id,
-                                                 context->actor,      context->origin,
-                                                 context->request_id, context->traceparent};
+    char areas[24];
+    snprintf(areas, sizeof areas, "%lld", (long long)context->areas);
+    const struct str values[CONTEXT_SETTINGS] = {
+        context->scope,      context->user_id,     context->actor, context->origin,
+        context->request_id, context->traceparent, str_of(areas)};
     size_t size = CONTEXT_SETTINGS;
 
     for (size_t i = 0; i < CONTEXT_SETTINGS; i++)

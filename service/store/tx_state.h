@@ -27,7 +27,7 @@ struct entry {
     PGresult *result;
 };
 
-#define CONTEXT_SETTINGS 6
+#define CONTEXT_SETTINGS 7
 
 struct tx {
     struct store *store;

@@ -43,7 +43,8 @@ static bool query_records(struct full *full, struct tx *tx, enum resource_id id,
         if (str_is(tx_value(tx, full->wanted, i, W_RESOURCE), name))
             add_id(&ids, tx_value(tx, full->wanted, i, W_RECORD));
     full->records[id] = SIZE_MAX;
-    return ids.len == 0 || query_with(tx, record_sql(id)->get, &ids, &full->records[id], err);
+    return ids.len == 0 ||
+           query_with(tx, record_sql(id, false)->get, &ids, &full->records[id], err);
 }
 
 bool full_query(struct full *full, struct tx *tx, size_t claim, size_t endpoints, struct err *err) {

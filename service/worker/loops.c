@@ -97,12 +97,13 @@ bool loop_follow_ups(struct worker *worker, bool *ret_more, struct err *err) {
 }
 
 /* What follows from due times and promises beside the due events: escalation, stay-in-touch, days
- * of commitments. Each statement is a transaction of its own. */
+ * of commitments, access that begins. Each statement is a transaction of its own. */
 bool loop_reminders(struct worker *worker, bool *ret_more, struct err *err) {
     static const char *const rounds[] = {
         "select stay_in_touch_marked(" FOLLOW_UPS ")",
         "select follow_ups_escalate(" FOLLOW_UPS ")",
         "select commitments_fire(" FOLLOW_UPS ")",
+        "select access_open(" FOLLOW_UPS ")",
     };
     for (size_t i = 0; i < COUNT_OF(rounds); i++) {
         struct tx *tx CLEANUP(tx_end) = NULL;

@@ -9,13 +9,14 @@
 
 #include "core/log.h"
 #include "core/metrics.h"
+#include "domain/access.h"
 
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS 2000
 #define STACK (1024 * 1024)
 
 const struct tx_context worker_context = {
-    .scope = STR("all"), .actor = STR("worker"), .origin = STR("kamd")};
+    .scope = STR("all"), .areas = AREAS_EVERYTHING, .actor = STR("worker"), .origin = STR("kamd")};
 
 const char *const loop_names[LOOP_COUNT] = {
     [LOOP_SEQUENCE] = "sequence",     [LOOP_LEASE] = "lease",

@@ -12,7 +12,7 @@ const sql = JSON.parse(process.env.STATEMENTS);
 // COLUMNS: kamd's answer has these names in this order.
 const columns = sql.columns;
 
-const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 8, options: '-c kamd.scope=all -c kamd.actor=fastify -c kamd.origin=api' });
+const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 8, options: '-c kamd.scope=all -c kamd.areas=-1 -c kamd.actor=fastify -c kamd.origin=api' });
 const keys = new Map();
 {
   const { rows } = await pool.query("select encode(hash, 'hex') as hash, role from api_key where revoked_at is null");

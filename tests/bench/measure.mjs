@@ -53,7 +53,7 @@ export async function pgbench(url, name, script, clients, seconds = SECONDS) {
   const file = at(`${name}.pgbench`);
   writeFileSync(file, script);
   const args = ['-n', '-M', 'prepared', '-P', '1', '-c', String(clients), '-j', '1', '-T', String(LEAD + seconds), '-f', file, url];
-  const { stdout, stderr } = await run('/usr/lib/postgresql/15/bin/pgbench', args, { env: { ...process.env, PGOPTIONS: '-c kamd.scope=all' } })
+  const { stdout, stderr } = await run('/usr/lib/postgresql/15/bin/pgbench', args, { env: { ...process.env, PGOPTIONS: '-c kamd.scope=all -c kamd.areas=-1' } })
     .catch((error) => { throw new Error(`pgbench ${name}: ${error.stderr}`); });
   const rates = [...stderr.matchAll(/^progress: [\d.]+ s, ([\d.]+) tps/gm)].map(([, rate]) => Number(rate)).slice(LEAD);
   const rate = rates.reduce((sum, one) => sum + one, 0) / rates.length;

@@ -35,7 +35,7 @@ update standing set key_status = 'key', tier = 'A', key_since = now(), version =
 
 const in_transaction = async (client, work) => {
   await client.query('begin');
-  await client.query("select set_config('kamd.scope', 'all', true), set_config('kamd.actor', 'bench', true), set_config('kamd.origin', 'bench', true)");
+  await client.query("select set_config('kamd.scope', 'all', true), set_config('kamd.areas', '-1', true), set_config('kamd.actor', 'bench', true), set_config('kamd.origin', 'bench', true)");
   await work();
   await client.query('commit');
 };

@@ -233,7 +233,7 @@ async function fullEvaluation(world) {
   for (const statement of SCORED_SQL) await superuser.query(statement);
   await worker.query("set statement_timeout = 0");
   // Both as a worker: what others update is noted for the cache, row by row.
-  for (const client of [worker, superuser]) await client.query("select set_config('kamd.scope', 'all', false), set_config('kamd.actor', 'worker', false)");
+  for (const client of [worker, superuser]) await client.query("select set_config('kamd.scope', 'all', false), set_config('kamd.areas', '-1', false), set_config('kamd.actor', 'worker', false)");
   const timed = async (client, statement) => {
     await superuser.query('vacuum standing');
     const started = performance.now();

@@ -24,7 +24,7 @@ const rounds = () => execFileSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', sta
   do $$
   declare me uuid := gen_random_uuid(); e uuid := gen_random_uuid(); t timestamptz; took numeric; rs webhook_result[]; k int := 0; last bigint;
   begin
-    perform set_config('kamd.scope', 'all', false);
+    perform set_config('kamd.scope', 'all', false), set_config('kamd.areas', '-1', false);
     update webhook_endpoint set state = 'disabled';
     insert into webhook_endpoint (id, url) values (e, 'http://127.0.0.1/');
     commit;

@@ -12,6 +12,7 @@
 
 static const struct tx_context alice = {.scope = STR("acl"),
                                         .user_id = STR(ALICE),
+                                        .areas = 5,
                                         .actor = STR("user:" ALICE),
                                         .origin = STR("api"),
                                         .request_id = STR("r-1"),
@@ -19,8 +20,9 @@ static const struct tx_context alice = {.scope = STR("acl"),
 static const char sql_settings[] =
     "select concat_ws('|', current_setting('kamd.scope'), current_setting('kamd.user_id'), "
     "current_setting('kamd.actor'), current_setting('kamd.origin'), "
-    "current_setting('kamd.request_id'), current_setting('kamd.traceparent'))";
-static const char settings_of_alice[] = "acl|" ALICE "|user:" ALICE "|api|r-1|00-1-2-3";
+    "current_setting('kamd.request_id'), current_setting('kamd.traceparent'), "
+    "current_setting('kamd.areas'))";
+static const char settings_of_alice[] = "acl|" ALICE "|user:" ALICE "|api|r-1|00-1-2-3|5";
 
 /* ---- the test's own tables ---- */
 
