@@ -4,6 +4,7 @@
 #ifndef KAMD_DOMAIN_RESOURCE_H
 #define KAMD_DOMAIN_RESOURCE_H
 
+#include "core/buf.h"
 #include "core/err.h"
 #include "core/json.h"
 
@@ -159,6 +160,10 @@ const struct resource *resource_by_path(struct str path); /* NULL: none */
 const struct resource *resource_by_name(const char *name);
 const struct field *resource_field(const struct resource *resource,
                                    struct str name); /* NULL: none */
+/* FROM: the table as t, what its derived fields need, and as x what the caller reads of the
+ * account, so that what the caller does not see is not there, whatever row level security says.
+ * `narrow`: for callers who see only the accounts that their access sets name. */
+void resource_source(const struct resource *resource, bool narrow, struct buf *ret);
 /* Position of a field in `fields`. */
 size_t resource_field_at(const struct resource *resource, const struct field *field);
 static inline bool field_writable(const struct field *field) {

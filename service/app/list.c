@@ -241,8 +241,8 @@ static bool write_where(struct action *action, const struct list *list, struct s
         buf_text(sql, " and t.account_id = $1::uuid");
     }
     buf_text(sql, " and ");
-    if (!filter_sql(list->where, action->arena, sql, st->params, &st->n_params, PARAMS_MAX - 20,
-                    err))
+    if (!filter_sql(list->where, !role_sees_all(action->who->role), action->arena, sql, st->params,
+                    &st->n_params, PARAMS_MAX - 20, err))
         return false;
     st->n_where = st->n_params;
     return true;

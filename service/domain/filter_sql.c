@@ -5,6 +5,7 @@
 #include <string.h>
 
 struct writer {
+    bool narrow;
     struct buf *sql;
     struct arena *arena;
     struct str *params;
@@ -346,10 +347,9 @@ static bool put_via(struct writer *writer, const struct cond *cond) {
     const struct expansion *via = cond->via;
     const struct resource *target = resource_of(via->target);
 
-    buf_format(writer->sql, "t.%s in (select t.%s from %s t", via->reverse ? "id" : via->field,
-               via->reverse ? via->field : "id", target->table);
-    if (target->join != NULL)
-        buf_format(writer->sql, " %s", target->join);
+    buf_format(writer->sql, "t.%s in (select t.%s from ", via->reverse ? "id" : via->field,
+               via->reverse ? via->field : "id");
+    resource_source(target, writer->narrow, writer->sql);
     buf_text(writer->sql, " where t.deleted_at is null and ");
     if (via->where != NULL)
         buf_format(writer->sql, "(%s) and ", via->where);
@@ -390,9 +390,10 @@ static bool put_cond(struct writer *writer, const struct cond *cond) {
     return cond->field != NULL ? put_field(writer, cond) : put_custom(writer, cond);
 }
 
-bool filter_sql(const struct cond *cond, struct arena *arena, struct buf *sql, struct str *params,
-                size_t *n_params, size_t max_params, struct err *err) {
-    struct writer writer = {.sql = sql,
+bool filter_sql(const struct cond *cond, bool narrow, struct arena *arena, struct buf *sql,
+                struct str *params, size_t *n_params, size_t max_params, struct err *err) {
+    struct writer writer = {.narrow = narrow,
+                            .sql = sql,
                             .arena = arena,
                             .params = params,
                             .n = *n_params,

@@ -1,5 +1,7 @@
 #include "domain/resource.h"
 
+#include "domain/access.h"
+
 #include "fields.h"
 
 #include <stdio.h>
@@ -39,6 +41,20 @@ const char *resource_account(const struct resource *resource) {
     return resource->id == RES_ACCOUNT                           ? "id"
            : resource_field(resource, STR("account_id")) != NULL ? "account_id"
                                                                  : NULL;
+}
+
+void resource_source(const struct resource *resource, bool narrow, struct buf *ret) {
+    const char *account = resource_account(resource);
+    buf_format(ret, "%s t", resource->table);
+    if (resource->join)
+        buf_format(ret, " %s", resource->join);
+    /* Of a plan's sections each is an area of its own, also for roles that see all accounts. */
+    if (resource->id == RES_PLAN_SECTION)
+        buf_text(ret, " join lateral areas_of(t.account_id) x(areas) on x.areas >> "
+                      "area_number(t.section) & 1 = 1");
+    else if (narrow && account)
+        buf_format(ret, " join my_access() x on x.account_id = t.%s and x.areas & %llu <> 0",
+                   account, (unsigned long long)AREA_BIT(resource->area));
 }
 
 const char *area_name(enum area area) { return area_names[area]; }

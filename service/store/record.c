@@ -1,7 +1,6 @@
 #include "store/record.h"
 
 #include "core/buf.h"
-#include "domain/access.h"
 
 #include <stdio.h>
 
@@ -26,19 +25,6 @@ static void columns(const struct resource *resource, bool narrow, struct buf *re
     }
     buf_text(ret, resource->derived_version ? resource->derived_version : "0");
     buf_format(ret, ", t.deleted_at, %s", narrow && resource_account(resource) ? "x.areas" : "-1");
-}
-
-/* The first lock: what the caller does not see is not there, whatever row level security says. Of
- * a plan's sections each is an area of its own. */
-static void source(const struct resource *resource, bool narrow, struct buf *ret) {
-    const char *account = resource_account(resource);
-    buf_format(ret, "%s t %s", resource->table, resource->join ? resource->join : "");
-    if (resource->id == RES_PLAN_SECTION)
-        buf_text(ret, " join lateral areas_of(t.account_id) x(areas) on x.areas >> "
-                      "area_number(t.section) & 1 = 1");
-    else if (narrow && account)
-        buf_format(ret, " join my_access() x on x.account_id = t.%s and x.areas & %llu <> 0",
-                   account, (unsigned long long)AREA_BIT(resource->area));
 }
 
 static void writable(const struct resource *resource, const char *prefix, struct buf *ret) {
@@ -91,7 +77,7 @@ static const char *finish(struct buf *buf, struct err *err) {
 
 static bool init(const struct resource *r, bool narrow, struct record_sql *t, struct err *err) {
     TEXT(t->columns, columns(r, narrow, &buf_));
-    TEXT(t->from, source(r, narrow, &buf_));
+    TEXT(t->from, resource_source(r, narrow, &buf_));
     TEXT(t->get,
          buf_format(&buf_,
                     "select %s from %s where t.id = any ($1::uuid[]) and t.deleted_at is null",

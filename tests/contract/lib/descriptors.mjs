@@ -122,7 +122,7 @@ const needed = (resource) => resource.fields.filter((field) => field.required &&
 function schemasOf(resource, expanded) {
   const name = pascal(resource.name);
   const writable = resource.fields.filter((field) => !field.read_only);
-  const all = { ...properties(resource.fields, name, 'read'), etag };
+  const all = { ...properties(resource.fields, name, 'read'), ...(resource.name === 'account' && { redacted: ref('Redacted') }), etag };
   const result = {
     [name]: {
       type: 'object',

@@ -71,7 +71,7 @@ void show_sql(const struct cond *cond, struct arena *arena, struct buf *ret) {
     struct err err = ERR_INIT;
     size_t n = 0;
 
-    if (!filter_sql(cond, arena, ret, params, &n, PARAMS, &err))
+    if (!filter_sql(cond, false, arena, ret, params, &n, PARAMS, &err))
         buf_format(ret, "failed: %s", err.detail);
     for (size_t i = 0; i < n; i++) {
         buf_text(ret, " | ");

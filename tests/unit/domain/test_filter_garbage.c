@@ -169,7 +169,7 @@ static void check_sql(const struct cond *cond, struct arena *arena, struct str a
     CLEANUP(buf_release) struct buf sql;
 
     buf_init(&sql, 1 << 16);
-    assert_true(filter_sql(cond, arena, &sql, params, &used, COUNT_OF(params), &err));
+    assert_true(filter_sql(cond, false, arena, &sql, params, &used, COUNT_OF(params), &err));
     if (!is_known_sql(buf_str(&sql)))
         fail_msg("%.*s\n%s", STR_ARG(asked), sql.ptr);
 }

@@ -450,7 +450,7 @@ static void memory_runs_out(void **state) {
         buf_init(&sql, 1 << 16);
         arena_init(&arena, limit);
         ok = filter_parse(&thing, &thing_customs, str_of(text), &arena, &cond, &err) &&
-             filter_sql(cond, &arena, &sql, params, &n, COUNT_OF(params), &err);
+             filter_sql(cond, false, &arena, &sql, params, &n, COUNT_OF(params), &err);
         assert_int_equal(err.problem, ok ? PROBLEM_NONE : PROBLEM_OVERLOADED);
         err_release(&err);
         arena_release(&arena);
