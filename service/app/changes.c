@@ -92,7 +92,7 @@ static bool load_records(struct feed_page *page, size_t changes, size_t n, struc
         if (!list.ptr)
             return err_memory(err);
         if (found > 0)
-            kinds[id].slot = tx_query(page->tx, record_sql(id)->get_any, &list, 1);
+            kinds[id].slot = tx_query(page->tx, sql_for(page->action, id)->get_any, &list, 1);
     }
     if (!tx_flush(page->tx, err))
         return false;
@@ -125,21 +125,32 @@ static void put_change(struct feed_page *page, size_t slot, size_t i,
     buf_text(page->out, ",\"origin\":");
     buf_json(page->out, tx_value(tx, slot, i, ORIGIN));
     buf_text(page->out, ",\"sequence\":");
-    buf_put(page->out, tx_value(tx, slot, i, SEQUENCE));
+    struct str sequence = tx_value(tx, slot, i, SEQUENCE);
+    buf_put(page->out, sequence.ptr ? sequence : STR("null"));
     put_record(page, resource, find_row(&kinds[resource->id], id));
 }
 
-#define CHANGES_SQL                                                                                \
+/* The sequence of an account is for who sees all of it: its gaps would tell of the rest. */
+#define CHANGES_SQL(sequence, join, seen)                                                          \
     "select p.position, e.resource, change_op(e.type, e.resource), e.record_id,"                   \
     " case when e.type = 'account.tier_changed' then '[\"tier\"]'"                                 \
     " when e.type like 'account.key\\_status.%' then '[\"key_status\"]'"                           \
-    " else coalesce(e.data -> 'changed_fields', '[]') end, e.at, e.origin, e.sequence"             \
-    " from event_position p join event e on e.at = p.at and e.seq = p.seq"                         \
+    " else coalesce(e.data -> 'changed_fields', '[]') end, e.at, e.origin, " sequence              \
+    " from event_position p join event e on e.at = p.at and e.seq = p.seq" join                    \
     " where p.position > $1::bigint and p.position <= $1::bigint + " WINDOW                        \
     " and change_op(e.type, e.resource) is not null"                                               \
     " and ($2::text[] is null or e.resource = any ($2::text[]))"                                   \
     " and ($3::text[] is null or e.origin is null or e.origin <> all ($3::text[]))"                \
-    " and ($4::uuid is null or e.account_id = $4::uuid) order by p.position limit $5::int"
+    " and ($4::uuid is null or e.account_id = $4::uuid) and (e.account_id is null or " seen        \
+    ") order by p.position limit $5::int"
+
+static const char *changes_sql(const struct action *action) {
+    static const char all[] = CHANGES_SQL("e.sequence", "", "caller_reads() >> e.area & 1 = 1");
+    static const char own[] = CHANGES_SQL("case when x.areas = (1 << 18) - 1 then e.sequence end",
+                                          " left join my_access() x on x.account_id = e.account_id",
+                                          "x.areas >> e.area & 1 = 1");
+    return role_sees_all(action->who->role) ? all : own;
+}
 
 static bool changes(struct feed_page *page, struct err *err) {
     struct change_query *query = page->query;
@@ -150,7 +161,7 @@ static bool changes(struct feed_page *page, struct err *err) {
         str_of(arena_format(page->action->arena, "%zu", query->page_size + 1 - page->n))};
     if (!kinds || !params[0].ptr || !params[4].ptr)
         return err_memory(err);
-    size_t slot = tx_query(page->tx, CHANGES_SQL, params, COUNT_OF(params));
+    size_t slot = tx_query(page->tx, changes_sql(page->action), params, COUNT_OF(params));
     if (!tx_flush(page->tx, err))
         return false;
     int64_t window = query->after + strtoll(WINDOW, NULL, 10);
@@ -175,7 +186,7 @@ static bool changes(struct feed_page *page, struct err *err) {
  * and none comes twice. */
 static const char *walk_sql(struct action *action, enum resource_id id) {
     const struct resource *resource = resource_of(id);
-    const struct record_sql *sql = record_sql(id);
+    const struct record_sql *sql = sql_for(action, id);
     const char *account = id == RES_ACCOUNT                           ? "t.id"
                           : (resource->flags & R_ACCOUNT_SCOPED) != 0 ? "t.account_id"
                                                                       : "null::uuid";

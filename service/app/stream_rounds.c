@@ -90,31 +90,33 @@ static area_set areas_seen(const struct stream *stream, const struct round *roun
     return 0;
 }
 
-static void tell_event(struct stream *stream, const struct round *round, size_t i) {
+static bool may_see(const struct stream *stream, const struct round *round, size_t i,
+                    bool *ret_whole) {
     struct str account = tx_value(round->tx, round->events, i, EVENT_ACCOUNT);
     area_set areas = areas_seen(stream, round, account);
-    bool whole = areas == AREAS_ALL || role_sees_all(stream->who.role);
-    if (account.ptr != NULL && (areas >> tx_int(round->tx, round->events, i, EVENT_AREA) & 1) == 0)
-        return;
-    stream_say(stream, round->texts[whole ? 1 : 0][i]);
+    *ret_whole = areas == AREAS_ALL || role_sees_all(stream->who.role);
+    return account.ptr == NULL ||
+           (areas >> tx_int(round->tx, round->events, i, EVENT_AREA) & 1) != 0;
 }
 
 static void tell_one(struct stream *stream, const struct round *round) {
     for (size_t i = 0; i < round->n; i++) {
         int64_t position = tx_int(round->tx, round->events, i, EVENT_POSITION);
         struct str account = tx_value(round->tx, round->events, i, EVENT_ACCOUNT);
+        bool whole;
         if (position <= stream->cursor)
             continue;
         stream->cursor = position;
+        if (!may_see(stream, round, i, &whole))
+            continue;
         if (stream->waits != NULL) {
             stream->ripe =
-                stream->ripe || (change_wanted(stream->waits, round->tx, round->events, i) &&
-                                 may_see(stream, round, account));
+                stream->ripe || change_wanted(stream->waits, round->tx, round->events, i);
             continue;
         }
         if (wants_type(stream, tx_value(round->tx, round->events, i, EVENT_TYPE)) &&
             (stream->account_id[0] == '\0' || str_is(account, stream->account_id)))
-            tell_event(stream, round, i);
+            stream_say(stream, round->texts[whole ? 1 : 0][i]);
     }
 }
 

@@ -186,7 +186,7 @@ test(`a replay equals the tables: 8 writers, a reader, transactions that abort a
     for (let i = 0; Date.now() < end; i++) {
       const one = ours[random(ours.length)].id;
       const seconds = i % 3 === 0 ? 5 : 0.2;
-      await asApp(`begin; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0; select set_config('kamd.scope', 'all', true);
+      await asApp(`begin; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0; select set_config('kamd.scope', 'all', true), set_config('kamd.areas', '-1', true);
         insert into contact (id, account_id, family_name) values (gen_random_uuid(), '${one}', 'slow'); select pg_sleep(${seconds}); ${i % 2 ? 'rollback' : 'commit'}`).catch((error) => { refused = error.stderr; });
     }
     writing--;

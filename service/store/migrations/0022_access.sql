@@ -246,9 +246,9 @@ insert into team_role (role, areas) select role, areas_mask(areas) from (values
     ('intelligence', array['profile', 'contacts', 'interactions', 'problems', 'plan', 'reviews', 'competitive_environment', 'contacts_and_decisions', 'leader_perceptions', 'values_beliefs', 'capabilities', 'strategies', 'internal_processes', 'interaction_history']),
     ('market_research', array['profile', 'interactions', 'problems', 'sales', 'plan', 'competitive_environment', 'capabilities', 'strategies']),
     ('controlling', array['profile', 'sales', 'economics', 'plan', 'reviews', 'capabilities']),
-    ('customer_support', array['profile', 'contacts', 'interactions', 'problems', 'reviews', 'interaction_history']),
+    ('customer_support', array['profile', 'contacts', 'interactions', 'problems', 'plan', 'reviews', 'interaction_history']),
     ('product_development', array['profile', 'contacts', 'interactions', 'problems', 'plan', 'competitive_environment', 'capabilities', 'strategies']),
-    ('other', array['profile', 'contacts', 'interactions', 'problems', 'reviews'])) v(role, areas); -- 'other': every role that is not here
+    ('other', array['profile', 'contacts', 'interactions', 'problems', 'plan', 'reviews'])) v(role, areas); -- 'other': every role that is not here
 grant delete on team_role to kamd_app;
 
 alter table team_member add column grants jsonb not null default '[]';
