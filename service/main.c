@@ -4,6 +4,7 @@
 #include "app/keys.h"
 #include "app/readiness.h"
 #include "app/reload.h"
+#include "app/secrets.h"
 #include "cache/cache.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -88,6 +89,13 @@ static bool start_metrics(void) {
     return metrics_labels(LABELS_POOL, pools, COUNT_OF(pools)) && api_metrics() && worker_metrics();
 }
 
+/* Without the database they follow from the master key, as they do now, until the next start. */
+static void keep_seeds(struct process *process) {
+    CLEANUP(err_release) struct err err = ERR_INIT;
+    if (!secrets_keep_seeds(process->worker_store, &process->keyring, &err))
+        log_err(LOG_WARN, "seeds_not_kept", &err);
+}
+
 static bool start_parts(struct process *process, bool with_worker, struct err *err) {
     struct config *config = &process->config;
     if (!keyring_init(&process->keyring, str_of(config->master_key), err) || !record_sql_init(err))
@@ -117,6 +125,7 @@ static bool start_parts(struct process *process, bool with_worker, struct err *e
     if (!open_store(config, true, &process->worker_store, err))
         return false;
     options.store = process->worker_store;
+    keep_seeds(process);
     return worker_start(&options, &process->worker, err);
 }
 
@@ -265,6 +274,8 @@ static int usage(void) {
           "  kamd worker                  run the workers alone\n"
           "  kamd migrate                 bring the schema up to date\n"
           "  kamd api-key create --role ROLE --name NAME [--user-id ID] [--expires-at TIME]\n"
+          "  kamd rotate-secrets          seal secrets in the database anew with the newest master "
+          "key\n"
           "  kamd config check            read the configuration and say what is wrong\n"
           "  kamd --print-defaults        all settings with their defaults\n"
           "  kamd --print-api             routes, resources and problems as JSON\n"
@@ -314,6 +325,21 @@ static int api_key_command(struct process *process, int argc, char **argv) {
     return fine ? 0 : fail("no_key", &err);
 }
 
+/* After a new master key has been put before the old one, and before the old one is taken away. */
+static int rotate_command(struct process *process) {
+    struct err err = ERR_INIT;
+    struct secrets_report report = {.sealed = 0};
+    process->config.db_acquire_ms = CONSOLE_MS;
+    bool fine = keyring_init(&process->keyring, str_of(process->config.master_key), &err) &&
+                open_store(&process->config, true, &process->worker_store, &err) &&
+                secrets_rotate(process->worker_store, &process->keyring, &report, &err);
+    stop_parts(process);
+    if (!fine)
+        return fail("not_rotated", &err);
+    printf("%zu secrets sealed anew, %zu that no key opens\n", report.sealed, report.lost);
+    return report.lost > 0;
+}
+
 static int run(struct process *process, int argc, char **argv) {
     const char *command = argv[1], *second = argc > 2 ? argv[2] : "";
     if (strcmp(command, "serve") == 0)
@@ -322,6 +348,8 @@ static int run(struct process *process, int argc, char **argv) {
         return serve(process, false, true);
     if (strcmp(command, "migrate") == 0)
         return migrate_command(process);
+    if (strcmp(command, "rotate-secrets") == 0)
+        return rotate_command(process);
     if (strcmp(command, "api-key") == 0 && strcmp(second, "create") == 0)
         return api_key_command(process, argc - 3, argv + 3);
     return usage();

@@ -46,6 +46,8 @@ void buf_hex(struct buf *buf, const void *bytes, size_t len);       /* lower cas
 /* Decoders; false on any character outside the alphabet or a wrong length. *ret_len <= room. */
 bool base64_decode(struct str text, void *ret, size_t room, size_t *ret_len);
 bool base64url_decode(struct str text, void *ret, size_t room, size_t *ret_len);
+/* bytea as PostgreSQL writes it: "\\x" and lower-case digits. */
+bool bytea_decode(struct str text, void *ret, size_t room, size_t *ret_len);
 /* RFC 3986 percent-decoding in place of nothing: writes at most text.len bytes to ret. False on a
  * bad escape or %00. */
 bool percent_decode(struct str text, bool plus_is_space, char *ret, size_t *ret_len);

@@ -21,7 +21,9 @@
     X(redis_url, TEXT, "REDIS_URL", "", 0, 0, true,                                                \
       "redis://[user:password@]host:port[/db]; empty: no cache.")                                  \
     X(master_key, TEXT, "KAMD_MASTER_KEY", "", 0, 0, true,                                         \
-      "32 random bytes in base64: signs cursors, seals cache values and webhook secrets.")         \
+      "32 random bytes in base64: signs cursors, seals cache values and webhook secrets. "         \
+      "Several, "                                                                                  \
+      "newest first, separated by commas: older ones only open what they sealed.")                 \
     X(host, TEXT, "KAMD_HOST", "127.0.0.1", 0, 0, false,                                           \
       "Address to listen on; `::` for all addresses of both families.")                            \
     X(port, INT, "KAMD_PORT", "8080", 0, 65535, false, "Port of the API; 0: any free one.")        \

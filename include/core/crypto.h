@@ -13,15 +13,35 @@ bool crypto_start(void); /* once, before threads */
 #define CRYPTO_SHA256 32
 #define CRYPTO_SEAL_EXTRA 40 /* nonce and tag of XChaCha20-Poly1305 */
 
-/* One master key from the configuration; a key of its own for each use, so that none of them tells
- * about another. */
+/* Master keys from the configuration, the newest first, which alone seals and signs; a key of its
+ * own for each use, so that none of them tells about another. */
 enum crypto_use { CRYPTO_CURSOR = 1, CRYPTO_CACHE, CRYPTO_SECRETS, CRYPTO_SIGNING, CRYPTO_USES };
+#define CRYPTO_MASTERS 4
+#define CRYPTO_KEY_ID 4
 struct keyring {
-    unsigned char keys[CRYPTO_USES][CRYPTO_KEY];
+    unsigned char keys[CRYPTO_USES][CRYPTO_KEY]; /* of the newest */
+    unsigned char older[CRYPTO_MASTERS - 1][CRYPTO_USES]
+                       [CRYPTO_KEY];                  /* only open what they sealed */
+    unsigned char ids[CRYPTO_MASTERS][CRYPTO_KEY_ID]; /* names, newest first */
+    size_t n_masters;
 };
-/* `master` is 32 bytes in base64 (padded or not). */
-bool keyring_init(struct keyring *ret, struct str master, struct err *err);
+/* `masters`: 32 bytes in base64 (padded or not), or several of them, by comma or line. */
+bool keyring_init(struct keyring *ret, struct str masters, struct err *err);
 void keyring_wipe(struct keyring *keyring);
+
+/* What stays: sealed values begin with a mark that names the master key, so that old ones can be
+ * opened, found and sealed anew. */
+#define CRYPTO_MARK (1 + CRYPTO_KEY_ID)
+/* As crypto_seal() under the newest key, after its mark. `context` of a value in the database is
+ * "table|id|column". */
+void keyring_seal(const struct keyring *keyring, enum crypto_use use, struct str context,
+                  struct str plain, struct buf *ret);
+/* As crypto_open() under the key that sealed it; also values from before there were marks. */
+bool keyring_open(const struct keyring *keyring, enum crypto_use use, struct str context,
+                  struct str sealed, struct arena *arena, struct str *ret_plain);
+/* The mark of the newest key, and whether a value has it. */
+void keyring_mark(const struct keyring *keyring, unsigned char ret[static CRYPTO_MARK]);
+bool keyring_is_newest(const struct keyring *keyring, struct str sealed);
 
 void sha256(struct str data, unsigned char ret[static CRYPTO_SHA256]);
 void hmac_sha256(const void *key, size_t key_len, const struct str *parts, size_t n_parts,
@@ -43,6 +63,12 @@ bool crypto_open(const unsigned char key[static CRYPTO_KEY], struct str context,
 void crypto_sign_pair(const unsigned char key[static CRYPTO_KEY], uint64_t number,
                       unsigned char ret_public[static CRYPTO_SIGN_PUBLIC],
                       unsigned char ret_secret[static CRYPTO_SIGN_SECRET]);
+/* The same in two steps: the seed is what must be kept to have the pair for ever. */
+void crypto_sign_seed(const unsigned char key[static CRYPTO_KEY], uint64_t number,
+                      unsigned char ret[static CRYPTO_KEY]);
+void crypto_sign_seeded(const unsigned char seed[static CRYPTO_KEY],
+                        unsigned char ret_public[static CRYPTO_SIGN_PUBLIC],
+                        unsigned char ret_secret[static CRYPTO_SIGN_SECRET]);
 void crypto_signature(const unsigned char secret[static CRYPTO_SIGN_SECRET], struct str text,
                       unsigned char ret[static CRYPTO_SIGNATURE]);
 

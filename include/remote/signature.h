@@ -15,18 +15,31 @@ void webhook_secret_text(struct str secret, struct buf *ret);
 void webhook_sign(struct str secret, struct str id, struct str timestamp, struct str body,
                   struct buf *ret);
 
+/* Opens what webhook_secret.sealed holds, by the secret's id. */
+bool webhook_secret_open(const struct keyring *keyring, struct str id, struct str sealed,
+                         struct arena *arena, struct str *ret);
+
 #define WEBHOOK_KEYS 10
+/* A row of webhook_key. `sealed`, bytea as text, holds the seed that the pair comes from; absent
+ * (from before it was kept): the pair follows from the master key. */
+struct webhook_key {
+    int64_t number;
+    struct str sealed;
+};
+#define WEBHOOK_KEY_CONTEXT 40
+struct str webhook_key_context(int64_t number, char ret[static WEBHOOK_KEY_CONTEXT]);
 /* The live key pairs, by number. */
 struct webhook_keys {
     int64_t numbers[WEBHOOK_KEYS];
     unsigned char secrets[WEBHOOK_KEYS][CRYPTO_SIGN_SECRET];
     size_t n;
 };
-/* Appends the text that a receiver is given: "whpk_" and base64. */
-void webhook_public_text(const struct keyring *keyring, int64_t number, struct buf *ret);
-/* Makes the pairs of `numbers`, unless they are there already. */
+/* Appends the text that a receiver is given: "whpk_" and base64. False: no key opens it. */
+bool webhook_public_text(const struct keyring *keyring, const struct webhook_key *key,
+                         struct buf *ret);
+/* Makes the pairs of `rows`, unless they are there already; without those that no key opens. */
 void webhook_keys_set(struct webhook_keys *keys, const struct keyring *keyring,
-                      const int64_t *numbers, size_t n);
+                      const struct webhook_key *rows, size_t n);
 /* As webhook_sign(), "v1a," and base64(Ed25519) for each key. */
 void webhook_sign_public(const struct webhook_keys *keys, struct str id, struct str timestamp,
                          struct str body, struct buf *ret);

@@ -17,7 +17,7 @@ bool cursor_make(struct action *action, struct str list, const struct str *value
         buf_put(&plain, values[i]);
     }
     if (buf_ok(&plain))
-        crypto_seal(action->app->keyring->keys[CRYPTO_CURSOR], list, buf_str(&plain), &sealed);
+        keyring_seal(action->app->keyring, CRYPTO_CURSOR, list, buf_str(&plain), &sealed);
     if (buf_ok(&sealed))
         buf_base64url(&text, sealed.ptr, sealed.len);
     bool fine =
@@ -53,8 +53,8 @@ bool cursor_read(struct action *action, struct str list, struct str cursor, stru
     if (!sealed)
         return err_memory(err);
     bool fine = cursor.len < 4096 && base64url_decode(cursor, sealed, cursor.len, &len) &&
-                crypto_open(action->app->keyring->keys[CRYPTO_CURSOR], list,
-                            (struct str){sealed, len}, action->arena, &plain);
+                keyring_open(action->app->keyring, CRYPTO_CURSOR, list, (struct str){sealed, len},
+                             action->arena, &plain);
     for (size_t i = 0; fine && i < n; i++)
         fine = take_value(&plain, &ret_values[i]);
     if (!fine || plain.len > 0) {

@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SHOWN "webhook secret, shown once"
 #define SEALED_MEMBER ",\"secret\":\"sealed:"
 
-static const unsigned char *key_of(const struct action *action) {
-    return action->app->keyring->keys[CRYPTO_SECRETS];
+/* What is kept for replays of this request. */
+static struct str shown_context(const struct action *action) {
+    struct str key = action->idempotency_key;
+    const char *text =
+        arena_format(action->arena, "idempotency|%.*s|body", (int)key.len, key.ptr ? key.ptr : "");
+    return str_of(text);
 }
 
 static bool seal(struct action *action, struct str context, struct str plain, bool hex,
@@ -17,7 +20,7 @@ static bool seal(struct action *action, struct str context, struct str plain, bo
     CLEANUP(buf_release) struct buf sealed = {.max = 256};
     CLEANUP(buf_release) struct buf text = {.max = 520};
 
-    crypto_seal(key_of(action), context, plain, &sealed);
+    keyring_seal(action->app->keyring, CRYPTO_SECRETS, context, plain, &sealed);
     if (!buf_ok(&sealed))
         return false;
     if (hex) {
@@ -39,10 +42,10 @@ bool secret_add(struct action *action, struct tx *tx, struct str endpoint_id, st
     struct str plain = {(char *)secret, sizeof(secret)};
 
     uuid_text(&uuid, id);
-    snprintf(context, sizeof(context), "webhook_secret|%s", id);
+    snprintf(context, sizeof(context), "webhook_secret|%s|sealed", id);
     random_fill(action->app->randomness, secret, sizeof(secret));
     bool ok = seal(action, str_of(context), plain, true, &sealed) &&
-              seal(action, STR(SHOWN), plain, false, ret_shown);
+              seal(action, shown_context(action), plain, false, ret_shown);
     explicit_bzero(secret, sizeof(secret));
     if (!ok)
         return err_memory(err);
@@ -51,6 +54,23 @@ bool secret_add(struct action *action, struct tx *tx, struct str endpoint_id, st
              "insert into webhook_secret (id, endpoint_id, sealed)"
              " values ($1::uuid, $2::uuid, $3::bytea)",
              params, 3);
+    return true;
+}
+
+bool secret_keep_seed(struct action *action, struct tx *tx, int64_t number, struct err *err) {
+    unsigned char seed[CRYPTO_KEY];
+    char context[WEBHOOK_KEY_CONTEXT], text[24];
+    struct str sealed = STR_ABSENT;
+
+    random_fill(action->app->randomness, seed, sizeof(seed));
+    bool ok = seal(action, webhook_key_context(number, context),
+                   (struct str){(char *)seed, sizeof(seed)}, true, &sealed);
+    explicit_bzero(seed, sizeof(seed));
+    if (!ok)
+        return err_memory(err);
+    snprintf(text, sizeof(text), "%lld", (long long)number);
+    const struct str params[] = {str_of(text), sealed};
+    tx_query(tx, "update webhook_key set sealed = $2::bytea where number = $1::int", params, 2);
     return true;
 }
 
@@ -64,13 +84,13 @@ void secret_show(struct buf *body, struct str shown) {
 }
 
 /* The text between the marker and the closing quote. */
-static bool find_sealed(const struct buf *body, struct str *ret) {
-    const char *at = memmem(body->ptr, body->len, SEALED_MEMBER, strlen(SEALED_MEMBER));
+bool secret_find(struct str body, struct str *ret) {
+    const char *at = memmem(body.ptr, body.len, SEALED_MEMBER, strlen(SEALED_MEMBER));
 
     if (at == NULL)
         return false;
     at += strlen(SEALED_MEMBER);
-    const char *end = memchr(at, '"', (size_t)(body->ptr + body->len - at));
+    const char *end = memchr(at, '"', (size_t)(body.ptr + body.len - at));
     if (end == NULL)
         return false;
     *ret = (struct str){at, (size_t)(end - at)};
@@ -82,8 +102,8 @@ static bool open_sealed(struct action *action, struct str text, struct str *ret)
     size_t len;
 
     return base64url_decode(text, sealed, sizeof(sealed), &len) &&
-           crypto_open(key_of(action), STR(SHOWN), (struct str){(char *)sealed, len}, action->arena,
-                       ret);
+           keyring_open(action->app->keyring, CRYPTO_SECRETS, shown_context(action),
+                        (struct str){(char *)sealed, len}, action->arena, ret);
 }
 
 bool secret_reveal(struct action *action, struct buf *body, struct err *err) {
@@ -92,7 +112,7 @@ bool secret_reveal(struct action *action, struct buf *body, struct err *err) {
 
     if (!buf_ok(body) || body->len == 0)
         return err_memory(err);
-    if (!find_sealed(body, &sealed) || !open_sealed(action, sealed, &secret)) {
+    if (!secret_find(buf_str(body), &sealed) || !open_sealed(action, sealed, &secret)) {
         err_set(err, PROBLEM_INTERNAL, "The secret cannot be shown again. Rotate it.");
         return err_cause(err, "the answer that was kept does not open with this master key");
     }

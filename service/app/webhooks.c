@@ -159,23 +159,30 @@ bool webhook_secret_rotate(struct action *action, struct str id, const jv *doc,
  * ------------------------------------------------------------------------------------- */
 
 #define SQL_KEYS                                                                                   \
-    "select number, created_at, expires_at from webhook_key"                                       \
+    "select number, created_at, expires_at, sealed from webhook_key"                               \
     " where expires_at is null or expires_at > now() order by number desc limit 10"
 
 static void write_keys(struct action *action, struct tx *tx, size_t slot, struct buf *ret) {
     static const struct field time = {.type = FIELD_TIME};
 
+    bool first = true;
+
     buf_text(ret, "{\"keys\":[");
     for (size_t i = 0; i < tx_rows(tx, slot); i++) {
-        buf_text(ret, i > 0 ? ",{\"id\":" : "{\"id\":");
+        CLEANUP(buf_release) struct buf public = {.max = 100};
+        const struct webhook_key key = {tx_int(tx, slot, i, 0), tx_value(tx, slot, i, 3)};
+        if (!webhook_public_text(action->app->keyring, &key, &public))
+            continue; /* it signs nothing either */
+        buf_text(ret, first ? "{\"id\":" : ",{\"id\":");
         buf_json(ret, tx_value(tx, slot, i, 0));
         buf_text(ret, ",\"algorithm\":\"ed25519\",\"public_key\":\"");
-        webhook_public_text(action->app->keyring, tx_int(tx, slot, i, 0), ret);
+        buf_put(ret, buf_str(&public));
         buf_text(ret, "\",\"created_at\":");
         render_value(&time, tx_value(tx, slot, i, 1), ret);
         buf_text(ret, ",\"expires_at\":");
         render_value(&time, tx_value(tx, slot, i, 2), ret);
         buf_char(ret, '}');
+        first = false;
     }
     buf_text(ret, "]}");
 }
@@ -197,7 +204,9 @@ static bool keys_work(struct action *action, struct tx *tx, void *arg, struct ou
     const struct rotation *rotation = arg;
     struct str grace = str_of(rotation->grace);
 
-    tx_query(tx, "select webhook_key_rotate($1::int)", &grace, 1);
+    size_t made = tx_query(tx, "select number from webhook_key_rotate($1::int)", &grace, 1);
+    if (!tx_flush(tx, err) || !secret_keep_seed(action, tx, tx_int(tx, made, 0, 0), err))
+        return false;
     size_t slot = tx_query(tx, SQL_KEYS, NULL, 0);
     if (!tx_flush(tx, err))
         return false;

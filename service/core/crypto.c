@@ -4,7 +4,6 @@
 #include <string.h>
 
 _Static_assert(CRYPTO_KEY == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "key size");
-_Static_assert(CRYPTO_KEY == crypto_kdf_KEYBYTES, "master key size");
 _Static_assert(CRYPTO_SHA256 == crypto_hash_sha256_BYTES, "digest size");
 _Static_assert(CRYPTO_SEAL_EXTRA == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES +
                                         crypto_aead_xchacha20poly1305_ietf_ABYTES,
@@ -18,41 +17,6 @@ _Static_assert(CRYPTO_KEY == crypto_sign_SEEDBYTES, "seed size");
 #define NONCE crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
 
 bool crypto_start(void) { return sodium_init() >= 0; }
-
-/* The key in base64, padded or not; either alphabet's last two characters are the standard one's.
- */
-static bool master_decode(struct str text, unsigned char ret[static CRYPTO_KEY]) {
-    size_t len;
-    char padded[44];
-
-    if (text.len == 43) {
-        memcpy(padded, text.ptr, text.len);
-        padded[43] = '=';
-        text = (struct str){padded, sizeof(padded)};
-    }
-    bool ok = base64_decode(text, ret, CRYPTO_KEY, &len) && len == CRYPTO_KEY;
-    sodium_memzero(padded, sizeof(padded));
-    return ok;
-}
-
-bool keyring_init(struct keyring *ret, struct str master, struct err *err) {
-    static const char context[crypto_kdf_CONTEXTBYTES + 1] = "kamdkeys";
-    unsigned char key[CRYPTO_KEY];
-
-    if (!master_decode(master, key)) {
-        sodium_memzero(key, sizeof(key));
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_MASTER_KEY", "invalid",
-                       "KAMD_MASTER_KEY must be 32 random bytes in base64, as `openssl rand "
-                       "-base64 32` prints them.");
-    }
-    memset(ret, 0, sizeof(*ret));
-    for (unsigned use = CRYPTO_CURSOR; use < CRYPTO_USES; use++)
-        crypto_kdf_derive_from_key(ret->keys[use], CRYPTO_KEY, use, context, key);
-    sodium_memzero(key, sizeof(key));
-    return true;
-}
-
-void keyring_wipe(struct keyring *keyring) { sodium_memzero(keyring, sizeof(*keyring)); }
 
 static const unsigned char *bytes_of(struct str text) {
     return (const unsigned char *)(text.ptr == NULL ? "" : text.ptr);
@@ -108,14 +72,26 @@ bool crypto_open(const unsigned char key[static CRYPTO_KEY], struct str context,
     return true;
 }
 
+void crypto_sign_seed(const unsigned char key[static CRYPTO_KEY], uint64_t number,
+                      unsigned char ret[static CRYPTO_KEY]) {
+    static const char context[crypto_kdf_CONTEXTBYTES + 1] = "kamdsign";
+
+    crypto_kdf_derive_from_key(ret, CRYPTO_KEY, number, context, key);
+}
+
+void crypto_sign_seeded(const unsigned char seed[static CRYPTO_KEY],
+                        unsigned char ret_public[static CRYPTO_SIGN_PUBLIC],
+                        unsigned char ret_secret[static CRYPTO_SIGN_SECRET]) {
+    crypto_sign_seed_keypair(ret_public, ret_secret, seed);
+}
+
 void crypto_sign_pair(const unsigned char key[static CRYPTO_KEY], uint64_t number,
                       unsigned char ret_public[static CRYPTO_SIGN_PUBLIC],
                       unsigned char ret_secret[static CRYPTO_SIGN_SECRET]) {
-    static const char context[crypto_kdf_CONTEXTBYTES + 1] = "kamdsign";
-    unsigned char seed[crypto_sign_SEEDBYTES];
+    unsigned char seed[CRYPTO_KEY];
 
-    crypto_kdf_derive_from_key(seed, sizeof(seed), number, context, key);
-    crypto_sign_seed_keypair(ret_public, ret_secret, seed);
+    crypto_sign_seed(key, number, seed);
+    crypto_sign_seeded(seed, ret_public, ret_secret);
     sodium_memzero(seed, sizeof(seed));
 }
 

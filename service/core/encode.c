@@ -109,6 +109,22 @@ bool base64url_decode(struct str text, void *ret, size_t room, size_t *ret_len) 
     return decode64(text, '-', '_', ret, room, ret_len);
 }
 
+bool bytea_decode(struct str text, void *ret, size_t room, size_t *ret_len) {
+    unsigned char *bytes = ret;
+
+    if (text.len % 2 != 0 || !str_starts(text, "\\x") || text.len / 2 - 1 > room)
+        return false;
+    for (size_t i = 2; i < text.len; i += 2) {
+        int high = hex_digit(text.ptr[i]);
+        int low = hex_digit(text.ptr[i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        bytes[i / 2 - 1] = (unsigned char)(high << 4 | low);
+    }
+    *ret_len = text.len / 2 - 1;
+    return true;
+}
+
 bool percent_decode(struct str text, bool plus_is_space, char *ret, size_t *ret_len) {
     size_t len = 0;
 

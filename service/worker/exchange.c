@@ -179,18 +179,15 @@ static bool take_endpoint(struct sender *sender, struct tx *tx, size_t slot, siz
 static void take_secret(struct sender *sender, struct tx *tx, size_t slot, size_t row) {
     struct endpoint *endpoint = outbox_find(&sender->outbox, tx_value(tx, slot, row, 0));
     struct arena arena CLEANUP(arena_release) = {0};
-    char context[64];
     unsigned char sealed[256];
     size_t len;
     struct str plain;
 
     arena_init(&arena, 4096);
-    snprintf(context, sizeof(context), "webhook_secret|%.*s", STR_ARG(tx_value(tx, slot, row, 1)));
     if (endpoint == NULL || endpoint->n_secrets == SECRETS_MAX ||
         !base64_decode(tx_value(tx, slot, row, 2), sealed, sizeof(sealed), &len) ||
-        !crypto_open(sender->worker->options.keyring->keys[CRYPTO_SECRETS], str_of(context),
-                     (struct str){(char *)sealed, len}, &arena, &plain) ||
-        plain.len != WEBHOOK_SECRET)
+        !webhook_secret_open(sender->worker->options.keyring, tx_value(tx, slot, row, 1),
+                             (struct str){(char *)sealed, len}, &arena, &plain))
         return;
     memcpy(endpoint->secrets[endpoint->n_secrets++], plain.ptr, WEBHOOK_SECRET);
     explicit_bzero((char *)(uintptr_t)plain.ptr, plain.len);
@@ -226,7 +223,7 @@ enum claim_column {
     "from webhook_endpoint_state s join webhook_endpoint e on e.id = s.endpoint_id "               \
     "where s.owner = $1::uuid and s.claimed_at = now()"
 #define SQL_KEYS                                                                                   \
-    "select number from webhook_key where expires_at is null or expires_at > now() "               \
+    "select number, sealed from webhook_key where expires_at is null or expires_at > now() "       \
     "order by number desc limit 10"
 #define SQL_SECRETS                                                                                \
     "select x.endpoint_id, x.id, translate(encode(x.sealed, 'base64'), E'\\n', '') "               \
@@ -236,12 +233,12 @@ enum claim_column {
     "order by x.created_at desc"
 
 static void take_keys(struct sender *sender, struct tx *tx, size_t slot) {
-    int64_t numbers[WEBHOOK_KEYS];
+    struct webhook_key keys[WEBHOOK_KEYS];
     size_t n = tx_rows(tx, slot);
 
     for (size_t i = 0; i < n && i < WEBHOOK_KEYS; i++)
-        numbers[i] = tx_int(tx, slot, i, 0);
-    webhook_keys_set(&sender->message.keys, sender->worker->options.keyring, numbers, n);
+        keys[i] = (struct webhook_key){tx_int(tx, slot, i, 0), tx_value(tx, slot, i, 1)};
+    webhook_keys_set(&sender->message.keys, sender->worker->options.keyring, keys, n);
 }
 
 static bool take_body(struct delivery *delivery, struct tx *tx, size_t slot, size_t row,

@@ -273,7 +273,7 @@ static void values_are_sealed(void **state) {
     redis_server_say(&cache_redis, command, entry, sizeof(entry));
     assert_int_equal(strncmp(entry, "V|7|", 4), 0);
     snprintf(command, sizeof(command), "STRLEN %s", key);
-    assert_true(redis_server_answers(&cache_redis, command, "58")); /* 4 + 14 + 40 */
+    assert_true(redis_server_answers(&cache_redis, command, "63")); /* 4 + 14 + 5 + 40 */
     assert_null(strstr(entry, "revenue"));
 }
 
@@ -292,7 +292,7 @@ static void a_value_of_another_name_or_version_does_not_open(void **state) {
     assert_true(redis_server_answers(&cache_redis, command, "1"));
     expect_outcome(cache, "account:b", CACHE_BUSY);
     snprintf(command, sizeof(command), "SETRANGE %s 2 2", a);
-    assert_true(redis_server_answers(&cache_redis, command, "47"));
+    assert_true(redis_server_answers(&cache_redis, command, "52"));
     expect_outcome(cache, "account:a", CACHE_BUSY);
     snprintf(command, sizeof(command), "SET %s V|", a);
     assert_true(redis_server_answers(&cache_redis, command, "OK"));

@@ -22,7 +22,7 @@ static void expect_signed(const struct sink_request *request, const unsigned cha
                      str_of(request->timestamp), (struct str){request->body, request->body_len},
                      &want);
     struct webhook_keys first = {.n = 0};
-    webhook_keys_set(&first, &keys, (const int64_t[]){1}, 1);
+    webhook_keys_set(&first, &keys, &(const struct webhook_key){.number = 1}, 1);
     webhook_sign_public(&first, str_of(request->id), str_of(request->timestamp),
                         (struct str){request->body, request->body_len}, &want);
     assert_string_equal(request->signature, want.ptr);

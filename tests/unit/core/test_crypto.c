@@ -148,10 +148,60 @@ static int start(void **state) {
     return core_start() && core_start() ? 0 : -1;
 }
 
+/* Values outlive the key that sealed them as long as it is in the ring, wherever it stands there.
+ */
+static void old_keys_open(void **state) {
+    (void)state;
+#define ONE "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define TWO "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh4="
+#define THREE "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh0"
+    struct err err CLEANUP(err_release) = ERR_INIT;
+    struct arena arena CLEANUP(arena_release) = {0};
+    struct keyring one, both, later, gone, many;
+    struct buf sealed CLEANUP(buf_release) = {.max = 100}, bare CLEANUP(buf_release) = {.max = 100};
+    struct str plain;
+    arena_init(&arena, 4096);
+    assert_true(keyring_init(&one, STR(ONE), &err));
+    assert_true(keyring_init(&both, STR(TWO ", " ONE), &err));
+    assert_true(keyring_init(&later, STR(THREE "\n" TWO "\n" ONE), &err));
+    assert_true(keyring_init(&gone, STR(THREE "," TWO), &err));
+    keyring_seal(&one, CRYPTO_SECRETS, STR("t|1|c"), STR("hello"), &sealed);
+    crypto_seal(one.keys[CRYPTO_SECRETS], STR("t|1|c"), STR("hello"), &bare);
+    assert_int_equal(sealed.len, 5 + CRYPTO_MARK + CRYPTO_SEAL_EXTRA);
+    const struct {
+        const struct keyring *ring;
+        bool opens;
+    } cases[] = {{&one, true}, {&both, true}, {&later, true}, {&gone, false}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const struct keyring *ring = cases[i].ring;
+        assert_int_equal(
+            keyring_open(ring, CRYPTO_SECRETS, STR("t|1|c"), buf_str(&sealed), &arena, &plain),
+            cases[i].opens);
+        assert_int_equal(
+            keyring_open(ring, CRYPTO_SECRETS, STR("t|1|c"), buf_str(&bare), &arena, &plain),
+            cases[i].opens);
+        assert_false(
+            keyring_open(ring, CRYPTO_SECRETS, STR("t|2|c"), buf_str(&sealed), &arena, &plain));
+        assert_false(
+            keyring_open(ring, CRYPTO_CACHE, STR("t|1|c"), buf_str(&sealed), &arena, &plain));
+        assert_int_equal(keyring_is_newest(ring, buf_str(&sealed)), i == 0);
+    }
+    /* The newest seals; nothing shorter than a mark is looked into. */
+    buf_reset(&sealed);
+    keyring_seal(&both, CRYPTO_SECRETS, STR("t|1|c"), STR("hello"), &sealed);
+    assert_false(
+        keyring_open(&one, CRYPTO_SECRETS, STR("t|1|c"), buf_str(&sealed), &arena, &plain));
+    for (size_t len = 0; len < sealed.len; len++)
+        assert_false(keyring_open(&both, CRYPTO_SECRETS, STR("t|1|c"),
+                                  (struct str){sealed.ptr, len}, &arena, &plain));
+    assert_false(keyring_init(&many, STR(ONE "," ONE "," ONE "," ONE "," ONE), &err));
+    assert_false(keyring_init(&many, STR(ONE ",,"), &err));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hashes),  cmocka_unit_test(hmac),     cmocka_unit_test(keyrings),
-        cmocka_unit_test(sealing), cmocka_unit_test(api_keys),
+        cmocka_unit_test(sealing), cmocka_unit_test(api_keys), cmocka_unit_test(old_keys_open),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -60,8 +60,8 @@ static void keys(void **state) {
                     first CLEANUP(buf_release) = {.max = 1000};
     struct buf name CLEANUP(buf_release) = {.max = 100}, other CLEANUP(buf_release) = {.max = 100};
     assert_true(keyring_init(&ring, STR("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="), &err));
-    webhook_keys_set(&pair, &ring, (const int64_t[]){2, 1}, 2);
-    webhook_keys_set(&one, &ring, (const int64_t[]){1}, 1);
+    webhook_keys_set(&pair, &ring, (const struct webhook_key[]){{.number = 2}, {.number = 1}}, 2);
+    webhook_keys_set(&one, &ring, &(const struct webhook_key){.number = 1}, 1);
     buf_text(&both, "v1,x");
     webhook_sign_public(&pair, ID, AT, BODY, &both);
     webhook_sign_public(&one, ID, AT, BODY, &first);
@@ -70,8 +70,8 @@ static void keys(void **state) {
     assert_memory_equal(both.ptr, "v1,x v1a,", 9);
     assert_memory_equal(both.ptr + both.len - first.len, first.ptr, first.len);
     assert_memory_not_equal(both.ptr + 5, first.ptr, first.len);
-    webhook_public_text(&ring, 1, &name);
-    webhook_public_text(&ring, 2, &other);
+    assert_true(webhook_public_text(&ring, &(const struct webhook_key){.number = 1}, &name));
+    assert_true(webhook_public_text(&ring, &(const struct webhook_key){.number = 2}, &other));
     assert_int_equal(name.len, 5 + 44);
     assert_string_not_equal(name.ptr, other.ptr);
     webhook_keys_set(&pair, &ring, NULL, 0);
