@@ -6,7 +6,6 @@
 #include "app/facts.h"
 #include "app/follow_ups.h"
 #include "app/growth.h"
-#include "app/keys.h"
 #include "app/plans.h"
 #include "app/program.h"
 #include "app/reports.h"
@@ -411,21 +410,6 @@ void events_stream(struct call *call) {
 void event_types_show(struct call *call) {
     event_types_list(&call->action, &call->outcome, &call->err);
 }
-
-void api_keys_show(struct call *call) {
-    api_key_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
-}
-
-void api_keys_add(struct call *call) {
-    answer_header(call->answer, "Cache-Control", STR("no-store"));
-    api_key_create(&call->action, call->doc, &call->outcome, &call->err);
-}
-
-void api_keys_drop(struct call *call) {
-    api_key_revoke(&call->action, arg(call, "id"), &call->outcome, &call->err);
-}
-
-void me_show(struct call *call) { me_get(&call->action, &call->outcome, &call->err); }
 
 /* ---- webhooks ---- */
 

@@ -5,7 +5,7 @@
 #include "limit.h"
 #include "problem.h"
 
-#include "app/keys.h"
+#include "app/sign_in.h"
 #include "core/log.h"
 #include "core/metrics.h"
 
@@ -15,6 +15,7 @@
 #define BODY_MAX ((size_t)1 << 20)
 #define BULK_BODY_MAX ((size_t)8 << 20)
 #define IDEMPOTENCY_KEY_MAX 255
+#define FORM_TYPE "application/x-www-form-urlencoded"
 
 /* ---- match ---- */
 
@@ -52,9 +53,12 @@ static bool authenticate(struct call *call) {
                        call->request->when, &call->who, &call->err))
         return true;
     if (!bearer)
-        err_set(&call->err, PROBLEM_UNAUTHENTICATED, "Send Authorization: Bearer with an API key.");
-    if (call->err.problem == PROBLEM_UNAUTHENTICATED)
-        answer_header(call->answer, "WWW-Authenticate", STR("Bearer realm=\"kamd\""));
+        err_set(&call->err, PROBLEM_UNAUTHENTICATED,
+                "Send Authorization: Bearer with an API key or an access token.");
+    if (call->err.problem == PROBLEM_UNAUTHENTICATED) /* RFC 6750 section 3 */
+        answer_header(call->answer, "WWW-Authenticate",
+                      bearer ? STR("Bearer realm=\"kamd\", error=\"invalid_token\"")
+                             : STR("Bearer realm=\"kamd\""));
     return false;
 }
 
@@ -82,23 +86,29 @@ static bool accepts(struct call *call) {
 
 static bool body_type(struct call *call) {
     struct str type = request_header(call->request, "Content-Type", NULL), name;
-    bool merge = (call->route->flags & ROUTE_MERGE) != 0;
+    bool merge = (call->route->flags & ROUTE_MERGE) != 0,
+         form = (call->route->flags & ROUTE_FORM) != 0;
     if (!type.ptr || !str_split(&type, ';', &name))
         name = STR("");
     name = str_trim(name);
     struct str charset = type.ptr ? str_trim(type) : STR("");
     bool utf8 = charset.len == 0 || str_case_is(charset, "charset=utf-8") ||
                 str_case_is(charset, "charset=\"utf-8\"");
-    if (utf8 && (str_case_is(name, "application/json") ||
-                 (merge && str_case_is(name, "application/merge-patch+json"))))
+    if (utf8 && (form ? str_case_is(name, FORM_TYPE)
+                      : str_case_is(name, "application/json") ||
+                            (merge && str_case_is(name, "application/merge-patch+json"))))
         return true;
-    if (merge)
+    if (form)
+        answer_header(call->answer, "Accept-Post", STR(FORM_TYPE));
+    else if (merge)
         answer_header(call->answer, "Accept-Patch",
                       STR("application/merge-patch+json, application/json"));
     else
         answer_header(call->answer, "Accept-Post", STR("application/json"));
     return err_set(&call->err, PROBLEM_UNSUPPORTED_MEDIA, "Send %s in UTF-8.",
-                   merge ? "application/merge-patch+json or application/json" : "application/json");
+                   form    ? FORM_TYPE
+                   : merge ? "application/merge-patch+json or application/json"
+                           : "application/json");
 }
 
 static bool body_size(struct call *call) {
@@ -185,7 +195,7 @@ static bool path_ids(struct call *call) {
 }
 
 static bool admit(struct call *call) {
-    bool body = (call->route->flags & ROUTE_BODY) != 0;
+    bool body = (call->route->flags & (ROUTE_BODY | ROUTE_FORM)) != 0;
     bool empty = call->request->body.len == 0 && !call->request->body_too_large;
     if (!path_ids(call) || !query(call) || !accepts(call) || !body_size(call))
         return false;

@@ -1,6 +1,7 @@
 /* kamd: reads the configuration, wires the parts, starts them, and stops them in reverse. */
 #include "api/api.h"
 #include "app/directory.h"
+#include "app/issuer.h"
 #include "app/keys.h"
 #include "app/readiness.h"
 #include "app/reload.h"
@@ -114,6 +115,7 @@ static bool start_parts(struct process *process, bool with_worker, struct err *e
         .version = KAMD_VERSION,
     };
     if (!directory_start(&process->app, &process->app.directory, err) ||
+        !issuer_start(&process->app, &process->app.issuer, err) ||
         !readiness_start(&process->app, &process->readiness, err))
         return false;
     if (!with_worker)
@@ -134,6 +136,7 @@ static void stop_parts(struct process *process) {
     api_stop(process->api);
     worker_stop(process->worker);
     readiness_stop(process->readiness);
+    issuer_stop(process->app.issuer);
     directory_stop(process->app.directory);
     if (process->worker_store)
         store_close(process->worker_store);
@@ -216,6 +219,7 @@ static void check_url(const char *url, const char *setting, struct err *err) {
 /* Everything that `serve`, `worker` or `migrate` would stumble over before they talk to anybody. */
 static void check_all(const struct config *config, struct keyring *keyring, struct err *err) {
     struct err why = ERR_INIT;
+    struct claims_rules rules;
 
     if (config->database_url != NULL && config->database_url[0] == '\0')
         err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "DATABASE_URL", "required",
@@ -235,6 +239,7 @@ static void check_all(const struct config *config, struct keyring *keyring, stru
                 why.detail);
     err_release(&why);
     keyring_wipe(keyring);
+    issuer_rules(config, &rules, err);
 }
 
 static int config_check(struct process *process) {

@@ -18,6 +18,7 @@ struct store;
 struct cache;
 struct cache_touch;
 struct directory;
+struct issuer;
 
 /* Built in main, freed in reverse. */
 struct app {
@@ -28,12 +29,21 @@ struct app {
     struct store *store;
     struct cache *cache;
     struct directory *directory;
+    struct issuer *issuer; /* NULL: no identity provider is configured */
     const char *version;
+};
+
+/* By what the caller is known. */
+enum credential {
+    CREDENTIAL_KEY,   /* an API key */
+    CREDENTIAL_TOKEN, /* an access token that an API key got at /oauth/token */
+    CREDENTIAL_PERSON /* the identity provider's token */
 };
 
 /* Who calls. Borrowed from the directory for the time of one request. */
 struct principal {
-    char id[UUID_TEXT];        /* of the API key */
+    enum credential credential;
+    char id[UUID_TEXT];        /* of the API key; of the user, when signed in as a person */
     char actor[UUID_TEXT + 8]; /* "key:<id>" or "user:<id>": what history shows */
     char user_id[UUID_TEXT];   /* "" without a user */
     char name[80];

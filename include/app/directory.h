@@ -1,10 +1,11 @@
-/* What every process holds in memory, read anew every KAMD_DIRECTORY_MS: the API keys, and how to
- * recognise the key accounts. (The list of key accounts is capped, so it fits.) Recognition answers
- * from here also while PostgreSQL is away, and says so. */
+/* What every process holds in memory, read anew every KAMD_DIRECTORY_MS: the API keys, the people
+ * who signed in lately, and how to recognise the key accounts. (The list of key accounts is capped,
+ * so it fits.) Recognition answers from here also while PostgreSQL is away, and says so. */
 #ifndef KAMD_APP_DIRECTORY_H
 #define KAMD_APP_DIRECTORY_H
 
 #include "app/app.h"
+#include "domain/claims.h"
 
 /* Starts the thread that refreshes it; the first reading is tried at once, and need not succeed. */
 bool directory_start(const struct app *app, struct directory **ret, struct err *err);
@@ -12,16 +13,32 @@ void directory_stop(struct directory *directory);
 /* Reads anew now: after a change of keys, so that this process knows at once. */
 void directory_refresh(struct directory *directory);
 
-/* Older than this, keys are looked up in the database; and recognition says stale. */
-#define DIRECTORY_FRESH_US 2000000
+/* After the commit that ended somebody's access: returns once no process lets them in any more,
+ * because it has read anew, or must. */
+void directory_settle(struct directory *directory);
+
+/* Older than this, keys and people are looked up in the database. */
+#define DIRECTORY_FRESH_US 1000000
+/* Older than this, recognition says stale. */
+#define DIRECTORY_STALE_US 2000000
 
 enum directory_answer { DIRECTORY_KNOWN, DIRECTORY_UNKNOWN, DIRECTORY_TOO_OLD };
 
 /* Who holds this key (hash: SHA-256 of its text)? `any_age` accepts what is old. Expired and
- * revoked keys are unknown. */
+ * revoked keys are unknown. *ret_no: which of the key's secrets it is. */
 enum directory_answer directory_principal(struct directory *directory,
                                           const unsigned char hash[static CRYPTO_SHA256],
-                                          bool any_age, struct principal *ret);
+                                          bool any_age, struct principal *ret, int64_t *ret_no);
+/* The key with this id, as long as the secret with this number holds. */
+enum directory_answer directory_key(struct directory *directory, const char *id, int64_t secret_no,
+                                    bool any_age, struct principal *ret);
+
+/* The user with this `sub`: all but the role. Only those are in memory who were watched or asked
+ * for within the last hour. */
+enum directory_answer directory_person(struct directory *directory, struct str subject,
+                                       bool any_age, struct principal *ret, bool *ret_active);
+/* The next reading looks for the user, too. False: too many at once. */
+bool directory_watch(struct directory *directory, struct str subject);
 
 enum identifier {
     IDENTIFIER_PHONE,

@@ -71,6 +71,37 @@
       "How often API keys, key accounts and settings in memory are refreshed.")                    \
     X(report_accounts, INT, "KAMD_REPORT_ACCOUNTS", "50000", 0, 10000000, false,                   \
       "A report over more accounts is an operation.")                                              \
+    X(oidc_issuer, TEXT, "KAMD_OIDC_ISSUER", "", 0, 0, false,                                      \
+      "Issuer of people's access tokens, exactly as in `iss`; empty: only API keys.")              \
+    X(oidc_audience, TEXT, "KAMD_OIDC_AUDIENCE", "", 0, 0, false,                                  \
+      "What `aud` of a token for kamd is or contains.")                                            \
+    X(oidc_jwks_url, TEXT, "KAMD_OIDC_JWKS_URL", "", 0, 0, false,                                  \
+      "Where the issuer's keys are; empty: where its /.well-known/openid-configuration says.")     \
+    X(oidc_types, TEXT, "KAMD_OIDC_TYPES", "at+jwt", 0, 0, false,                                  \
+      "Types (`typ`) of tokens that are taken, comma-separated; JWT also takes those without "     \
+      "one.")                                                                                      \
+    X(oidc_role_claim, TEXT, "KAMD_OIDC_ROLE_CLAIM", "roles", 0, 0, false,                         \
+      "Claim that holds roles or groups: a name, or a JSON pointer like /realm_access/roles.")     \
+    X(oidc_roles, TEXT, "KAMD_OIDC_ROLES", "", 0, 0, false,                                        \
+      "What its values stand for, like kam-admins=admin,kam-team=member; empty: kamd's roles.")    \
+    X(oidc_default_role, TEXT, "KAMD_OIDC_DEFAULT_ROLE", "", 0, 0, false,                          \
+      "Role of people whose token names none; empty: they are refused.")                           \
+    X(oidc_name_claim, TEXT, "KAMD_OIDC_NAME_CLAIM", "name", 0, 0, false,                          \
+      "Claim with the person's name.")                                                             \
+    X(oidc_email_claim, TEXT, "KAMD_OIDC_EMAIL_CLAIM", "email", 0, 0, false,                       \
+      "Claim with the person's address.")                                                          \
+    X(oidc_provision, BOOL, "KAMD_OIDC_PROVISION", "true", 0, 0, false,                            \
+      "A person seen for the first time becomes a user; false: only those that are there.")        \
+    X(oidc_max_seconds, INT, "KAMD_OIDC_MAX_SECONDS", "3600", 60, 86400, false,                    \
+      "Tokens that live longer are refused.")                                                      \
+    X(oidc_refresh_ms, INT, "KAMD_OIDC_REFRESH_MS", "600000", 100, 86400000, false,                \
+      "How often the issuer's keys are fetched; they are kept for 24 hours while that fails.")     \
+    X(oidc_allow_http, BOOL, "KAMD_OIDC_ALLOW_HTTP", "false", 0, 0, false,                         \
+      "For tests: the issuer may be at plain http.")                                               \
+    X(oauth, BOOL, "KAMD_OAUTH", "false", 0, 0, false,                                             \
+      "Offer OAuth 2.0 client credentials at /oauth/token.")                                       \
+    X(oauth_seconds, INT, "KAMD_OAUTH_SECONDS", "1800", 60, 86400, false,                          \
+      "How long an access token of /oauth/token holds.")                                           \
     X(promises_ms, INT, "KAMD_PROMISES_MS", "3600000", 1000, 86400000, false,                      \
       "How often broken promises and attention gaps are looked for.")                              \
     X(webhook_allow_http, BOOL, "KAMD_WEBHOOK_ALLOW_HTTP", "false", 0, 0, false,                   \

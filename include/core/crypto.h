@@ -15,7 +15,14 @@ bool crypto_start(void); /* once, before threads */
 
 /* Master keys from the configuration, the newest first, which alone seals and signs; a key of its
  * own for each use, so that none of them tells about another. */
-enum crypto_use { CRYPTO_CURSOR = 1, CRYPTO_CACHE, CRYPTO_SECRETS, CRYPTO_SIGNING, CRYPTO_USES };
+enum crypto_use {
+    CRYPTO_CURSOR = 1,
+    CRYPTO_CACHE,
+    CRYPTO_SECRETS,
+    CRYPTO_SIGNING,
+    CRYPTO_TOKENS,
+    CRYPTO_USES
+};
 #define CRYPTO_MASTERS 4
 #define CRYPTO_KEY_ID 4
 struct keyring {

@@ -15,8 +15,9 @@
     X(INVALID_CURSOR, 400, "invalid_cursor", "The cursor does not belong to this list",            \
       "A cursor works only with the filters and the ordering it was made for. Start again "        \
       "without one.")                                                                              \
-    X(UNAUTHENTICATED, 401, "unauthenticated", "A valid API key is needed",                        \
-      "Send `Authorization: Bearer kamd_live_...` with a key that exists and has not expired.")    \
+    X(UNAUTHENTICATED, 401, "unauthenticated", "A valid API key or access token is needed",        \
+      "Send `Authorization: Bearer ...` with an API key that exists and has not expired, or with " \
+      "an access token of the identity provider or of /oauth/token.")                              \
     X(FORBIDDEN, 403, "forbidden", "You may not do this",                                          \
       "The caller's role or scopes do not include this action.")                                   \
     X(REGION_CRITERIA, 403, "criteria_are_company_wide", "Criteria are one for the whole company", \
@@ -87,6 +88,10 @@
       "Nothing was done. Wait for retry_after_seconds and send the request again.")                \
     X(DATABASE_UNAVAILABLE, 503, "database_unavailable", "The database is not reachable",          \
       "Nothing was done. Wait for retry_after_seconds and send the request again.")                \
+    X(SIGN_IN_UNAVAILABLE, 503, "sign_in_unavailable",                                             \
+      "The identity provider's keys are not known",                                                \
+      "Tokens cannot be verified before the identity provider was reached; API keys work. Wait "   \
+      "for retry_after_seconds and send the request again.")                                       \
     X(OUTCOME_UNKNOWN, 503, "outcome_unknown", "It is not known whether the change was made",      \
       "The database was lost during commit. Send the same request with the same Idempotency-Key: " \
       "it takes effect once.")                                                                     \

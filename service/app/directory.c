@@ -1,5 +1,6 @@
 #include "app/directory.h"
 #include "frame.h"
+#include "people.h"
 #include "roster.h"
 
 #include "core/log.h"
@@ -10,11 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SNAPSHOT_BYTES ((size_t)256 << 20)
+#define WATCH_MAX 256
 
 struct key_entry {
     unsigned char hash[CRYPTO_SHA256];
+    int64_t secret_no;
     int64_t expires_us; /* 0: never */
     atomic_bool used;   /* since this reading */
     struct principal principal;
@@ -25,7 +29,9 @@ struct snapshot {
     struct arena arena;
     int64_t read_mono_us, read_wall_us;
     struct key_entry *keys;
+    struct key_entry **keys_by_id;
     size_t n_keys;
+    struct people people;
     struct roster roster;
 };
 
@@ -40,6 +46,9 @@ struct directory {
     bool stopping;
     bool failed;     /* the last reading: logged once */
     int64_t told_us; /* when the last use of keys was last written down */
+    pthread_mutex_t watch_lock;
+    char watch[WATCH_MAX][CLAIMS_SUBJECT]; /* people whom the next reading looks for, too */
+    size_t n_watch;
     pthread_t thread;
 };
 
@@ -53,9 +62,8 @@ static void snapshot_free(struct snapshot *snapshot) {
 /* ---- reading ---- */
 
 #define KEYS_SQL                                                                                   \
-    "select k.id, k.hash, k.name, k.role, array_to_string(k.scopes, ','), k.user_id,"              \
-    " coalesce((extract(epoch from k.expires_at) * 1000000)::bigint, 0) from api_key k"            \
-    " where k.revoked_at is null and (k.expires_at is null or k.expires_at > now())"
+    "select id, hash, name, role, array_to_string(scopes, ','), user_id,"                          \
+    " coalesce((extract(epoch from ends_at) * 1000000)::bigint, 0), secret_no from live_key"
 
 static bool read_scopes(struct str list, unsigned *ret) {
     struct str name;
@@ -89,12 +97,13 @@ static bool read_key(struct tx *tx, size_t slot, size_t row, struct key_entry *r
         ret->hash[i] = (unsigned char)(high << 4 | low);
     }
     snprintf(who->id, sizeof who->id, "%.*s", STR_ARG(id));
-    snprintf(who->name, sizeof who->name, "%.*s", STR_ARG(tx_value(tx, slot, row, 2)));
+    text_cut(who->name, sizeof who->name, tx_value(tx, slot, row, 2));
     if (user.ptr)
         snprintf(who->user_id, sizeof who->user_id, "%.*s", STR_ARG(user));
     snprintf(who->actor, sizeof who->actor, "%s:%.*s", user.ptr ? "user" : "key",
              STR_ARG(user.ptr ? user : id));
     ret->expires_us = tx_int(tx, slot, row, 6);
+    ret->secret_no = tx_int(tx, slot, row, 7);
     return role_by_name(tx_value(tx, slot, row, 3), &who->role) &&
            read_scopes(tx_value(tx, slot, row, 4), &who->scopes);
 }
@@ -104,13 +113,25 @@ static int compare_keys(const void *a, const void *b) {
                   CRYPTO_SHA256);
 }
 
+static int compare_ids(const void *a, const void *b) {
+    const struct key_entry *x = *(struct key_entry *const *)a, *y = *(struct key_entry *const *)b;
+    int order = strcmp(x->principal.id, y->principal.id);
+    return order != 0 ? order : (x->secret_no > y->secret_no) - (x->secret_no < y->secret_no);
+}
+
 static bool read_keys(struct tx *tx, size_t slot, struct snapshot *snapshot) {
-    snapshot->keys = arena_array(&snapshot->arena, tx_rows(tx, slot) + 1, sizeof *snapshot->keys);
-    for (size_t i = 0; snapshot->keys && i < tx_rows(tx, slot); i++)
+    size_t n = tx_rows(tx, slot) + 1;
+    snapshot->keys = arena_array(&snapshot->arena, n, sizeof *snapshot->keys);
+    snapshot->keys_by_id = arena_array(&snapshot->arena, n, sizeof(struct key_entry *));
+    if (!snapshot->keys || !snapshot->keys_by_id)
+        return false;
+    for (size_t i = 0; i < tx_rows(tx, slot); i++)
         snapshot->n_keys += read_key(tx, slot, i, &snapshot->keys[snapshot->n_keys]);
-    if (snapshot->keys)
-        qsort(snapshot->keys, snapshot->n_keys, sizeof *snapshot->keys, compare_keys);
-    return snapshot->keys != NULL;
+    qsort(snapshot->keys, snapshot->n_keys, sizeof *snapshot->keys, compare_keys);
+    for (size_t i = 0; i < snapshot->n_keys; i++)
+        snapshot->keys_by_id[i] = &snapshot->keys[i];
+    qsort(snapshot->keys_by_id, snapshot->n_keys, sizeof(struct key_entry *), compare_ids);
+    return true;
 }
 
 /* The keys used since the last reading, as uuid[]; absent when there are none. */
@@ -144,18 +165,36 @@ static void tell_use(struct directory *directory, struct snapshot *fresh, struct
         directory->told_us = fresh->read_mono_us;
 }
 
+/* Who is looked for from now on; those who have just signed in for the first time. */
+static size_t take_watch(struct directory *directory, struct arena *arena, struct str *ret) {
+    pthread_mutex_lock(&directory->watch_lock);
+    size_t n = directory->n_watch;
+    for (size_t i = 0; i < n; i++)
+        ret[i] = arena_str(arena, str_of(directory->watch[i]));
+    directory->n_watch = 0;
+    pthread_mutex_unlock(&directory->watch_lock);
+    return n;
+}
+
 static bool read_snapshot(struct directory *directory, struct snapshot *snapshot, struct err *err) {
+    static const struct people nobody;
+    const struct people *before = directory->snapshot ? &directory->snapshot->people : &nobody;
+    struct str watched[WATCH_MAX];
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct tx_context context = {
         .scope = STR("all"), .areas = AREAS_ALL, .actor = STR("directory"), .origin = STR("kamd")};
     if (!tx_begin(directory->app->store, TX_READ, &context, deadline_in_ms(1000), &tx, err))
         return false;
     size_t keys = tx_query(tx, KEYS_SQL, NULL, 0);
+    size_t n = take_watch(directory, &snapshot->arena, watched);
+    size_t people = people_ask(tx, &snapshot->arena, before, watched, n, snapshot->read_mono_us);
     struct roster_slots slots;
     roster_ask(tx, &slots);
     if (!tx_flush(tx, err))
         return false;
     if (!read_keys(tx, keys, snapshot) ||
+        !people_read(tx, people, &snapshot->arena, before, snapshot->read_mono_us,
+                     &snapshot->people) ||
         !roster_read(tx, &slots, &snapshot->arena, &snapshot->roster))
         return err_memory(err);
     tell_use(directory, snapshot, tx);
@@ -203,6 +242,13 @@ void directory_refresh(struct directory *directory) {
     pthread_mutex_unlock(&directory->reading);
 }
 
+void directory_settle(struct directory *directory) {
+    if (!directory)
+        return;
+    directory_refresh(directory);
+    usleep(DIRECTORY_FRESH_US);
+}
+
 /* ---- the thread ---- */
 
 static void age_metric(struct directory *directory) {
@@ -246,6 +292,7 @@ bool directory_start(const struct app *app, struct directory **ret, struct err *
     pthread_rwlock_init(&directory->lock, NULL);
     pthread_mutex_init(&directory->reading, NULL);
     pthread_mutex_init(&directory->wake_lock, NULL);
+    pthread_mutex_init(&directory->watch_lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&directory->wake, &attr);
@@ -269,6 +316,7 @@ void directory_stop(struct directory *directory) {
     snapshot_free(directory->snapshot);
     pthread_cond_destroy(&directory->wake);
     pthread_mutex_destroy(&directory->wake_lock);
+    pthread_mutex_destroy(&directory->watch_lock);
     pthread_mutex_destroy(&directory->reading);
     pthread_rwlock_destroy(&directory->lock);
     free(directory);
@@ -276,25 +324,85 @@ void directory_stop(struct directory *directory) {
 
 /* ---- asking ---- */
 
+/* With the lock held. */
+static bool fresh_enough(const struct snapshot *snapshot, bool any_age) {
+    return snapshot &&
+           (any_age || clock_mono(&clock_system) - snapshot->read_mono_us < DIRECTORY_FRESH_US);
+}
+
+/* With the lock held. */
+static enum directory_answer answer_key(const struct directory *directory, struct key_entry *found,
+                                        struct principal *ret) {
+    if (!found ||
+        (found->expires_us != 0 && found->expires_us <= clock_wall(directory->app->clock)))
+        return DIRECTORY_UNKNOWN;
+    *ret = found->principal;
+    if (!atomic_load_explicit(&found->used, memory_order_relaxed))
+        atomic_store_explicit(&found->used, true, memory_order_relaxed);
+    return DIRECTORY_KNOWN;
+}
+
 enum directory_answer directory_principal(struct directory *directory,
                                           const unsigned char hash[static CRYPTO_SHA256],
-                                          bool any_age, struct principal *ret) {
+                                          bool any_age, struct principal *ret, int64_t *ret_no) {
     struct key_entry wanted = {.expires_us = 0};
     enum directory_answer answer = DIRECTORY_TOO_OLD;
     memcpy(wanted.hash, hash, CRYPTO_SHA256);
     pthread_rwlock_rdlock(&directory->lock);
     const struct snapshot *snapshot = directory->snapshot;
-    if (snapshot &&
-        (any_age || clock_mono(&clock_system) - snapshot->read_mono_us < DIRECTORY_FRESH_US)) {
+    if (fresh_enough(snapshot, any_age)) {
         struct key_entry *found = bsearch(&wanted, snapshot->keys, snapshot->n_keys,
                                           sizeof *snapshot->keys, compare_keys);
-        bool live = found && (found->expires_us == 0 ||
-                              found->expires_us > clock_wall(directory->app->clock));
-        answer = live ? DIRECTORY_KNOWN : DIRECTORY_UNKNOWN;
-        if (live) {
-            *ret = found->principal;
-            if (!atomic_load_explicit(&found->used, memory_order_relaxed))
-                atomic_store_explicit(&found->used, true, memory_order_relaxed);
+        answer = answer_key(directory, found, ret);
+        if (answer == DIRECTORY_KNOWN)
+            *ret_no = found->secret_no;
+    }
+    pthread_rwlock_unlock(&directory->lock);
+    return answer;
+}
+
+enum directory_answer directory_key(struct directory *directory, const char *id, int64_t secret_no,
+                                    bool any_age, struct principal *ret) {
+    struct key_entry wanted = {.secret_no = secret_no}, *key = &wanted;
+    enum directory_answer answer = DIRECTORY_TOO_OLD;
+    snprintf(wanted.principal.id, sizeof wanted.principal.id, "%s", id);
+    pthread_rwlock_rdlock(&directory->lock);
+    const struct snapshot *snapshot = directory->snapshot;
+    if (fresh_enough(snapshot, any_age)) {
+        struct key_entry **found = bsearch(&key, snapshot->keys_by_id, snapshot->n_keys,
+                                           sizeof(struct key_entry *), compare_ids);
+        answer = answer_key(directory, found ? *found : NULL, ret);
+    }
+    pthread_rwlock_unlock(&directory->lock);
+    return answer;
+}
+
+bool directory_watch(struct directory *directory, struct str subject) {
+    pthread_mutex_lock(&directory->watch_lock);
+    bool room = directory->n_watch < WATCH_MAX && subject.len < CLAIMS_SUBJECT;
+    if (room)
+        text_cut(directory->watch[directory->n_watch++], CLAIMS_SUBJECT, subject);
+    pthread_mutex_unlock(&directory->watch_lock);
+    return room;
+}
+
+enum directory_answer directory_person(struct directory *directory, struct str subject,
+                                       bool any_age, struct principal *ret, bool *ret_active) {
+    enum directory_answer answer = DIRECTORY_TOO_OLD;
+    pthread_rwlock_rdlock(&directory->lock);
+    const struct snapshot *snapshot = directory->snapshot;
+    if (fresh_enough(snapshot, any_age)) {
+        struct person *found = people_find(&snapshot->people, subject);
+        answer = found ? DIRECTORY_KNOWN : DIRECTORY_UNKNOWN;
+        if (found) {
+            *ret_active = found->active;
+            *ret = (struct principal){.credential = CREDENTIAL_PERSON};
+            snprintf(ret->id, sizeof ret->id, "%s", found->user_id);
+            snprintf(ret->user_id, sizeof ret->user_id, "%s", found->user_id);
+            snprintf(ret->actor, sizeof ret->actor, "user:%s", found->user_id);
+            snprintf(ret->name, sizeof ret->name, "%s", found->name);
+            atomic_store_explicit(&found->used_mono_us, clock_mono(&clock_system),
+                                  memory_order_relaxed);
         }
     }
     pthread_rwlock_unlock(&directory->lock);
@@ -308,7 +416,7 @@ bool directory_recognise(struct directory *directory, enum identifier kind, stru
     const struct snapshot *snapshot = directory->snapshot;
     if (snapshot) {
         *ret_known = roster_find(&snapshot->roster, kind, value, ret_members);
-        *ret_stale = clock_mono(&clock_system) - snapshot->read_mono_us >= DIRECTORY_FRESH_US;
+        *ret_stale = clock_mono(&clock_system) - snapshot->read_mono_us >= DIRECTORY_STALE_US;
         time_text(snapshot->read_wall_us, ret_as_of);
     }
     pthread_rwlock_unlock(&directory->lock);

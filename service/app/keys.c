@@ -1,6 +1,5 @@
 #include "app/keys.h"
 
-#include "app/directory.h"
 #include "cursor.h"
 #include "domain/check.h"
 #include "domain/decode.h"
@@ -11,53 +10,6 @@
 
 #define PREFIX_CHARS                                                                               \
     18 /* "kamd_live_" and eight more: tells keys apart, tells nothing of the rest */
-
-static bool find_in_store(struct app *app, struct str key, deadline when, struct principal *ret,
-                          struct err *err) {
-    CLEANUP(tx_end) struct tx *tx = NULL;
-    unsigned char hash[CRYPTO_SHA256];
-    struct tx_context context = {.scope = STR("all"), .actor = STR("kamd"), .origin = STR("kamd")};
-    (void)ret;
-    sha256(key, hash);
-    if (!tx_begin(app->store, TX_READ, &context, when, &tx, err))
-        return false;
-    struct buf hex;
-    buf_init(&hex, 80);
-    buf_text(&hex, "\\x");
-    buf_hex(&hex, hash, sizeof hash);
-    struct str param = buf_str(&hex);
-    size_t slot = tx_query(tx,
-                           "select 1 from api_key where hash = $1::bytea and revoked_at is null "
-                           "and (expires_at is null or expires_at > now())",
-                           &param, 1);
-    buf_release(&hex);
-    if (!tx_flush(tx, err))
-        return false;
-    return tx_rows(tx, slot) > 0 ||
-           err_set(err, PROBLEM_UNAUTHENTICATED, "There is no such key, or it has expired.");
-}
-
-bool principal_find(struct app *app, struct str key, bool any_age, deadline when,
-                    struct principal *ret, struct err *err) {
-    unsigned char hash[CRYPTO_SHA256];
-    sha256(key, hash);
-    if (directory_principal(app->directory, hash, any_age, ret) == DIRECTORY_KNOWN)
-        return true;
-    /* The check sum keeps garbage from the database; a known key needs no such check. */
-    if (!api_key_is(key))
-        return err_set(err, PROBLEM_UNAUTHENTICATED, "This is not an API key of kamd.");
-    /* Not known yet, or memory is too old: the database decides; then memory is read anew, once. */
-    if (!find_in_store(app, key, when, ret, err))
-        return false;
-    directory_refresh(app->directory);
-    if (directory_principal(app->directory, hash, any_age, ret) == DIRECTORY_KNOWN)
-        return true;
-    err_set(err, PROBLEM_DATABASE_UNAVAILABLE, "The caller could not be looked up.");
-    err->retry_after = 1;
-    return false;
-}
-
-/* ---- administration ---- */
 
 /* clang-format off */
 static const struct field key_fields[] = {
@@ -73,8 +25,19 @@ static const struct shape key_shape = {key_fields, COUNT_OF(key_fields)};
 
 struct new_key {
     const jv *doc;
+    struct str id; /* of the key that is rotated */
     char text[API_KEY_TEXT];
 };
+
+/* A new text for the key, and its hash as bytea. */
+static void make_secret(struct new_key *key, struct buf *ret_hash) {
+    unsigned char hash[CRYPTO_SHA256];
+    api_key_make(key->text);
+    sha256(str_of(key->text), hash);
+    buf_init(ret_hash, 80);
+    buf_text(ret_hash, "\\x");
+    buf_hex(ret_hash, hash, sizeof hash);
+}
 
 static struct str text_of(const jv *doc, const char *name) { return jv_text(jv_get(doc, name)); }
 
@@ -89,7 +52,8 @@ static struct str scopes_param(struct action *action, const jv *doc) {
 
 #define KEY_COLUMNS                                                                                \
     "id, name, prefix, role, array_to_json(scopes), user_id, expires_at, revoked_at, "             \
-    "last_used_at, created_at"
+    "last_used_at, created_at, rotated_at, "                                                       \
+    "case when previous_until > now() then previous_until end"
 
 static void write_key(struct tx *tx, size_t slot, size_t row, const char *secret, struct buf *ret) {
     static const struct field fields[] = {
@@ -103,6 +67,8 @@ static void write_key(struct tx *tx, size_t slot, size_t row, const char *secret
         {.name = "revoked_at", .type = FIELD_TIME},
         {.name = "last_used_at", .type = FIELD_TIME},
         {.name = "created_at", .type = FIELD_TIME},
+        {.name = "rotated_at", .type = FIELD_TIME},
+        {.name = "overlap_until", .type = FIELD_TIME},
     };
     buf_char(ret, '{');
     for (size_t c = 0; c < COUNT_OF(fields); c++) {
@@ -119,16 +85,11 @@ static void write_key(struct tx *tx, size_t slot, size_t row, const char *secret
 static bool create_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                         struct err *err) {
     struct new_key *key = arg;
-    unsigned char hash[CRYPTO_SHA256];
     char id[UUID_TEXT];
-    struct buf hex;
+    struct buf hex CLEANUP(buf_release);
     struct uuid uuid = uuid_v7(action->app->clock, action->app->randomness);
     uuid_text(&uuid, id);
-    api_key_make(key->text);
-    sha256(str_of(key->text), hash);
-    buf_init(&hex, 80);
-    buf_text(&hex, "\\x");
-    buf_hex(&hex, hash, sizeof hash);
+    make_secret(key, &hex);
     struct str params[] = {str_of(id),
                            text_of(key->doc, "name"),
                            {key->text, PREFIX_CHARS},
@@ -143,13 +104,21 @@ static bool create_work(struct action *action, struct tx *tx, void *arg, struct 
                  " values ($1::uuid, $2, $3, $4::bytea, $5, $6::text[], $7::uuid, $8::timestamptz) "
                  "returning " KEY_COLUMNS,
                  params, 8);
-    buf_release(&hex);
     if (!tx_flush(tx, err))
         return false;
     write_key(tx, slot, 0, key->text, &outcome->body);
     outcome->status = 201;
     snprintf(outcome->location, sizeof outcome->location, "/v1/api-keys/%s", id);
     return true;
+}
+
+/* The key's text is shown here only: it is not kept for replays of the request either. */
+static bool write_shown_once(struct action *action, write_work work, struct new_key *key,
+                             struct outcome *outcome, struct err *err) {
+    action->idempotency_key = STR_ABSENT;
+    bool fine = write_once(action, work, key, outcome, err);
+    memset(key->text, 0, sizeof key->text);
+    return fine;
 }
 
 bool api_key_create(struct action *action, const jv *doc, struct outcome *outcome,
@@ -164,11 +133,67 @@ bool api_key_create(struct action *action, const jv *doc, struct outcome *outcom
         return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/user_id", "required",
                        "A key of this role sees what its user sees, and needs one.");
     key.doc = clean;
-    /* The key is shown once: it is not kept for replays of the request either. */
-    action->idempotency_key = STR_ABSENT;
-    bool fine = write_once(action, create_work, &key, outcome, err);
-    memset(key.text, 0, sizeof key.text);
-    return fine;
+    return write_shown_once(action, create_work, &key, outcome, err);
+}
+
+bool api_key_get(struct action *action, struct str id, struct outcome *outcome, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    if (!read_begin(action, &tx, err))
+        return false;
+    size_t slot = tx_query(tx, "select " KEY_COLUMNS " from api_key where id = $1::uuid", &id, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_rows(tx, slot) == 0)
+        return err_set(err, PROBLEM_NOT_FOUND, "There is no such key.");
+    write_key(tx, slot, 0, NULL, &outcome->body);
+    return true;
+}
+
+/* clang-format off */
+static const struct field rotate_fields[] = {
+    {.name = "overlap_seconds", .type = FIELD_INT, .flags = F_NOT_NULL, .min = 0, .max = 7 * 24 * 3600, .preset = "86400"},
+};
+/* clang-format on */
+static const struct shape rotate_shape = {rotate_fields, COUNT_OF(rotate_fields)};
+
+static bool rotate_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                        struct err *err) {
+    struct new_key *key = arg;
+    struct buf hex CLEANUP(buf_release);
+    char seconds[24];
+    make_secret(key, &hex);
+    snprintf(seconds, sizeof seconds, "%lld",
+             (long long)jv_int(jv_get(key->doc, "overlap_seconds")));
+    struct str params[] = {key->id, {key->text, PREFIX_CHARS}, buf_str(&hex), str_of(seconds)};
+    size_t there = tx_query(tx, "select 1 from api_key where id = $1::uuid for update", params, 1);
+    /* Only the text before this one lives on: one that was still in its overlap ends now. */
+    size_t slot = tx_query(
+        tx,
+        "update api_key set previous_hash = case when $4::int > 0 then hash end,"
+        " previous_until = case when $4::int > 0 then now() + $4::int * interval '1 second' end,"
+        " hash = $3::bytea, prefix = $2, secret_no = secret_no + 1, rotated_at = now()"
+        " where id = $1::uuid and revoked_at is null and (expires_at is null or expires_at > now())"
+        " returning " KEY_COLUMNS,
+        params, 4);
+    (void)action;
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_rows(tx, there) == 0)
+        return err_set(err, PROBLEM_NOT_FOUND, "There is no such key.");
+    if (tx_rows(tx, slot) == 0)
+        return err_set(err, PROBLEM_CONFLICT, "The key was revoked, or has expired.");
+    write_key(tx, slot, 0, key->text, &outcome->body);
+    return true;
+}
+
+bool api_key_rotate(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
+                    struct err *err) {
+    CLEANUP(jv_unref) jv *clean = NULL;
+    struct new_key key = {.id = id};
+    if (!decode_shape(&rotate_shape, doc, "", &clean, err))
+        return false;
+    key.doc = clean;
+    return write_shown_once(action, rotate_work, &key, outcome, err);
 }
 
 bool api_key_list(struct action *action, const struct param *params, size_t n_params,
@@ -212,18 +237,20 @@ static bool revoke_work(struct action *action, struct tx *tx, void *arg, struct 
 
 bool api_key_revoke(struct action *action, struct str id, struct outcome *outcome,
                     struct err *err) {
-    if (!write_once(action, revoke_work, &id, outcome, err))
-        return false;
-    directory_refresh(action->app->directory);
-    return true;
+    return write_once(action, revoke_work, &id, outcome, err);
 }
 
 bool me_get(struct action *action, struct outcome *outcome, struct err *err) {
     const struct principal *who = action->who;
     struct buf *body = &outcome->body;
     (void)err;
+    bool person = who->credential == CREDENTIAL_PERSON;
     buf_text(body, "{\"key_id\":");
-    buf_json(body, str_of(who->id));
+    buf_json(body, person ? STR_ABSENT : str_of(who->id));
+    buf_format(body, ",\"signed_in_by\":\"%s\"",
+               person                                ? "identity_provider"
+               : who->credential == CREDENTIAL_TOKEN ? "access_token"
+                                                     : "api_key");
     buf_text(body, ",\"name\":");
     buf_json(body, str_of(who->name));
     buf_format(body, ",\"role\":\"%s\",\"user_id\":", role_name(who->role));

@@ -1,6 +1,6 @@
 #include "stream.h"
 
-#include "app/keys.h"
+#include "app/sign_in.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "cursor.h"
@@ -234,7 +234,9 @@ static bool read_query(struct action *action, const struct param *params, size_t
 }
 
 static void stream_free(struct stream *stream) {
-    explicit_bzero(stream->key, sizeof(stream->key));
+    if (stream->key != NULL)
+        explicit_bzero(stream->key, strlen(stream->key));
+    free(stream->key);
     buf_release(&stream->out);
     free(stream->types);
     free(stream->names);
@@ -248,9 +250,9 @@ static bool stream_fill(struct stream *stream, const struct action *action,
     stream->who = *action->who;
     stream->checked_us = stream->spoke_us = clock_mono(&clock_system);
     buf_init(&stream->out, STREAM_BACKLOG);
-    if (key.len >= sizeof(stream->key))
+    stream->key = strndup(key.ptr, key.len);
+    if (stream->key == NULL)
         return false;
-    memcpy(stream->key, key.ptr, key.len);
     if (query->account_id.ptr != NULL && query->account_id.len < sizeof(stream->account_id))
         for (size_t i = 0; i < query->account_id.len; i++) { /* as the database writes it */
             char c = query->account_id.ptr[i];

@@ -1,4 +1,5 @@
 /* One effect, once: the frame around every write. */
+#include "app/directory.h"
 #include "frame.h"
 
 #include <signal.h>
@@ -67,6 +68,7 @@ struct once {
     void *arg;
     struct outcome *outcome;
     size_t touched; /* slot */
+    bool revoked;   /* somebody's access has ended */
 };
 
 static struct str hash_text(struct action *action) {
@@ -86,7 +88,8 @@ static struct str hash_text(struct action *action) {
 }
 
 /* What triggers noted in this transaction: "kind:id version" lines of cached entries. */
-#define TOUCHED "select current_setting('kamd.touched', true)"
+#define TOUCHED                                                                                    \
+    "select current_setting('kamd.touched', true), current_setting('kamd.revoked', true) = 'yes'"
 
 /* All of them: the deletion of an account touches everything below it. */
 static void touches_read(struct action *action, struct outcome *outcome, struct str text) {
@@ -186,8 +189,10 @@ static bool once_work(struct tx *tx, void *arg, struct err *err) {
 
 static void once_after(struct tx *tx, void *arg) {
     struct once *once = arg;
-    if (!once->outcome->replayed)
-        touches_read(once->action, once->outcome, tx_value(tx, once->touched, 0, 0));
+    if (once->outcome->replayed)
+        return;
+    once->revoked = tx_bool(tx, once->touched, 0, 1);
+    touches_read(once->action, once->outcome, tx_value(tx, once->touched, 0, 0));
 }
 
 /* For the tests that kill a process between commit and answer. */
@@ -207,5 +212,7 @@ bool write_once(struct action *action, write_work work, void *arg, struct outcom
     fault(action, "after_commit");
     if (outcome->n_touches > 0)
         cache_invalidate(action->app->cache, outcome->touches, outcome->n_touches);
+    if (once.revoked)
+        directory_settle(action->app->directory);
     return true;
 }

@@ -1,0 +1,11 @@
+/* Users by the identity provider's `sub`, for those who provision them. */
+#ifndef KAMD_APP_USERS_H
+#define KAMD_APP_USERS_H
+
+#include "app/records.h"
+
+/* Makes the user (201) or changes what `doc` names (200). */
+bool user_put(struct action *action, struct str subject, const jv *doc, struct outcome *outcome,
+              struct err *err);
+
+#endif
