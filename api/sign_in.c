@@ -4,6 +4,7 @@
 #include "app/access_token.h"
 #include "app/keys.h"
 #include "app/users.h"
+#include "limit.h"
 
 #include <string.h>
 
@@ -136,6 +137,8 @@ void tokens_add(struct call *call) {
     }
     err_release(&call->err);
     call->err = ERR_INIT;
-    if (error != OAUTH_FINE)
+    if (error == OAUTH_INVALID_CLIENT)
+        limit_stranger(call);
+    if (error != OAUTH_FINE && !err_is_set(&call->err))
         answer_error(call, error, why);
 }

@@ -67,7 +67,7 @@ const send = (status, method, path, body, headers = {}) => call(status, method, 
 const key = () => ({ 'idempotency-key': randomUUID() });
 
 before(async () => {
-  world = await openWorld();
+  world = await openWorld({ settings: { KAMD_OAUTH: 'true' } });
   ({ api } = world);
   const { code, output } = await load(api.url.href.replace(/\/$/, ''), api.key, '--designate=3');
   assert.equal(code, 0, output);
@@ -253,7 +253,19 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await call(204, 'DELETE', endpoint, { headers: { 'if-match': (await get(endpoint)).etag } });
   await send(200, 'POST', `${endpoint}/restore`, {});
 
-  const made = await send(201, 'POST', '/v1/api-keys', { name: 'Salesforce', role: 'integration', scopes: ['sync'], expires_at: '2099-01-01T00:00:00Z' });
+  const first = await send(201, 'POST', '/v1/api-keys', { name: 'Salesforce', role: 'integration', scopes: ['sync'], expires_at: '2099-01-01T00:00:00Z' });
+  const made = await send(200, 'POST', `/v1/api-keys/${first.id}/rotate`, { overlap_seconds: 60 });
+  await get(`/v1/api-keys/${made.id}`);
+  const form = (fields) => ({ raw: new URLSearchParams({ grant_type: 'client_credentials', client_id: made.id, ...fields }).toString(), type: 'application/x-www-form-urlencoded' });
+  const stranger = new Client(api.url);
+  const { access_token: token } = await call(200, 'POST', '/oauth/token', form({ client_secret: made.key }), stranger);
+  compare({ ...operationOf('GET', '/v1/me'), what: 'an access token' }, await new Client(api.url, token).send('GET', '/v1/me'));
+  for (const fields of [{ client_secret: 'wrong' }, { client_secret: made.key, scope: 'everything' }, {}]) {
+    compare({ ...operationOf('POST', '/oauth/token'), what: 'a refused client' }, await stranger.send('POST', '/oauth/token', form(fields)));
+  }
+  await call(415, 'POST', '/oauth/token', { body: {} }, stranger);
+  stranger.close();
+  for (const status of [201, 200]) await send(status, 'PUT', '/v1/users/by-subject/auth0%7C7', { name: 'Margaret Peacock' }, key());
   await get('/v1/api-keys');
   await get('/v1/me');
   const integration = new Client(api.url, made.key);
