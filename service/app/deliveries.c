@@ -37,7 +37,7 @@ struct delivery_query {
 
 static bool is_state(struct str text) {
     return str_is(text, "pending") || str_is(text, "delivered") || str_is(text, "failed") ||
-           str_is(text, "exhausted");
+           str_is(text, "exhausted") || str_is(text, "withheld");
 }
 
 static bool take(struct action *action, const struct param *param, struct delivery_query *query,
@@ -51,7 +51,7 @@ static bool take(struct action *action, const struct param *param, struct delive
         query->state = param->value;
         return is_state(param->value) ||
                err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "state", "invalid_value",
-                       "must be one of pending, delivered, failed, exhausted");
+                       "must be one of pending, delivered, failed, exhausted, withheld");
     }
     if (str_is(param->name, "cursor")) {
         query->cursor = param->value;

@@ -10,6 +10,8 @@
 
 /* clang-format off */
 const struct event_type event_types[] = {
+    {"account.manager_changed", "An account has another manager, or none; told beside account.updated.",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"version\":8,\"manager_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"manager_id_before\":null}"},
     {"account.tier_changed", "An account's tier (A, B, C) is another one.",
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"cause\":\"inputs_changed\",\"key_status\":\"candidate\",\"tier\":\"B\",\"score\":\"52.1000\",\"score_rank\":7,\"as_of\":\"2026-11-21\",\"criteria_version\":1,\"contributions\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}],\"missing\":[\"margin_ttm\"],\"score_before\":\"61.0000\",\"contributions_before\":[{\"metric\":\"revenue_ttm\",\"value\":\"52100.0000\",\"scaled\":\"52.1000\",\"weight\":\"50\",\"contribution\":\"52.1000\"}]}"},
     {"account.key_status.designated", "An account became a key account.",

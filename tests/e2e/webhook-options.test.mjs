@@ -217,3 +217,61 @@ test('half of twenty within a minute failed, never five in a row: the breaker op
   await until(() => opened() === 0, { what: 'the breaker being closed' });
   assert.equal(new Set(receiver.deliveries.filter(({ status }) => status === 200).map(({ id }) => id)).size, 30);
 });
+
+test('an event in an area that the owner may not read at the time of the attempt is withheld, and a replay asks again (004-25)', async () => {
+  const user = await api.create('/v1/users', { name: unique('Owner') });
+  const account = await makeAccount(api, { manager_id: user.id });
+  let status = 200;
+  const { receiver, endpoint } = await register({ event_types: ['account.key_status.*', 'contact.created'], ordering: 'account' }, () => status);
+  const ALL = (1 << 18) - 1, ECONOMICS = 12; // area.h
+  const areas = (mask) => query(`update acl set areas = ${mask} where user_id = '${user.id}' and account_id = '${account.id}'`);
+  query(`update webhook_endpoint set owner_scope = 'acl', owner_user_id = '${user.id}' where id = '${endpoint.id}'`);
+  areas(ALL & ~(1 << ECONOMICS));
+  await api.call(201, 'POST', `/v1/accounts/${account.id}/designate`, { body: {} });
+  await api.create('/v1/contacts', { account_id: account.id, family_name: 'After' });
+  await receiver.wait(({ event }) => event.type === 'contact.created', 'the contact: nothing waits for what is withheld');
+  const withheld = () => api.all(`/v1/webhook-deliveries?endpoint_id=${endpoint.id}&state=withheld`);
+  const [held, ...others] = await withheld();
+  assert.deepEqual([held.event_type, held.attempt_count, others.length], ['account.key_status.designated', 0, 0]);
+  assert.equal((await api.get(`/v1/webhook-endpoints/${endpoint.id}/stats`)).withheld, 1);
+  assert.ok(!receiver.deliveries.some(({ event }) => event.type.startsWith('account.key_status')));
+
+  // With the area it is sent, and its explanation with it.
+  areas(ALL);
+  await api.call(202, 'POST', `/v1/webhook-endpoints/${endpoint.id}/replay`, { body: { since: '2020-01-01T00:00:00Z', only_failed: true } });
+  const { event, errors } = await receiver.wait(({ event: { type } }) => type === 'account.key_status.designated', 'what was withheld');
+  assert.deepEqual(errors, []);
+  assert.ok(Array.isArray(event.data.contributions) && Array.isArray(event.data.missing) && 'criteria_version' in event.data, JSON.stringify(event.data));
+  await until(async () => (await withheld()).length === 0, { what: 'it being delivered' });
+
+  // Taken away between two attempts: it is not tried again.
+  status = 500;
+  await api.call(200, 'POST', `/v1/accounts/${account.id}/de-designate`, { body: { reason: 'Left us' } });
+  await receiver.wait((delivery) => delivery.status === 500, 'the first attempt');
+  areas(ALL & ~(1 << ECONOMICS));
+  const [last] = await until(async () => {
+    const found = await withheld();
+    return found.length > 0 && found;
+  }, { ms: 30_000, what: 'it being withheld' });
+  assert.ok(last.event_type.startsWith('account.key_status.') && last.attempt_count >= 1);
+  // The same for one that no longer sees the account at all, and for one whose role never read the area.
+  status = 200;
+  query(`update webhook_endpoint set owner_scope = 'all', owner_areas = ${ALL & ~(1 << ECONOMICS)} where id = '${endpoint.id}'`);
+  await api.call(202, 'POST', `/v1/webhook-deliveries/${last.id}/retry`, { body: {} });
+  await until(async () => (await withheld()).some(({ id }) => id === last.id), { ms: 30_000, what: 'it being withheld again' });
+  query(`update webhook_endpoint set owner_areas = ${ALL} where id = '${endpoint.id}'`);
+  await api.call(202, 'POST', `/v1/webhook-deliveries/${last.id}/retry`, { body: {} });
+  await until(async () => (await withheld()).length === 0, { ms: 30_000, what: 'it being delivered' });
+});
+
+test('another manager is told of, beside the change of the account (001-13)', async () => {
+  const [one, two] = [await api.create('/v1/users', { name: unique('One') }), await api.create('/v1/users', { name: unique('Two') })];
+  const { receiver } = await register({ event_types: ['account.manager_changed'] });
+  const account = await makeAccount(api, { manager_id: one.id });
+  const renamed = await api.patch(`/v1/accounts/${account.id}`, account.etag, { industry: 'steel' });
+  const moved = await api.patch(`/v1/accounts/${account.id}`, renamed.etag, { manager_id: two.id });
+  await api.patch(`/v1/accounts/${account.id}`, moved.etag, { manager_id: null });
+  await until(() => receiver.deliveries.length >= 2, { what: 'both changes' });
+  assert.deepEqual(receiver.deliveries.map(({ event: { data, previous } }) => [data.account_id, data.manager_id_before, data.manager_id, previous.manager_id]).sort((a, b) => (a[2] === null) - (b[2] === null)),
+    [[account.id, one.id, two.id, one.id], [account.id, two.id, null, two.id]]);
+});
