@@ -95,7 +95,7 @@ objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 # Files that go into the program as they are: the migrations, and what the API serves.
 MIGRATIONS := $(sort $(wildcard service/store/migrations/*.sql))
 ASSETS := $(sort $(shell find api/assets -type f 2>/dev/null)) \
-          $(if $(wildcard openapi.yaml),$(OUT)/gen/openapi.json)
+          $(if $(wildcard openapi.yaml),$(OUT)/gen/openapi.json $(OUT)/gen/openapi-salesforce.json)
 embedded_store := $(if $(wildcard include/store/migrate.h),$(OUT)/obj/gen/migrations.o)
 embedded_api := $(if $(wildcard api/assets.h),$(OUT)/obj/gen/assets.o)
 
@@ -155,6 +155,8 @@ $(OUT)/gen/assets.c: $(ASSETS) deploy/dev/embed $(OUT)/gen/embedded
 $(OUT)/gen/openapi.json: openapi.yaml deploy/dev/yaml-to-json
 	@mkdir -p $(@D)
 	@deploy/dev/yaml-to-json $< >$@
+$(OUT)/gen/openapi-salesforce.json: $(OUT)/gen/openapi.json deploy/dev/openapi-salesforce
+	@deploy/dev/openapi-salesforce $< >$@
 
 define archive
 $(OUT)/lib$(1).a: $(objects_$(1)) $(OUT)/objects

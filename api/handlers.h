@@ -32,6 +32,6 @@ handler webhook_add, webhook_change, webhook_rotate, webhook_try, webhook_on, de
     stats_show;
 handler api_keys_show, api_keys_add, api_keys_one, api_keys_rotate, api_keys_drop, users_put,
     tokens_add, me_show;
-handler livez, readyz, openapi_show, docs_show, problem_show;
+handler livez, readyz, openapi_show, openapi_salesforce_show, docs_show, problem_show;
 
 #endif

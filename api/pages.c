@@ -50,6 +50,11 @@ static void asset_answer(struct call *call, const char *name, const char *cache)
 
 void openapi_show(struct call *call) { asset_answer(call, "openapi.json", "public, max-age=60"); }
 
+/* For External Services, which reads less than OpenAPI has; derived when kamd is built. */
+void openapi_salesforce_show(struct call *call) {
+    asset_answer(call, "openapi-salesforce.json", "public, max-age=60");
+}
+
 /* The page and its files; it may talk to this origin only. */
 void docs_show(struct call *call) {
     struct str file = path_arg(&call->args, "file");

@@ -238,6 +238,7 @@ const struct route routes[] = {
     {.method = "GET", .path = "/livez", .handler = livez, .flags = ROUTE_FREE, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getLivez"},
     {.method = "GET", .path = "/readyz", .handler = readyz, .flags = ROUTE_FREE, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getReadyz"},
     {.method = "GET", .path = "/openapi.json", .handler = openapi_show, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getOpenapi"},
+    {.method = "GET", .path = "/openapi-salesforce.json", .handler = openapi_salesforce_show, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getOpenapiSalesforce"},
     {.method = "GET", .path = "/docs", .handler = docs_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getDocs"},
     {.method = "GET", .path = "/docs/{file}", .handler = docs_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getDocsFile"},
     {.method = "GET", .path = "/problems/{code}", .handler = problem_show, .flags = ROUTE_HTML, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getProblemType"},
