@@ -115,7 +115,6 @@ static bool start_parts(struct process *process, bool with_worker, struct err *e
         .version = KAMD_VERSION,
     };
     if (!directory_start(&process->app, &process->app.directory, err) ||
-        !issuer_start(&process->app, &process->app.issuer, err) ||
         !readiness_start(&process->app, &process->readiness, err))
         return false;
     if (!with_worker)
@@ -181,6 +180,7 @@ static int serve(struct process *process, bool api, bool worker) {
     block_signals(&signals);
     log_start();
     if (!start_parts(process, worker, &err) || !watch_settings(process, &err) ||
+        (api && !issuer_start(&process->app, &process->app.issuer, &err)) ||
         !api_start(&process->app, &process->config, api, readiness_ask, process->readiness,
                    &process->api, &err)) {
         stop_parts(process);
