@@ -2,6 +2,7 @@
 
 #include "app/access.h"
 #include "app/agenda.h"
+#include "app/audit.h"
 #include "app/events.h"
 #include "app/facts.h"
 #include "app/follow_ups.h"
@@ -409,6 +410,25 @@ void events_stream(struct call *call) {
 
 void event_types_show(struct call *call) {
     event_types_list(&call->action, &call->outcome, &call->err);
+}
+
+/* ---- audit ---- */
+
+void audit_show(struct call *call) {
+    audit_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
+}
+
+void audit_anchors(struct call *call) {
+    audit_anchor_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
+}
+
+void audit_keys(struct call *call) {
+    answer_header(call->answer, "Cache-Control", STR("public, max-age=60"));
+    audit_keys_show(&call->action, &call->outcome, &call->err);
+}
+
+void audit_check(struct call *call) {
+    audit_verify(&call->action, call->params, call->n_params, &call->outcome, &call->err);
 }
 
 /* ---- webhooks ---- */

@@ -30,6 +30,7 @@ handler events_show, events_stream, event_types_show, changes_show;
 handler webhook_add, webhook_change, webhook_rotate, webhook_try, webhook_on, deliveries_show,
     delivery_show, attempts_show, delivery_again, keys_show, keys_change, webhook_replay,
     stats_show;
+handler audit_show, audit_anchors, audit_keys, audit_check;
 handler api_keys_show, api_keys_add, api_keys_one, api_keys_rotate, api_keys_drop, users_put,
     tokens_add, me_show;
 handler livez, readyz, openapi_show, openapi_salesforce_show, docs_show, problem_show;

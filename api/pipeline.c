@@ -5,6 +5,7 @@
 #include "limit.h"
 #include "problem.h"
 
+#include "app/audit.h"
 #include "app/sign_in.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -264,11 +265,44 @@ static bool need_to_know(struct call *call) {
                          (enum verb)route->verb != VERB_READ, &call->err);
 }
 
+/* Documents about an account as a whole, by the areas of their route; and those that hold the
+ * explanation of scores. What is shown of resources is noted record by record. */
+static void note_document(struct call *call) {
+    static const struct {
+        const char *operation_id;
+        const char *resource;
+    } scores[] = {
+        {"getKeyStatus", "key_status"},
+        {"listKeyStatusHistory", "key_status"},
+        {"designateAccount", "key_status"},
+        {"deDesignateAccount", "key_status"},
+        {"swapKeyAccounts", "key_status"},
+        {"getPareto", "report"},
+        {"getRollup", "report"},
+        {"getCandidates", "report"},
+        {"simulateProgram", "simulation"},
+        {"listEvaluationResults", "evaluation"},
+    };
+    const struct route *route = call->route;
+    struct str id = path_arg(&call->args, "account_id");
+    id = id.ptr ? id : path_arg(&call->args, "id");
+    for (enum area area = 0; area < AREA_COUNT; area++)
+        if ((route->areas & AREA_BIT(area)) != 0)
+            audit_note(&call->action, area, strrchr(route->path, '/') + 1, id, STR_ABSENT);
+    for (size_t i = 0; i < COUNT_OF(scores); i++)
+        if (strcmp(route->operation_id, scores[i].operation_id) == 0)
+            audit_note(&call->action, AREA_ECONOMICS, scores[i].resource,
+                       str_starts(call->request->path, "/v1/accounts/") ? id : STR_ABSENT,
+                       STR_ABSENT);
+}
+
+/* Whoever is shown something sensitive is written down first; else it is not shown. */
 static bool handle(struct call *call) {
     if (call->action.idempotency_key.ptr)
         hash_request(call);
+    note_document(call);
     call->route->handler(call);
-    return !err_is_set(&call->err);
+    return !err_is_set(&call->err) && audit_notes_write(&call->action, &call->err);
 }
 
 /* ---- answer ---- */
@@ -360,9 +394,9 @@ void pipeline_serve(void *context, struct request *request, struct answer *answe
     struct call call = {.face = context, .request = request, .answer = answer, .err = ERR_INIT};
     outcome_init(&call.outcome);
     bool fine = match(&call) &&
-                (call.done || (prepare(&call) && authenticate(&call) && limit_admit(&call) &&
-                               authorize(&call) && admit(&call) && need_to_know(&call) &&
-                               decode(&call) && handle(&call)));
+                (call.done ||
+                 (prepare(&call) && authenticate(&call) && limit_admit(&call) && authorize(&call) &&
+                  admit(&call) && need_to_know(&call) && decode(&call) && handle(&call)));
     if (!fine && unknown_caller(&call))
         limit_stranger(&call);
     if (!fine)

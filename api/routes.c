@@ -225,6 +225,10 @@ const struct route routes[] = {
     {.method = "PUT", .path = "/v1/roles/{role}", .handler = roles_set, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "putRole"},
     {.method = "DELETE", .path = "/v1/roles/{role}", .handler = roles_drop, .resource = -1, .verb = VERB_DECIDE, .operation_id = "deleteRole"},
     READ("/v1/access/explain", access_show, ROUTE_QUERY, "explainAccess"),
+    {.method = "GET", .path = "/v1/audit", .handler = audit_show, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_AUDIT, .operation_id = "listAudit"},
+    {.method = "GET", .path = "/v1/audit/anchors", .handler = audit_anchors, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_AUDIT, .operation_id = "listAuditAnchors"},
+    {.method = "GET", .path = "/v1/audit/verify", .handler = audit_check, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_AUDIT, .operation_id = "verifyAudit"},
+    {.method = "GET", .path = "/.well-known/audit-keys", .handler = audit_keys, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "getAuditKeys"},
 
     {.method = "GET", .path = "/v1/api-keys", .handler = api_keys_show, .flags = ROUTE_QUERY, .resource = -1, .verb = VERB_ADMIN, .operation_id = "listApiKeys"},
     {.method = "POST", .path = "/v1/api-keys", .handler = api_keys_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_ADMIN, .operation_id = "createApiKey"},

@@ -51,6 +51,20 @@ struct principal {
     unsigned scopes;
 };
 
+/* What a call shows of sensitive areas: see app/audit.h. */
+struct audit_note {
+    enum area area;
+    const char *resource;
+    struct str account_id; /* absent: of the record's, or none */
+    struct str record_id;  /* absent: several */
+    size_t records;
+};
+struct audit_notes {
+    struct audit_note *list; /* in the arena */
+    size_t n, room;
+    bool lost; /* no memory: nothing may be answered */
+};
+
 /* One call of a use case. */
 struct action {
     struct app *app;
@@ -64,6 +78,7 @@ struct action {
     unsigned char request_hash[CRYPTO_SHA256];
     struct str if_match; /* absent: none given */
     struct str if_none_match;
+    struct audit_notes notes;
 };
 
 /* What comes out of a use case. `body` is the JSON that the client gets; on a replay it is the

@@ -104,6 +104,8 @@
       "How long an access token of /oauth/token holds.")                                           \
     X(promises_ms, INT, "KAMD_PROMISES_MS", "3600000", 1000, 86400000, false,                      \
       "How often broken promises and attention gaps are looked for.")                              \
+    X(audit_anchor_ms, INT, "KAMD_AUDIT_ANCHOR_MS", "50000", 100, 3600000, false,                  \
+      "How often what is new in the audit is anchored by a signature.")                            \
     X(webhook_allow_http, BOOL, "KAMD_WEBHOOK_ALLOW_HTTP", "false", 0, 0, false,                   \
       "Webhooks may go to plain http.")                                                            \
     X(webhook_allowed_cidrs, TEXT, "KAMD_WEBHOOK_ALLOWED_CIDRS", "", 0, 0, false,                  \

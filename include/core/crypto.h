@@ -21,6 +21,7 @@ enum crypto_use {
     CRYPTO_SECRETS,
     CRYPTO_SIGNING,
     CRYPTO_TOKENS,
+    CRYPTO_AUDIT,
     CRYPTO_USES
 };
 #define CRYPTO_MASTERS 4
@@ -78,6 +79,8 @@ void crypto_sign_seeded(const unsigned char seed[static CRYPTO_KEY],
                         unsigned char ret_secret[static CRYPTO_SIGN_SECRET]);
 void crypto_signature(const unsigned char secret[static CRYPTO_SIGN_SECRET], struct str text,
                       unsigned char ret[static CRYPTO_SIGNATURE]);
+bool crypto_verify(const unsigned char public_key[static CRYPTO_SIGN_PUBLIC], struct str text,
+                   const unsigned char signature[static CRYPTO_SIGNATURE]);
 
 /* API keys: "kamd_live_" + 43 characters base62 of 32 random bytes + 6 characters CRC-32 in base62
  * (so that secret scanners can tell a key from noise). */

@@ -85,6 +85,8 @@ enum metric_labels {
       "1 while a changed setting waits for a restart.")                                            \
     X(DRAINING, METRIC_GAUGE, "kamd_draining", LABELS_NONE,                                        \
       "1 from SIGTERM on: not ready, but still serving.")                                          \
+    X(AUDIT_ANCHOR, METRIC_GAUGE, "kamd_audit_anchor", LABELS_NONE,                                \
+      "Number of the last anchor of the audit that this process wrote.")                           \
     X(LOOP_ERRORS, METRIC_COUNTER, "kamd_worker_errors_total", LABELS_LOOP,                        \
       "Worker rounds that failed.")                                                                \
     X(LOOP_LAST, METRIC_GAUGE, "kamd_worker_last_round_timestamp_seconds", LABELS_LOOP,            \

@@ -28,6 +28,7 @@ enum verb {
     VERB_SYNC,
     VERB_WEBHOOKS,
     VERB_ADMIN,  /* API keys, custom fields */
+    VERB_AUDIT,  /* who changed and read what */
     VERB_ANY,    /* any authenticated caller */
     VERB_PUBLIC, /* no key needed */
     VERB_COUNT

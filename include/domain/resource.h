@@ -38,6 +38,8 @@ enum area {
 };
 const char *area_name(enum area area);
 extern const char *const area_names[AREA_COUNT + 1]; /* NULL-terminated */
+/* Who reads these is written down, too (004-27). */
+bool area_sensitive(enum area area);
 
 enum field_type {
     FIELD_ID,   /* UUID; `ref` names the resource it refers to */

@@ -83,6 +83,7 @@ static bool precondition(struct action *action, const struct batch *batch, struc
     struct view view;
     struct buf body;
     view_init(&view);
+    view.unseen = true;
     buf_init(&body, 1 << 22);
     view_write(action, batch->resource, &view, row, NULL, &body, etag);
     buf_release(&body);

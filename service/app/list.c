@@ -4,6 +4,7 @@
 #include "areas.h"
 #include "cursor.h"
 #include "domain/filter.h"
+#include "notes.h"
 #include "store/record.h"
 #include "view.h"
 
@@ -401,6 +402,7 @@ static bool history_visible(struct action *action, const struct record_key *key,
     if (n == 0 || (key->account_id.ptr &&
                    !str_eq(row_value(key->resource, rows, "account_id"), key->account_id)))
         return not_found(key, err);
+    note_row(action, key->resource, rows);
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include "cursor.h"
 #include "domain/decode.h"
 #include "domain/patch.h"
+#include "notes.h"
 #include "view.h"
 
 #include <stdio.h>
@@ -98,6 +99,7 @@ bool plan_shared(struct action *action, struct str plan_id, const struct param *
     if (tx_rows(tx, slot) == 0 || !tx_value(tx, slot, 0, 0).ptr)
         return no_plan(err);
     view_object(action, plan_id, tx_int(tx, slot, 0, 1), tx_value(tx, slot, 0, 0), outcome);
+    note_sections(action, plan_id, buf_str(&outcome->body));
     return true;
 }
 
@@ -192,6 +194,7 @@ bool plan_version_get(struct action *action, struct str plan_id, struct str vers
     bool fine = buf_ok(&object);
     if (fine)
         view_object(action, tx_value(tx, slot, 0, 1), 1, buf_str(&object), outcome);
+    note_sections(action, plan_id, buf_str(&object));
     buf_release(&object);
     return fine ? true : err_memory(err);
 }
@@ -258,7 +261,10 @@ bool plan_version_diff(struct action *action, struct str plan_id, struct str ver
     buf_i64(&outcome->body, number_of(version_no));
     buf_text(&outcome->body, ",\"against\":");
     buf_i64(&outcome->body, number_of(against));
-    return write_diff(tx, from, to, &outcome->body, err);
+    if (!write_diff(tx, from, to, &outcome->body, err))
+        return false;
+    note_sections(action, plan_id, buf_str(&outcome->body));
+    return true;
 }
 
 /* ---- acknowledgements ---- */

@@ -11,8 +11,9 @@
 
 static bool cacheable(const struct action *action, const struct record_key *key,
                       const struct view *view) {
+    /* Who is shown what is sensitive is noted where it is read from the database. */
     return (key->resource->flags & R_CACHED) != 0 && view->plain &&
-           role_sees_all(action->who->role);
+           !area_sensitive(key->resource->area) && role_sees_all(action->who->role);
 }
 
 /* A cached entry is the ETag, a line feed, and the body. */

@@ -1,5 +1,6 @@
 #include "app/secrets.h"
 
+#include "app/audit.h"
 #include "remote/signature.h"
 #include "secret.h"
 #include "store/store.h"
@@ -70,6 +71,16 @@ static bool renew_seed(const struct keyring *keyring, struct str id, struct str 
            reseal(keyring, context, plain, arena, true, ret);
 }
 
+static bool renew_audit_key(const struct keyring *keyring, struct str id, struct str value,
+                            struct arena *arena, struct str *ret) {
+    unsigned char room[VALUE_MAX];
+    char text[AUDIT_KEY_CONTEXT];
+    struct str sealed, plain, context = audit_key_context(id, text);
+    return take_bytea(value, room, &sealed) &&
+           keyring_open(keyring, CRYPTO_SECRETS, context, sealed, arena, &plain) &&
+           reseal(keyring, context, plain, arena, true, ret);
+}
+
 /* The answer that is kept for replays, with the secret sealed inside. */
 static bool renew_answer(const struct keyring *keyring, struct str id, struct str value,
                          struct arena *arena, struct str *ret) {
@@ -102,6 +113,10 @@ static const struct kind kinds[] = {
      " and substring(sealed from 1 for 5) <> $2::bytea order by number limit " BATCH,
      "update webhook_key set sealed = $2::bytea where number = $1::int and sealed = $3::bytea",
      renew_seed},
+    {"select id, sealed from audit_key where ($1::text is null or id > $1::text)"
+     " and substring(sealed from 1 for 5) <> $2::bytea order by id limit " BATCH,
+     "update audit_key set sealed = $2::bytea where id = $1::text and sealed = $3::bytea",
+     renew_audit_key},
     {"select principal || ' ' || key, body from idempotency where"
      " ($1::text is null or principal || ' ' || key > $1::text) and $2::bytea is not null"
      " and strpos(body, ',\"secret\":\"sealed:') > 0 order by 1 limit " BATCH,

@@ -1,5 +1,6 @@
 #include "view.h"
 
+#include "notes.h"
 #include "store/record.h"
 
 #include <stdio.h>
@@ -241,9 +242,9 @@ static bool expansion_hidden(const struct resource *target, const struct row *ro
            (row->hidden & AREA_BIT(target->area)) != 0;
 }
 
-static void write_expansion(const struct resource *resource, const struct view *view, size_t at,
-                            const struct row *row, const struct expanded *expanded,
-                            struct buf *ret) {
+static void write_expansion(struct action *action, const struct resource *resource,
+                            const struct view *view, size_t at, const struct row *row,
+                            const struct expanded *expanded, struct buf *ret) {
     const struct expansion *expansion = view->expands[at];
     const struct resource *target = expanded->target[at];
     struct str ours =
@@ -263,6 +264,7 @@ static void write_expansion(const struct resource *resource, const struct view *
         if (!first)
             buf_char(ret, ',');
         first = false;
+        note_row(action, target, theirs);
         write_plain(target, theirs, ret);
     }
     buf_text(ret, expansion->many ? "]" : first ? "null" : "");
@@ -271,12 +273,13 @@ static void write_expansion(const struct resource *resource, const struct view *
 void view_write(struct action *action, const struct resource *resource, const struct view *view,
                 const struct row *row, const struct expanded *expanded, struct buf *ret,
                 char ret_etag[static ETAG_TEXT]) {
-    (void)action;
     size_t start = ret->len;
+    if (!view->unseen)
+        note_row(action, resource, row);
     buf_char(ret, '{');
     render_fields(resource, row->values, view->fields, ret);
     for (size_t i = 0; expanded && i < view->n_expands; i++)
-        write_expansion(resource, view, i, row, expanded, ret);
+        write_expansion(action, resource, view, i, row, expanded, ret);
     write_etag(resource, row, start, ret, ret_etag);
 }
 
@@ -312,6 +315,7 @@ bool row_if_match(struct action *action, const struct resource *resource, const 
     if (!action->if_match.ptr || etag_edit_matches(action->if_match, str_of(etag)))
         return true;
     view_init(&view);
+    view.unseen = true;
     buf_init(&body, 1 << 22);
     view_write(action, resource, &view, row, NULL, &body, etag);
     buf_release(&body);

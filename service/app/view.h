@@ -11,7 +11,8 @@ struct view {
     field_set fields;
     const struct expansion *expands[EXPANDS_MAX];
     size_t n_expands;
-    bool plain; /* all fields, nothing expanded: what the cache holds */
+    bool plain;  /* all fields, nothing expanded: what the cache holds */
+    bool unseen; /* written for its ETag alone: nobody is shown it */
 };
 
 /* A row: PostgreSQL's texts by the descriptor's fields, then the derived version, then deleted_at.

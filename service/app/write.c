@@ -1,6 +1,7 @@
 /* One effect, once: the frame around every write. */
 #include "app/directory.h"
 #include "frame.h"
+#include "notes.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -67,6 +68,7 @@ struct once {
     write_work work;
     void *arg;
     struct outcome *outcome;
+    size_t noted;   /* audit notes before the work */
     size_t touched; /* slot */
     bool revoked;   /* somebody's access has ended */
 };
@@ -173,6 +175,7 @@ static bool once_work(struct tx *tx, void *arg, struct err *err) {
     struct once *once = arg;
     bool replayed = false, keyed = once->action->idempotency_key.ptr != NULL;
     outcome_reset(once->outcome);
+    once->action->notes.n = once->noted;
     if (keyed && !idempotency_check(once, tx, &replayed, err))
         return false;
     if (replayed)
@@ -181,6 +184,8 @@ static bool once_work(struct tx *tx, void *arg, struct err *err) {
         return false;
     if (!buf_ok(&once->outcome->body))
         return err_memory(err);
+    if (!notes_queue(once->action, tx, err))
+        return false;
     if (keyed)
         idempotency_store(once, tx);
     once->touched = tx_query(tx, TOUCHED, NULL, 0);
@@ -205,10 +210,12 @@ static void fault(const struct action *action, const char *point) {
 
 bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome,
                 struct err *err) {
-    struct once once = {.action = action, .work = work, .arg = arg, .outcome = outcome};
+    struct once once = {
+        .action = action, .work = work, .arg = arg, .outcome = outcome, .noted = action->notes.n};
     struct tx_context context = action_context(action);
     if (!store_run(action->app->store, &context, action->when, once_work, once_after, &once, err))
         return outcome->rolled_back && !err_is_set(err);
+    action->notes.n = 0; /* committed with the write; a replay shows again what was noted then */
     fault(action, "after_commit");
     if (outcome->n_touches > 0)
         cache_invalidate(action->app->cache, outcome->touches, outcome->n_touches);

@@ -99,3 +99,8 @@ void crypto_signature(const unsigned char secret[static CRYPTO_SIGN_SECRET], str
                       unsigned char ret[static CRYPTO_SIGNATURE]) {
     crypto_sign_detached(ret, NULL, bytes_of(text), text.len, secret);
 }
+
+bool crypto_verify(const unsigned char public_key[static CRYPTO_SIGN_PUBLIC], struct str text,
+                   const unsigned char signature[static CRYPTO_SIGNATURE]) {
+    return crypto_sign_verify_detached(signature, bytes_of(text), text.len, public_key) == 0;
+}

@@ -14,18 +14,19 @@ static const char *const verb_names[VERB_COUNT] = {
     [VERB_WRITE] = "write",       [VERB_ORDERS] = "orders",
     [VERB_DECIDE] = "decide",     [VERB_SYNC] = "sync",
     [VERB_WEBHOOKS] = "webhooks", [VERB_ADMIN] = "admin",
-    [VERB_ANY] = "any",           [VERB_PUBLIC] = "public",
+    [VERB_AUDIT] = "audit",       [VERB_ANY] = "any",
+    [VERB_PUBLIC] = "public",
 };
 
 #define BIT(verb) (1u << VERB_##verb)
 static const unsigned allowed[ROLE_COUNT] = {
     [ROLE_ADMIN] = BIT(READ) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(ORDERS) | BIT(DECIDE) |
-                   BIT(SYNC) | BIT(WEBHOOKS) | BIT(ADMIN) | BIT(ANY) | BIT(PUBLIC),
+                   BIT(SYNC) | BIT(WEBHOOKS) | BIT(ADMIN) | BIT(AUDIT) | BIT(ANY) | BIT(PUBLIC),
     [ROLE_DIRECTOR] = BIT(READ) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(ORDERS) | BIT(DECIDE) |
-                      BIT(SYNC) | BIT(WEBHOOKS) | BIT(ANY) | BIT(PUBLIC),
-    [ROLE_ACCOUNT_MANAGER] = BIT(READ) | BIT(WRITE) | BIT(ANY) | BIT(PUBLIC),
+                      BIT(SYNC) | BIT(WEBHOOKS) | BIT(AUDIT) | BIT(ANY) | BIT(PUBLIC),
+    [ROLE_ACCOUNT_MANAGER] = BIT(READ) | BIT(WRITE) | BIT(AUDIT) | BIT(ANY) | BIT(PUBLIC),
     [ROLE_MEMBER] = BIT(READ) | BIT(WRITE) | BIT(ANY) | BIT(PUBLIC),
-    [ROLE_AUDITOR] = BIT(READ) | BIT(ANY) | BIT(PUBLIC),
+    [ROLE_AUDITOR] = BIT(READ) | BIT(AUDIT) | BIT(ANY) | BIT(PUBLIC),
     [ROLE_INTEGRATION] = BIT(READ) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(ORDERS) | BIT(SYNC) |
                          BIT(WEBHOOKS) | BIT(ANY) | BIT(PUBLIC),
 };
@@ -74,7 +75,7 @@ static const struct {
     enum scope scope;
     unsigned verbs;
 } scopes_table[] = {
-    {"read", SCOPE_READ, BIT(READ) | BIT(ANY)},
+    {"read", SCOPE_READ, BIT(READ) | BIT(AUDIT) | BIT(ANY)},
     {"write", SCOPE_WRITE,
      BIT(READ) | BIT(WRITE) | BIT(ORDERS) | BIT(CREATE_ACCOUNT) | BIT(SYNC) | BIT(WEBHOOKS) |
          BIT(ANY)},

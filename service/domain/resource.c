@@ -59,6 +59,12 @@ void resource_source(const struct resource *resource, bool narrow, struct buf *r
 
 const char *area_name(enum area area) { return area_names[area]; }
 
+bool area_sensitive(enum area area) {
+    static const unsigned sensitive = 1u << AREA_ECONOMICS | 1u << AREA_DIVESTMENT |
+                                      1u << AREA_LEADER_PERCEPTIONS | 1u << AREA_VALUES_BELIEFS;
+    return (sensitive >> area & 1) != 0;
+}
+
 const struct resource *resource_of(enum resource_id id) { return resources[id]; }
 
 const struct resource *resource_by_path(struct str path) {

@@ -25,7 +25,7 @@ const char *const loop_names[LOOP_COUNT] = {
     [LOOP_PLANS] = "plans",           [LOOP_STALE] = "stale",
     [LOOP_OPERATIONS] = "operations", [LOOP_DAILY] = "daily",
     [LOOP_PROMISES] = "promises",     [LOOP_HOUSEKEEPING] = "housekeeping",
-    [LOOP_DELIVERY] = "delivery",
+    [LOOP_ANCHORS] = "anchors",       [LOOP_DELIVERY] = "delivery",
 };
 
 /* Which thread runs which loops: what may take long stays away from what must be prompt. */
@@ -41,6 +41,7 @@ static const struct loop {
     {LOOP_PLANS, 3, 1000, loop_plans},        {LOOP_STALE, 3, 5000, loop_stale},
     {LOOP_OPERATIONS, 3, 0, loop_operations}, {LOOP_DAILY, 3, 10000, loop_daily},
     {LOOP_PROMISES, 3, 1000, loop_promises},  {LOOP_HOUSEKEEPING, 3, 60000, loop_housekeeping},
+    {LOOP_ANCHORS, 1, 1000, loop_anchors},
 };
 #define LOOP_THREADS 4
 _Static_assert(COUNT_OF(loops) == LOOP_DELIVERY, "every loop but delivery has a row");
@@ -148,7 +149,7 @@ bool worker_metrics(void) {
         "loop=\"sequence\"",   "loop=\"lease\"",   "loop=\"follow_ups\"", "loop=\"reminders\"",
         "loop=\"rescore\"",    "loop=\"reviews\"", "loop=\"plans\"",      "loop=\"stale\"",
         "loop=\"operations\"", "loop=\"daily\"",   "loop=\"promises\"",   "loop=\"housekeeping\"",
-        "loop=\"delivery\""};
+        "loop=\"anchors\"",    "loop=\"delivery\""};
     static const char *const result_cells[] = {"result=\"delivered\"", "result=\"failed\"",
                                                "result=\"exhausted\""};
     static const char *const state_cells[] = {"state=\"closed\"", "state=\"open\"",

@@ -49,6 +49,7 @@ enum loop_id {
     LOOP_DAILY,
     LOOP_PROMISES,
     LOOP_HOUSEKEEPING,
+    LOOP_ANCHORS,
     LOOP_DELIVERY, /* has a thread and a pace of its own */
     LOOP_COUNT
 };
@@ -69,6 +70,7 @@ bool loop_operations(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_daily(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_promises(struct worker *worker, bool *ret_more, struct err *err);
 bool loop_housekeeping(struct worker *worker, bool *ret_more, struct err *err);
+bool loop_anchors(struct worker *worker, bool *ret_more, struct err *err);
 /* The delivery thread: returns when the worker stops. */
 void delivery_run(struct worker *worker);
 

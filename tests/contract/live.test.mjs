@@ -266,6 +266,12 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await call(415, 'POST', '/oauth/token', { body: {} }, stranger);
   stranger.close();
   for (const status of [201, 200]) await send(status, 'PUT', '/v1/users/by-subject/auth0%7C7', { name: 'Margaret Peacock' }, key());
+  await get('/v1/audit?action=created&resource=api_key');
+  await get('/v1/audit?action=read');
+  await until(async () => (await get('/v1/audit/anchors')).data.length > 0, { ms: 90_000, what: 'an anchor' });
+  await get(`/v1/audit/verify?account_id=${id}`);
+  await send(202, 'GET', '/v1/audit/verify');
+  await get('/.well-known/audit-keys');
   await get('/v1/api-keys');
   await get('/v1/me');
   const integration = new Client(api.url, made.key);

@@ -1,0 +1,51 @@
+/* The audit: who changed and who read what, in hash chains (0025_audit.sql), and what proves them.
+ *
+ * What a call shows of sensitive areas (area_sensitive()) is noted while its answer is made, and
+ * the notes are written before the answer goes out: a write's in its own transaction, a read's in
+ * one of their own. When they cannot be written, nothing is answered. */
+#ifndef KAMD_APP_AUDIT_H
+#define KAMD_APP_AUDIT_H
+
+#include "app/records.h"
+
+struct tx;
+
+/* Notes that the call shows a record of this area; nothing where the area is not sensitive. The
+ * texts must live as long as the call. */
+void audit_note(struct action *action, enum area area, const char *resource, struct str account_id,
+                struct str record_id);
+/* Writes what is noted. False: the answer must not go out. */
+bool audit_notes_write(struct action *action, struct err *err);
+
+/* Newest first; parameters account_id, actor, action, resource, record_id, since, until, page_size,
+ * cursor. Callers who do not see all accounts get those of theirs. */
+bool audit_list(struct action *action, const struct param *params, size_t n_params,
+                struct outcome *outcome, struct err *err);
+/* Newest first; page_size and cursor. */
+bool audit_anchor_list(struct action *action, const struct param *params, size_t n_params,
+                       struct outcome *outcome, struct err *err);
+/* The public keys of the anchors' signatures; for anybody. */
+bool audit_keys_show(struct action *action, struct outcome *outcome, struct err *err);
+/* Parameter account_id: whether its chains, the history below them and their anchors hold, and what
+ * is the first link that does not. Without it, of everything: 202 with an operation; so, too, when
+ * it takes longer than a request may. */
+bool audit_verify(struct action *action, const struct param *params, size_t n_params,
+                  struct outcome *outcome, struct err *err);
+
+/* What the operation finds, as JSON: of one account, or of all and every anchor. Takes as many
+ * round trips of `tx` as it needs. */
+bool audit_verify_all(const struct keyring *keyring, struct tx *tx, struct str account_id,
+                      struct buf *ret, struct err *err);
+/* Signs an anchor's body: texts for its row, in hexadecimal but for the key's id. */
+struct audit_signature {
+    char key_id[17];
+    char public_key[2 * CRYPTO_SIGN_PUBLIC + 1];
+    char sealed[2 * (CRYPTO_MARK + CRYPTO_SEAL_EXTRA + CRYPTO_SIGN_PUBLIC) + 1];
+    char signature[2 * CRYPTO_SIGNATURE + 1];
+};
+bool audit_sign(const struct keyring *keyring, struct str body, struct audit_signature *ret);
+/* What a key's seal is bound to: "audit_key|<id>|sealed". */
+#define AUDIT_KEY_CONTEXT 40
+struct str audit_key_context(struct str key_id, char ret[static AUDIT_KEY_CONTEXT]);
+
+#endif

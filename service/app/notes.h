@@ -1,0 +1,19 @@
+/* Notes of what a call shows of sensitive areas, as its rows are rendered. Private to the app
+ * layer.
+ */
+#ifndef KAMD_APP_NOTES_H
+#define KAMD_APP_NOTES_H
+
+#include "app/audit.h"
+#include "frame.h"
+
+struct row;
+
+/* One record, before it is written into an answer. */
+void note_row(struct action *action, const struct resource *resource, const struct row *row);
+/* The sections that a document of a plan holds. */
+void note_sections(struct action *action, struct str plan_id, struct str document);
+/* The notes as a statement of a write's transaction. */
+bool notes_queue(struct action *action, struct tx *tx, struct err *err);
+
+#endif
