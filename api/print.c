@@ -93,6 +93,8 @@ static void resource(struct buf *ret, const struct resource *r) {
     text(ret, "path", r->path);
     buf_char(ret, ',');
     text(ret, "about", r->about);
+    buf_char(ret, ',');
+    text(ret, "area", resource_account(r) ? area_name(r->area) : NULL);
     buf_format(ret, ",\"nested\":%s,\"sync\":%s,\"custom\":%s,\"expand\":[",
                (r->flags & R_NESTED) != 0 ? "true" : "false",
                (r->flags & R_SYNC) != 0 ? "true" : "false",
@@ -127,7 +129,11 @@ static void route(struct buf *ret, const struct route *r) {
         (r->flags & ROUTE_QUERY) != 0 ? "true" : "false");
     buf_json(ret, r->resource >= 0 ? str_of(resource_of((enum resource_id)r->resource)->name)
                                    : STR_ABSENT);
-    buf_char(ret, '}');
+    buf_text(ret, ",\"areas\":[");
+    for (int area = 0, n = 0; area < AREA_COUNT; area++)
+        if ((r->areas >> area & 1) != 0)
+            buf_format(ret, "%s\"%s\"", n++ > 0 ? "," : "", area_name((enum area)area));
+    buf_text(ret, "]}");
 }
 
 void api_print(struct buf *ret) {
