@@ -101,6 +101,6 @@ bool filter_sql(const struct cond *cond, bool narrow, struct arena *arena, struc
  * on. */
 void sql_array(struct buf *buf, const struct str *values, size_t n);
 /* The field as an SQL expression: its column, or t.<name>. For ORDER BY and column lists, too. */
-void sql_column(struct buf *buf, const struct field *field);
+void sql_column(struct buf *buf, const struct field *field, bool narrow);
 
 #endif

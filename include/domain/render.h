@@ -3,12 +3,15 @@
 #define KAMD_DOMAIN_RENDER_H
 
 #include "core/buf.h"
-#include "domain/resource.h"
+#include "domain/access.h"
 
 /* Which fields to show: bit i is field i. */
 typedef uint64_t field_set;
 #define FIELD_SET_ALL (~(field_set)0)
 
+/* The fields that lie in one of these areas: those with no area of their own are where the resource
+ * is; the id is always among them. */
+field_set fields_in(const struct resource *resource, area_set areas);
 /* "name":value,... of the fields in `set`, without braces. `values` are PostgreSQL's texts in the
  * order of the descriptor; lists and documents are JSON. */
 void render_fields(const struct resource *resource, const struct str *values, field_set set,

@@ -47,11 +47,12 @@ static const struct field columns[] = {
     " where s.account_id = $1::uuid and a.deleted_at is null"
 
 #define HISTORY_SQL                                                                                \
-    "select h.at, h.cause, h.actor, h.from_status, h.to_status, h.from_tier, h.to_tier, h.score, " \
-    "h.score_before, h.score_rank,"                                                                \
-    " h.criteria_version, h.reason, h.designation, w.contributions, w.contributions_before, "      \
+    "select h.at, h.cause, h.actor, h.from_status, h.to_status, h.from_tier, h.to_tier, "          \
+    "h.criteria_version, h.reason, h.designation, h.score, h.score_before, h.score_rank, "         \
+    "w.contributions, w.contributions_before, "                                                    \
     "h.id from key_status_history h left join key_status_why w on w.id = h.id"                     \
     " where h.account_id = $1::uuid"
+#define HISTORY_WHY 5 /* of these are economics */
 #define HISTORY_ID 15
 #define STANDING_AREAS COUNT_OF(columns)
 
@@ -65,25 +66,29 @@ static void write_history(struct tx *tx, size_t slot, size_t n, bool why, struct
         {.name = "to_status", .type = FIELD_TEXT},
         {.name = "from_tier", .type = FIELD_TEXT},
         {.name = "to_tier", .type = FIELD_TEXT},
-        {.name = "score", .type = FIELD_DECIMAL},
-        {.name = "score_before", .type = FIELD_DECIMAL},
-        {.name = "score_rank", .type = FIELD_INT},
         {.name = "criteria_version", .type = FIELD_INT},
         {.name = "reason", .type = FIELD_TEXT},
         {.name = "designation", .type = FIELD_MAP},
+        {.name = "score", .type = FIELD_DECIMAL},
+        {.name = "score_before", .type = FIELD_DECIMAL},
+        {.name = "score_rank", .type = FIELD_INT},
         {.name = "contributions", .type = FIELD_DOCS},
         {.name = "contributions_before", .type = FIELD_DOCS},
     };
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             buf_char(ret, ',');
-        write_row(tx, slot, i, fields, COUNT_OF(fields) - (why ? 0 : 2), ret);
+        write_row(tx, slot, i, fields, COUNT_OF(fields) - (why ? 0 : HISTORY_WHY), ret);
     }
 }
 
 /* The part of a standing that is economics. */
 static bool explains(const struct field *field) {
-    return strcmp(field->name, "contributions") == 0 || strcmp(field->name, "missing") == 0;
+    static const char *const names[] = {"score", "score_rank", "contributions", "missing"};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (strcmp(field->name, names[i]) == 0)
+            return true;
+    return false;
 }
 
 bool status_answer(struct action *action, struct tx *tx, struct str account_id, struct str as_of,

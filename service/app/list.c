@@ -29,6 +29,7 @@ struct list {
     struct str cursor;
     bool include_total;
     struct str canonical; /* what the cursor is bound to */
+    bool narrow;
 };
 
 /* ---- reading the parameters ---- */
@@ -162,7 +163,7 @@ static void write_order(const struct list *list, struct buf *sql) {
     for (size_t i = 0; i < list->n_sorts; i++) {
         const struct sort *sort = &list->sorts[i];
         buf_text(sql, i > 0 ? ", " : "");
-        sql_column(sql, sort->field);
+        sql_column(sql, sort->field, list->narrow);
         buf_text(sql, sort->descending ? " desc" : "");
         if (may_be_null(list->key->resource, sort->field))
             buf_text(sql, " nulls last");
@@ -182,7 +183,7 @@ static void after_row(const struct list *list, size_t first_param, struct buf *s
     buf_text(sql, " and (");
     for (size_t i = 0; i < list->n_sorts; i++) {
         buf_text(sql, i > 0 ? ", " : "");
-        sql_column(sql, list->sorts[i].field);
+        sql_column(sql, list->sorts[i].field, list->narrow);
     }
     buf_format(sql, ") %c (", list->sorts[0].descending ? '<' : '>');
     for (size_t i = 0; i < list->n_sorts; i++)
@@ -201,19 +202,19 @@ static void after_columns(const struct list *list, const struct str *values, siz
             continue; /* nothing comes after null in this column */
         buf_text(sql, " or (");
         for (size_t k = 0; k < i; k++) {
-            sql_column(sql, list->sorts[k].field);
+            sql_column(sql, list->sorts[k].field, list->narrow);
             if (values[k].ptr)
                 buf_format(sql, " = $%zu::%s and ", first_param + k, cast_of(list->sorts[k].field));
             else
                 buf_text(sql, " is null and ");
         }
         buf_char(sql, '(');
-        sql_column(sql, field);
+        sql_column(sql, field, list->narrow);
         buf_format(sql, " %c $%zu::%s", list->sorts[i].descending ? '<' : '>', first_param + i,
                    cast_of(field));
         if (may_be_null(list->key->resource, field)) {
             buf_text(sql, " or ");
-            sql_column(sql, field);
+            sql_column(sql, field, list->narrow);
             buf_text(sql, " is null");
         }
         buf_text(sql, "))");
@@ -242,8 +243,8 @@ static bool write_where(struct action *action, const struct list *list, struct s
         buf_text(sql, " and t.account_id = $1::uuid");
     }
     buf_text(sql, " and ");
-    if (!filter_sql(list->where, !role_sees_all(action->who->role), action->arena, sql, st->params,
-                    &st->n_params, PARAMS_MAX - 20, err))
+    if (!filter_sql(list->where, list->narrow, action->arena, sql, st->params, &st->n_params,
+                    PARAMS_MAX - 20, err))
         return false;
     st->n_where = st->n_params;
     return true;
@@ -278,7 +279,9 @@ static void make_next(struct action *action, const struct list *list, const stru
                       struct outcome *outcome) {
     struct str values[ORDERS_MAX + 1];
     for (size_t i = 0; i < list->n_sorts; i++)
-        values[i] = last->values[resource_field_at(list->key->resource, list->sorts[i].field)];
+        values[i] = row_shows(last, list->sorts[i].field)
+                        ? last->values[resource_field_at(list->key->resource, list->sorts[i].field)]
+                        : STR_ABSENT;
     cursor_make(action, list->canonical, values, list->n_sorts, outcome->next,
                 sizeof outcome->next);
 }
@@ -303,12 +306,14 @@ static bool answer(struct action *action, struct list *list, struct tx *tx, size
             buf_char(&outcome->body, ',');
         view_write(action, resource, &list->view, &rows[i], expanded, &outcome->body, etag);
     }
+    /* Over what is shown, and not over a cursor, which is sealed anew each time. */
+    if (buf_ok(&outcome->body))
+        etag_make(STR(""), 2 * total + has_more, buf_str(&outcome->body), outcome->etag);
     if (has_more)
         make_next(action, list, &rows[n - 1], outcome);
     page_end(outcome, has_more, total);
     if (!buf_ok(&outcome->body))
         return err_memory(err);
-    etag_make(STR(""), 0, buf_str(&outcome->body), outcome->etag);
     outcome->not_modified =
         action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
     return true;
@@ -342,7 +347,7 @@ static bool run(struct action *action, struct list *list, struct tx *tx, struct 
 bool record_list(struct action *action, const struct record_key *key, const struct param *params,
                  size_t n_params, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct list list = {.key = key, .page_size = 50};
+    struct list list = {.key = key, .page_size = 50, .narrow = !role_sees_all(action->who->role)};
     struct custom_fields customs = {0};
     struct statement *st = arena_alloc(action->arena, sizeof *st);
     view_init(&list.view);

@@ -228,11 +228,21 @@ static void write_etag(const struct resource *resource, const struct row *row, s
     buf_char(ret, '}');
 }
 
+/* Of a record that the caller sees, all but what was derived from where the caller does not read.
+ */
+static field_set fields_seen(const struct resource *resource, const struct row *row) {
+    return fields_in(resource, ~row->hidden | AREA_BIT(resource->area));
+}
+
+bool row_shows(const struct row *row, const struct field *field) {
+    return field->area == 0 || (row->hidden & AREA_BIT(field->area)) == 0;
+}
+
 static void write_plain(const struct resource *resource, const struct row *row, struct buf *ret) {
     char etag[ETAG_TEXT];
     size_t start = ret->len;
     buf_char(ret, '{');
-    render_fields(resource, row->values, FIELD_SET_ALL, ret);
+    render_fields(resource, row->values, fields_seen(resource, row), ret);
     write_etag(resource, row, start, ret, etag);
 }
 
@@ -277,7 +287,7 @@ void view_write(struct action *action, const struct resource *resource, const st
     if (!view->unseen)
         note_row(action, resource, row);
     buf_char(ret, '{');
-    render_fields(resource, row->values, view->fields, ret);
+    render_fields(resource, row->values, view->fields & fields_seen(resource, row), ret);
     for (size_t i = 0; expanded && i < view->n_expands; i++)
         write_expansion(action, resource, view, i, row, expanded, ret);
     write_etag(resource, row, start, ret, ret_etag);

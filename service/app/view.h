@@ -38,6 +38,8 @@ enum area row_area(const struct resource *resource, const struct row *row);
 bool row_writable(const struct action *action, const struct resource *resource,
                   const struct row *row, struct err *err);
 bool area_writable(const struct action *action, area_set areas, enum area area, struct err *err);
+/* Whether the field is in an area that the caller reads. */
+bool row_shows(const struct row *row, const struct field *field);
 /* ["sales", "economics"] */
 void write_areas(area_set areas, struct buf *ret);
 

@@ -10,21 +10,21 @@ static const struct field question_fields[] = {
     {.name = "a", .type = FIELD_TEXT, .max = 4000},
 };
 static const struct field interaction_fields[] = {
-    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_INTERACTIONS),
-    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .area = AREA_INTERACTIONS,
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER,
      .values = VALUES("visit", "call", "meeting", "email", "complaint", "suggestion", "inquiry", "service_call"), .about = "What it was."},
-    {.name = "channel", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .area = AREA_INTERACTIONS, .values = VALUES("web", "in_person", "phone", "email", "video"), .about = "(000-31)"},
-    {.name = "occurred_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_INTERACTIONS, .about = "When it happened."},
-    {.name = "contact_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 50, .check = check_uuid, .preset = "[]", .area = AREA_INTERACTIONS, .about = "Who of the customer took part."},
-    {.name = "user_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .area = AREA_INTERACTIONS, .about = "Who of us took part."},
-    {.name = "subject", .type = FIELD_TEXT, .flags = F_SEARCH, .max = 300, .area = AREA_INTERACTIONS, .about = "What it was about."},
-    {.name = "notes", .type = FIELD_TEXT, .max = 20000, .area = AREA_INTERACTIONS, .about = "What was said."},
-    {.name = "approach", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("conversation", "presentation"), .area = AREA_INTERACTIONS, .about = "(000-33)"},
-    {.name = "questions", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(question_fields), .preset = "[]", .area = AREA_INTERACTIONS, .about = "Asked and answered; nobody asks twice (000-34, 001-12)."},
-    {.name = "sentiment", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("positive", "neutral", "negative"), .area = AREA_INTERACTIONS, .about = "How it went."},
-    {.name = "order_taking", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "false", .area = AREA_INTERACTIONS, .about = "Does not count as attention (003-01)."},
-    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .area = AREA_INTERACTIONS, .about = "Words to find it by; trends come from them (001-18)."},
-    {.name = "need_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_uuid, .preset = "[]", .area = AREA_INTERACTIONS, .about = "The account's needs that it was about (000-35)."},
+    {.name = "channel", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("web", "in_person", "phone", "email", "video"), .about = "(000-31)"},
+    {.name = "occurred_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .about = "When it happened."},
+    {.name = "contact_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 50, .check = check_uuid, .preset = "[]", .about = "Who of the customer took part."},
+    {.name = "user_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Who of us took part."},
+    {.name = "subject", .type = FIELD_TEXT, .flags = F_SEARCH, .max = 300, .about = "What it was about."},
+    {.name = "notes", .type = FIELD_TEXT, .max = 20000, .about = "What was said."},
+    {.name = "approach", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("conversation", "presentation"), .about = "(000-33)"},
+    {.name = "questions", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(question_fields), .preset = "[]", .about = "Asked and answered; nobody asks twice (000-34, 001-12)."},
+    {.name = "sentiment", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("positive", "neutral", "negative"), .about = "How it went."},
+    {.name = "order_taking", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "false", .about = "Does not count as attention (003-01)."},
+    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .about = "Words to find it by; trends come from them (001-18)."},
+    {.name = "need_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_uuid, .preset = "[]", .about = "The account's needs that it was about (000-35)."},
 };
 static const struct expansion interaction_expansions[] = {
     {.name = "user", .target = RES_USER, .field = "user_id"},
@@ -35,18 +35,18 @@ const struct resource interaction_resource = {
 };
 
 static const struct field problem_fields[] = {
-    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_PROBLEMS),
-    {.name = "category", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("missed_delivery", "delay", "quality", "billing", "other"), .area = AREA_PROBLEMS, .about = "What went wrong."},
-    {.name = "severity", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("low", "medium", "high", "revenue_loss"), .preset = "\"medium\"", .area = AREA_PROBLEMS,
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
+    {.name = "category", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("missed_delivery", "delay", "quality", "billing", "other"), .about = "What went wrong."},
+    {.name = "severity", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("low", "medium", "high", "revenue_loss"), .preset = "\"medium\"",
      .about = "revenue_loss: an emergency while it is open (001-04, 001-06)."},
-    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .area = AREA_PROBLEMS, .about = "In a few words."},
-    {.name = "description", .type = FIELD_TEXT, .max = 10000, .area = AREA_PROBLEMS, .about = "More about it."},
-    {.name = "loss_per_hour", .type = FIELD_DECIMAL, .flags = F_MIN, .min = 0, .area = AREA_PROBLEMS, .about = "What it costs the customer (001-06)."},
-    {.name = "currency_code", .type = FIELD_TEXT, .max = 3, .check = check_currency, .area = AREA_PROBLEMS, .about = "ISO 4217, of loss_per_hour."},
-    {.name = "opened_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_PROBLEMS, .about = "When it began."},
-    {.name = "handled_at", .type = FIELD_TIME, .area = AREA_PROBLEMS, .about = "When help began (001-05)."},
-    {.name = "resolved_at", .type = FIELD_TIME, .flags = F_FILTER, .area = AREA_PROBLEMS, .about = "When it was over."},
-    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .area = AREA_PROBLEMS, .about = "Who told us."},
+    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .about = "In a few words."},
+    {.name = "description", .type = FIELD_TEXT, .max = 10000, .about = "More about it."},
+    {.name = "loss_per_hour", .type = FIELD_DECIMAL, .flags = F_MIN, .min = 0, .about = "What it costs the customer (001-06)."},
+    {.name = "currency_code", .type = FIELD_TEXT, .max = 3, .check = check_currency, .about = "ISO 4217, of loss_per_hour."},
+    {.name = "opened_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .about = "When it began."},
+    {.name = "handled_at", .type = FIELD_TIME, .about = "When help began (001-05)."},
+    {.name = "resolved_at", .type = FIELD_TIME, .flags = F_FILTER, .about = "When it was over."},
+    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .about = "Who told us."},
 };
 static void problem_check(const jv *doc, const char *at, struct err *err)
 {
@@ -71,13 +71,13 @@ static const struct field order_line_fields[] = {
     {.name = "cost", .type = FIELD_DECIMAL, .about = "Unknown stays unknown; it is not zero (002-17)."},
 };
 static const struct field order_fields[] = {
-    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_SALES),
-    {.name = "external_id", .type = FIELD_TEXT, .flags = F_FILTER, .min = 1, .max = 255, .area = AREA_SALES, .about = "The order's number; unique within the account."},
-    {.name = "ordered_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_SALES, .about = "The day that counts for scores."},
-    {.name = "currency_code", .type = FIELD_TEXT, .flags = F_REQUIRED, .max = 3, .check = check_currency, .area = AREA_SALES, .about = "ISO 4217, of all lines."},
-    {.name = "lines", .type = FIELD_DOCS, .flags = F_REQUIRED, .min = 1, .max = 1000, .shape = SHAPE(order_line_fields), .area = AREA_SALES, .about = "What was sold; the order is their sum."},
-    {.name = "amount", .type = FIELD_DECIMAL, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .area = AREA_SALES, .about = "Sum of the lines."},
-    {.name = "cost", .type = FIELD_DECIMAL, .flags = F_READ_ONLY, .area = AREA_SALES, .about = "Sum of the lines; null when the cost of one is unknown."},
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
+    {.name = "external_id", .type = FIELD_TEXT, .flags = F_FILTER, .min = 1, .max = 255, .about = "The order's number; unique within the account."},
+    {.name = "ordered_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .about = "The day that counts for scores."},
+    {.name = "currency_code", .type = FIELD_TEXT, .flags = F_REQUIRED, .max = 3, .check = check_currency, .about = "ISO 4217, of all lines."},
+    {.name = "lines", .type = FIELD_DOCS, .flags = F_REQUIRED, .min = 1, .max = 1000, .shape = SHAPE(order_line_fields), .about = "What was sold; the order is their sum."},
+    {.name = "amount", .type = FIELD_DECIMAL, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .about = "Sum of the lines."},
+    {.name = "cost", .type = FIELD_DECIMAL, .flags = F_READ_ONLY, .about = "Sum of the lines; null when the cost of one is unknown."},
 };
 static void order_check(const jv *doc, const char *at, struct err *err)
 {
@@ -111,7 +111,7 @@ static const struct field grant_fields[] = {
     {.name = "reason", .type = FIELD_TEXT, .max = 500},
 };
 static const struct field team_member_fields[] = {
-    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_PROFILE),
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
     {.name = "user_id", .type = FIELD_ID, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .ref = "user"},
     {.name = "role", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER, .min = 1, .max = 64, .check = check_slug,
      .about = "account_manager, category_manager, intelligence, market_research, controlling, customer_support, product_development, or one of your own (004-13)."},

@@ -20,8 +20,8 @@
     {.name = "external_ids", .type = FIELD_MAP, .flags = F_NOT_NULL, .preset = "{}", .max = 20, .check = check_external_id, \
      .about = "Ids of this record in other systems: system to id. Unique per system and resource (004-30, 004-31)."}
 
-#define FIELD_ACCOUNT(its_area)                                                                    \
-    {.name = "account_id", .type = FIELD_ID, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .ref = "account", .area = (its_area), .about = "The account it belongs to."}
+#define FIELD_ACCOUNT                                                                              \
+    {.name = "account_id", .type = FIELD_ID, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .ref = "account", .about = "The account it belongs to."}
 /* clang-format on */
 
 const char *check_external_id(struct str text);

@@ -1,5 +1,6 @@
 /* Conditions as SQL. Every word of it is a literal here or comes from a descriptor; what came with
  * the request is in the parameters. */
+#include "domain/access.h"
 #include "filter_term.h"
 
 #include <string.h>
@@ -56,7 +57,7 @@ void sql_array(struct buf *buf, const struct str *values, size_t n) {
     buf_char(buf, '}');
 }
 
-void sql_column(struct buf *buf, const struct field *field) {
+static void column(struct buf *buf, const struct field *field) {
     if (field->column == NULL) {
         buf_text(buf, "t.");
         buf_text(buf, field->name);
@@ -68,6 +69,16 @@ void sql_column(struct buf *buf, const struct field *field) {
     buf_text(buf, plain ? "" : "(");
     buf_text(buf, field->column);
     buf_text(buf, plain ? "" : ")");
+}
+
+/* What lies in another area than its record is null where the caller does not read that. */
+void sql_column(struct buf *buf, const struct field *field, bool narrow) {
+    bool hides = narrow && field->area != 0;
+    if (hides)
+        buf_format(buf, "(case when x.areas & %llu <> 0 then ",
+                   (unsigned long long)AREA_BIT(field->area));
+    column(buf, field);
+    buf_text(buf, hides ? " end)" : "");
 }
 
 /* Appends $n::type for a value that lives in the arena. */
@@ -152,7 +163,7 @@ static bool put_overlap(struct writer *writer, const struct cond *cond) {
     bool negated = cond->op == COND_NE;
 
     buf_text(writer->sql, negated ? "(" : "");
-    sql_column(writer->sql, cond->field);
+    sql_column(writer->sql, cond->field, writer->narrow);
     buf_text(writer->sql, " && ");
     if (!put_array(writer, cond, "text[]"))
         return false;
@@ -166,7 +177,7 @@ static bool put_in(struct writer *writer, const struct cond *cond) {
     buf_init(&type, 32);
     buf_text(&type, sql_type(cond_type(cond)));
     buf_text(&type, "[]");
-    sql_column(writer->sql, cond->field);
+    sql_column(writer->sql, cond->field, writer->narrow);
     buf_text(writer->sql, " = any(");
     if (!buf_ok(&type) || !put_array(writer, cond, type.ptr))
         return false;
@@ -178,7 +189,7 @@ static bool put_field(struct writer *writer, const struct cond *cond) {
     enum field_type type = cond_type(cond);
 
     if (cond->op == COND_NULL) {
-        sql_column(writer->sql, cond->field);
+        sql_column(writer->sql, cond->field, writer->narrow);
         buf_text(writer->sql, " is null");
         return true;
     }
@@ -188,11 +199,11 @@ static bool put_field(struct writer *writer, const struct cond *cond) {
         return put_in(writer, cond);
     if (cond->op == COND_CONTAINS || cond->op == COND_STARTSWITH) {
         buf_text(writer->sql, "lower(");
-        sql_column(writer->sql, cond->field);
+        sql_column(writer->sql, cond->field, writer->narrow);
         buf_char(writer->sql, ')');
         return put_like(writer, cond->values[0], cond->op == COND_CONTAINS);
     }
-    sql_column(writer->sql, cond->field);
+    sql_column(writer->sql, cond->field, writer->narrow);
     buf_text(writer->sql, comparison(cond->op));
     return put_param(writer, cond->values[0], sql_type(type));
 }
@@ -316,7 +327,7 @@ static bool put_search(struct writer *writer, const struct cond *cond) {
             if ((field->flags & F_SEARCH) == 0)
                 continue;
             buf_text(writer->sql, columns++ == 0 ? "lower(" : " or lower(");
-            sql_column(writer->sql, field);
+            sql_column(writer->sql, field, writer->narrow);
             buf_char(writer->sql, ')');
             if (!put_like(writer, cond->values[word], true))
                 return false;

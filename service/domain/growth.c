@@ -8,24 +8,24 @@
 /* clang-format off */
 #define SOLUTIONS_SQL "array(select s.id::text from solution s where s.account_id = t.account_id and s.deleted_at is null and t.id::text = any (s.need_ids) order by s.id)"
 static const struct field need_fields[] = {
-    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_INTERACTIONS),
-    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("problem", "growth", "expectation", "challenge"), .area = AREA_INTERACTIONS, .about = "(000-35, 002-13)"},
-    {.name = "depth", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("stated", "real", "unstated", "delight", "secret"), .preset = "\"stated\"", .area = AREA_INTERACTIONS,
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("problem", "growth", "expectation", "challenge"), .about = "(000-35, 002-13)"},
+    {.name = "depth", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("stated", "real", "unstated", "delight", "secret"), .preset = "\"stated\"",
      .about = "What they say, what they mean, what they take for granted, what would delight them, what they do not say (003-11, 003-15)."},
-    {.name = "horizon", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("now", "future"), .preset = "\"now\"", .area = AREA_INTERACTIONS, .about = "(000-39)"},
-    {.name = "in_scope", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "true", .area = AREA_INTERACTIONS, .about = "Whether our products can meet it. What they cannot is still tracked and answered (001-16)."},
-    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .area = AREA_INTERACTIONS, .about = "In a few words."},
-    {.name = "description", .type = FIELD_TEXT, .max = 10000, .area = AREA_INTERACTIONS, .about = "More about it."},
-    {.name = "status", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("stated", "diagnosed", "prescribed", "resolved"), .preset = "\"stated\"", .area = AREA_INTERACTIONS,
+    {.name = "horizon", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("now", "future"), .preset = "\"now\"", .about = "(000-39)"},
+    {.name = "in_scope", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "true", .about = "Whether our products can meet it. What they cannot is still tracked and answered (001-16)."},
+    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .about = "In a few words."},
+    {.name = "description", .type = FIELD_TEXT, .max = 10000, .about = "More about it."},
+    {.name = "status", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("stated", "diagnosed", "prescribed", "resolved"), .preset = "\"stated\"",
      .about = "Only forward, and prescribed only after diagnosed (003-10)."},
-    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .area = AREA_INTERACTIONS, .about = "Whose need it is; who works on it with us."},
-    {.name = "owner_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .area = AREA_INTERACTIONS, .about = "Who of us answers for it."},
-    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .area = AREA_INTERACTIONS, .about = "Words to find it by."},
-    {.name = "is_open", .type = FIELD_BOOL, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .column = "(t.status <> 'resolved')", .area = AREA_INTERACTIONS, .about = "Not resolved (000-38)."},
-    {.name = "diagnosed_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .area = AREA_INTERACTIONS, .about = "When it was diagnosed."},
-    {.name = "prescribed_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .area = AREA_INTERACTIONS, .about = "When a solution was prescribed."},
-    {.name = "resolved_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .area = AREA_INTERACTIONS, .about = "When it was resolved."},
-    {.name = "solution_ids", .type = FIELD_TEXTS, .flags = F_READ_ONLY | F_NOT_NULL, .max = 10000, .column = SOLUTIONS_SQL, .area = AREA_INTERACTIONS, .about = "The solutions that answer it (000-38)."},
+    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .about = "Whose need it is; who works on it with us."},
+    {.name = "owner_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Who of us answers for it."},
+    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .about = "Words to find it by."},
+    {.name = "is_open", .type = FIELD_BOOL, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .column = "(t.status <> 'resolved')", .about = "Not resolved (000-38)."},
+    {.name = "diagnosed_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .about = "When it was diagnosed."},
+    {.name = "prescribed_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .about = "When a solution was prescribed."},
+    {.name = "resolved_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .about = "When it was resolved."},
+    {.name = "solution_ids", .type = FIELD_TEXTS, .flags = F_READ_ONLY | F_NOT_NULL, .max = 10000, .column = SOLUTIONS_SQL, .about = "The solutions that answer it (000-38)."},
 };
 static const struct expansion need_expansions[] = {
     {.name = "contact", .target = RES_CONTACT, .field = "contact_id"},
@@ -54,20 +54,20 @@ static const struct field value_fields[] = {
     {.name = "quality_parity", .type = FIELD_BOOL, .about = "Whether the quality stays equal to competitors'; null: unknown."},
 };
 static const struct field solution_fields[] = {
-    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_INTERACTIONS),
-    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .area = AREA_INTERACTIONS, .about = "In a few words."},
-    {.name = "need_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_uuid, .preset = "[]", .area = AREA_INTERACTIONS, .about = "The account's needs that it answers (000-38)."},
-    {.name = "status", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("proposed", "agreed", "delivered", "dropped"), .preset = "\"proposed\"", .area = AREA_INTERACTIONS,
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
+    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .about = "In a few words."},
+    {.name = "need_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_uuid, .preset = "[]", .about = "The account's needs that it answers (000-38)."},
+    {.name = "status", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("proposed", "agreed", "delivered", "dropped"), .preset = "\"proposed\"",
      .about = "Delivering it resolves no need by itself: that is for the customer to say."},
-    {.name = "components", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(component_fields), .preset = "[]", .area = AREA_INTERACTIONS, .about = "The bundle of products and services (003-02)."},
-    {.name = "end_state", .type = FIELD_TEXT, .max = 4000, .area = AREA_INTERACTIONS, .about = "How it is for the customer when all is done (003-08)."},
-    {.name = "agreed_with", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 50, .check = check_uuid, .preset = "[]", .area = AREA_INTERACTIONS, .about = "The account's contacts who agreed; needed once it is agreed or delivered (002-21)."},
-    {.name = "vendors", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(vendor_fields), .preset = "[]", .area = AREA_INTERACTIONS,
+    {.name = "components", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(component_fields), .preset = "[]", .about = "The bundle of products and services (003-02)."},
+    {.name = "end_state", .type = FIELD_TEXT, .max = 4000, .about = "How it is for the customer when all is done (003-08)."},
+    {.name = "agreed_with", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 50, .check = check_uuid, .preset = "[]", .about = "The account's contacts who agreed; needed once it is agreed or delivered (002-21)."},
+    {.name = "vendors", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(vendor_fields), .preset = "[]",
      .about = "Who takes part where our own resources are not enough, with exactly one lead (004-34)."},
-    {.name = "not_possible_alone", .type = FIELD_TEXT, .max = 2000, .area = AREA_INTERACTIONS, .about = "Why our own resources cannot do it (004-34)."},
-    {.name = "value", .type = FIELD_DOC, .shape = SHAPE(value_fields), .area = AREA_INTERACTIONS, .about = "What the customer gains (000-10, 003-03)."},
-    {.name = "outcome", .type = FIELD_TEXT, .max = 4000, .area = AREA_INTERACTIONS, .about = "What came of it (000-38)."},
-    {.name = "owner_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .area = AREA_INTERACTIONS, .about = "Who of us answers for it."},
+    {.name = "not_possible_alone", .type = FIELD_TEXT, .max = 2000, .about = "Why our own resources cannot do it (004-34)."},
+    {.name = "value", .type = FIELD_DOC, .shape = SHAPE(value_fields), .about = "What the customer gains (000-10, 003-03)."},
+    {.name = "outcome", .type = FIELD_TEXT, .max = 4000, .about = "What came of it (000-38)."},
+    {.name = "owner_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Who of us answers for it."},
 };
 static const struct expansion solution_expansions[] = {
     {.name = "owner", .target = RES_USER, .field = "owner_id"},
@@ -99,13 +99,13 @@ const struct resource solution_resource = {
 };
 
 static const struct field investment_fields[] = {
-    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_ECONOMICS),
-    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("ours", "theirs", "joint"), .area = AREA_ECONOMICS, .about = "Whose it is; ours and joint ones are to pay back."},
-    {.name = "description", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 2000, .area = AREA_ECONOMICS, .about = "What it is for."},
-    {.name = "amount", .type = FIELD_DECIMAL, .flags = F_REQUIRED | F_MIN | F_FILTER, .min = 0, .area = AREA_ECONOMICS, .about = "Of a joint one, our part."},
-    {.name = "currency_code", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER, .max = 3, .check = check_currency, .area = AREA_ECONOMICS, .about = "ISO 4217."},
-    {.name = "invested_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .area = AREA_ECONOMICS, .about = "The day it was made."},
-    {.name = "payback_on", .type = FIELD_DATE, .flags = F_FILTER, .area = AREA_ECONOMICS, .about = "The day by which it is planned to have paid back (000-18)."},
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("ours", "theirs", "joint"), .about = "Whose it is; ours and joint ones are to pay back."},
+    {.name = "description", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 2000, .about = "What it is for."},
+    {.name = "amount", .type = FIELD_DECIMAL, .flags = F_REQUIRED | F_MIN | F_FILTER, .min = 0, .about = "Of a joint one, our part."},
+    {.name = "currency_code", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER, .max = 3, .check = check_currency, .about = "ISO 4217."},
+    {.name = "invested_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .about = "The day it was made."},
+    {.name = "payback_on", .type = FIELD_DATE, .flags = F_FILTER, .about = "The day by which it is planned to have paid back (000-18)."},
 };
 static void investment_check(const jv *doc, const char *at, struct err *err)
 {
@@ -133,18 +133,18 @@ static const struct field risk_fields[] = {
     " or exists (select 1 from " OPEN_MILESTONES_SQL " and m ->> 'due_on' < " TODAY_SQL ")))"
 #define NEXT_SQL "(case when t.status in ('planned', 'active') then (select min(m ->> 'due_on') from " OPEN_MILESTONES_SQL ")::date end)"
 static const struct field project_fields[] = {
-    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_PLAN),
-    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .area = AREA_PLAN, .about = "Name of the project."},
-    {.name = "description", .type = FIELD_TEXT, .max = 10000, .area = AREA_PLAN, .about = "More about it."},
-    {.name = "status", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("planned", "active", "done", "cancelled"), .preset = "\"planned\"", .area = AREA_PLAN, .about = "planned, active, done or cancelled."},
-    {.name = "owner_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .area = AREA_PLAN, .about = "Who answers for it."},
-    {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "plan", .area = AREA_PLAN, .about = "The account's plan that it belongs to."},
-    {.name = "starts_on", .type = FIELD_DATE, .flags = F_FILTER, .area = AREA_PLAN, .about = "First day."},
-    {.name = "due_on", .type = FIELD_DATE, .flags = F_FILTER | F_SORT, .area = AREA_PLAN, .about = "Day by which it is done."},
-    {.name = "milestones", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(milestone_fields), .preset = "[]", .area = AREA_PLAN, .about = "(004-29)"},
-    {.name = "risk", .type = FIELD_DOC, .shape = SHAPE(risk_fields), .area = AREA_PLAN, .about = "What could go wrong; null: nobody has looked."},
-    {.name = "late", .type = FIELD_BOOL, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .column = LATE_SQL, .area = AREA_PLAN, .about = "Planned or active, and it or a milestone that is not done is past its day."},
-    {.name = "next_due_on", .type = FIELD_DATE, .flags = F_READ_ONLY, .column = NEXT_SQL, .area = AREA_PLAN, .about = "Of the milestones that are not done, the earliest day."},
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
+    {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .about = "Name of the project."},
+    {.name = "description", .type = FIELD_TEXT, .max = 10000, .about = "More about it."},
+    {.name = "status", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("planned", "active", "done", "cancelled"), .preset = "\"planned\"", .about = "planned, active, done or cancelled."},
+    {.name = "owner_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Who answers for it."},
+    {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "plan", .about = "The account's plan that it belongs to."},
+    {.name = "starts_on", .type = FIELD_DATE, .flags = F_FILTER, .about = "First day."},
+    {.name = "due_on", .type = FIELD_DATE, .flags = F_FILTER | F_SORT, .about = "Day by which it is done."},
+    {.name = "milestones", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(milestone_fields), .preset = "[]", .about = "(004-29)"},
+    {.name = "risk", .type = FIELD_DOC, .shape = SHAPE(risk_fields), .about = "What could go wrong; null: nobody has looked."},
+    {.name = "late", .type = FIELD_BOOL, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .column = LATE_SQL, .about = "Planned or active, and it or a milestone that is not done is past its day."},
+    {.name = "next_due_on", .type = FIELD_DATE, .flags = F_READ_ONLY, .column = NEXT_SQL, .about = "Of the milestones that are not done, the earliest day."},
 };
 static const struct expansion project_expansions[] = {
     {.name = "owner", .target = RES_USER, .field = "owner_id"},
@@ -160,7 +160,7 @@ const struct resource project_resource = {
 };
 
 static const struct field link_fields[] = {
-    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_PROFILE),
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
     {.name = "name", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 200, .about = "The organisation."},
     {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("allied_of_customer", "allied_of_supplier"), .about = "Allied with the customer, or with us."},
     {.name = "linked_account_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "account", .about = "Its account, where it has one; then it is a unit of the whitespace."},

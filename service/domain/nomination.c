@@ -3,7 +3,7 @@
 
 /* clang-format off */
 static const struct field nomination_fields[] = {
-    FIELDS_COMMON, FIELD_ACCOUNT(AREA_PROFILE),
+    FIELDS_COMMON, FIELD_ACCOUNT,
     {.name = "region", .type = FIELD_TEXT, .flags = F_REQUIRED | F_CREATE_ONLY | F_FILTER, .min = 1, .max = 100, .about = "Who nominates: a region, division or country. One open nomination for each account and region."},
     {.name = "reason", .type = FIELD_TEXT, .flags = F_REQUIRED | F_CREATE_ONLY, .min = 1, .max = 2000, .about = "Why the account should be key, by the one set of criteria or beyond it."},
     {.name = "status", .type = FIELD_ENUM, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .values = VALUES("open", "accepted", "declined", "withdrawn"), .about = "accepted: the account became a key account."},

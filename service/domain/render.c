@@ -73,6 +73,16 @@ static void render_where(const struct resource *resource, const struct str *valu
     }
 }
 
+field_set fields_in(const struct resource *resource, area_set areas) {
+    field_set set = 1;
+    for (size_t i = 0; i < resource->n_fields; i++) {
+        enum area area = resource->fields[i].area != 0 ? resource->fields[i].area : resource->area;
+        if ((areas & AREA_BIT(area)) != 0)
+            set |= (field_set)1 << i;
+    }
+    return set;
+}
+
 void render_fields(const struct resource *resource, const struct str *values, field_set set,
                    struct buf *ret) {
     render_where(resource, values, set, false, ret);

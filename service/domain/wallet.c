@@ -7,15 +7,15 @@
 
 /* clang-format off */
 static const struct field wallet_fields[] = {
-    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT(AREA_ECONOMICS),
-    {.name = "category", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER | F_SEARCH, .min = 1, .max = 100, .area = AREA_ECONOMICS, .about = "What they buy, in their words or ours."},
-    {.name = "period", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER, .min = 4, .max = 7, .check = check_period, .area = AREA_ECONOMICS, .about = "A year, half, quarter or month: 2026, 2026-H1, 2026-Q3, 2026-11. One row for each category and period."},
-    {.name = "customer_spend", .type = FIELD_DECIMAL, .flags = F_MIN | F_FILTER, .min = 0, .area = AREA_ECONOMICS, .about = "What the customer spent on it with everybody. Unknown stays null; it is not zero (002-29)."},
-    {.name = "our_revenue", .type = FIELD_DECIMAL, .flags = F_MIN | F_FILTER, .min = 0, .area = AREA_ECONOMICS, .about = "What of it was spent with us; never more than customer_spend."},
-    {.name = "currency_code", .type = FIELD_TEXT, .flags = F_FILTER, .max = 3, .check = check_currency, .area = AREA_ECONOMICS, .about = "ISO 4217, of both amounts."},
-    {.name = "source", .type = FIELD_TEXT, .max = 500, .area = AREA_ECONOMICS, .about = "Who says so."},
-    {.name = "confidence", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("low", "medium", "high"), .area = AREA_ECONOMICS, .about = "How sure it is."},
-    {.name = "share", .type = FIELD_DECIMAL, .flags = F_READ_ONLY | F_FILTER, .max = 4, .area = AREA_ECONOMICS, .about = "Share of wallet: our_revenue / customer_spend; null while one is unknown, or nothing was spent."},
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
+    {.name = "category", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER | F_SEARCH, .min = 1, .max = 100, .about = "What they buy, in their words or ours."},
+    {.name = "period", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER, .min = 4, .max = 7, .check = check_period, .about = "A year, half, quarter or month: 2026, 2026-H1, 2026-Q3, 2026-11. One row for each category and period."},
+    {.name = "customer_spend", .type = FIELD_DECIMAL, .flags = F_MIN | F_FILTER, .min = 0, .about = "What the customer spent on it with everybody. Unknown stays null; it is not zero (002-29)."},
+    {.name = "our_revenue", .type = FIELD_DECIMAL, .flags = F_MIN | F_FILTER, .min = 0, .about = "What of it was spent with us; never more than customer_spend."},
+    {.name = "currency_code", .type = FIELD_TEXT, .flags = F_FILTER, .max = 3, .check = check_currency, .about = "ISO 4217, of both amounts."},
+    {.name = "source", .type = FIELD_TEXT, .max = 500, .about = "Who says so."},
+    {.name = "confidence", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("low", "medium", "high"), .about = "How sure it is."},
+    {.name = "share", .type = FIELD_DECIMAL, .flags = F_READ_ONLY | F_FILTER, .max = 4, .about = "Share of wallet: our_revenue / customer_spend; null while one is unknown, or nothing was spent."},
 };
 /* clang-format on */
 

@@ -71,21 +71,6 @@ bool full_query(struct full *full, struct tx *tx, size_t claim, size_t endpoints
     return true;
 }
 
-/* What every record has, version and times, lies where the record does. */
-static enum area area_of(const struct resource *resource, const struct field *field) {
-    return field->area == 0 ? resource->area : field->area;
-}
-
-/* The id, and what lies in these areas. */
-static field_set fields_in(const struct resource *resource, int64_t areas) {
-    field_set set = 1;
-
-    for (size_t i = 0; i < resource->n_fields; i++)
-        if (((uint64_t)areas >> area_of(resource, &resource->fields[i]) & 1) != 0)
-            set |= (field_set)1 << i;
-    return set;
-}
-
 static void write_record(const struct full *full, struct tx *tx, size_t at, struct buf *ret) {
     struct str values[64]; /* as many as a field_set has */
     const struct resource *resource =
@@ -100,7 +85,7 @@ static void write_record(const struct full *full, struct tx *tx, size_t at, stru
         for (size_t c = 0; c < resource->n_fields && c < COUNT_OF(values); c++)
             values[c] = tx_value(tx, slot, i, c);
         buf_char(ret, '{');
-        render_fields(resource, values, fields_in(resource, areas), ret);
+        render_fields(resource, values, fields_in(resource, (area_set)areas), ret);
         buf_char(ret, '}');
         return;
     }

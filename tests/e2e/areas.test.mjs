@@ -24,8 +24,9 @@ before(async () => {
   ({ api } = world);
   ({ account, plan } = await readyPlan(api, { world }));
   await api.call(200, 'POST', `/v1/plans/${plan.id}/activate`, { body: {} });
-  account = await api.get(`/v1/accounts/${account.id}`);
   for (const [name, kind] of kinds) made[name] = name === 'plans' ? await api.get(`/v1/plans/${plan.id}`) : await api.create(kind.path(account), await kind.make(account, api));
+  await until(async () => (await api.get(`/v1/accounts/${account.id}`)).score !== null, { ms: 30_000, what: 'the first score' });
+  account = await api.get(`/v1/accounts/${account.id}`);
   roles = Object.fromEntries((await api.get('/v1/roles')).data.filter(({ kind }) => kind === 'caller').map((role) => [role.role, role]));
   all = roles.admin.reads;
   people = await Promise.all(PROBED.flatMap((area) => [
@@ -131,7 +132,12 @@ test('documents below an account: 403 that names the area; the explanation of a 
   });
   await each(people, async ({ name, client, reads }) => {
     const why = await client.get(`/v1/accounts/${account.id}/key-status`);
-    assert.deepEqual(['contributions' in why, 'missing' in why, why.redacted], reads.has('economics') ? [true, true, undefined] : [false, false, ['economics']], name);
+    assert.deepEqual(['score' in why, 'contributions' in why, 'missing' in why, why.redacted], reads.has('economics') ? [true, true, true, undefined] : [false, false, false, ['economics']], name);
+    const seen = await client.get(`/v1/accounts/${account.id}`);
+    assert.deepEqual(['score', 'score_rank', 'health'].map((field) => field in seen), Array(3).fill(reads.has('economics')), name);
+    assert.equal((await client.get('/v1/accounts?score_gte=0')).data.length, reads.has('economics') ? 1 : 0, `${name}: filter by score`);
+    assert.equal((await client.get('/v1/accounts?score_is_null=true&order_by=-score')).data.length, reads.has('economics') ? 0 : 1, `${name}: what is hidden is null`);
+    if (reads.has('contacts')) assert.equal('last_interaction_at' in (await client.get(`/v1/contacts/${made.contacts.id}`)), reads.has('interactions'), `${name}: derived from interactions`);
     assert.equal(await status(client, 'PUT', `/v1/accounts/${account.id}/metrics`, { body: { metrics: [] } }) !== 403, reads.has('economics'), `${name}: metrics`);
   });
 });

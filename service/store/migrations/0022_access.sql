@@ -404,7 +404,7 @@ revoke select on standing, key_status_history from kamd_app;
 grant select (account_id, version, updated_at, tier, key_status, score, score_rank, key_since, health, status_since, grace_until, as_of, criteria_version, designation) on standing to kamd_app;
 grant select (id, at, account_id, cause, actor, from_status, to_status, from_tier, to_tier, score, score_before, score_rank, criteria_version, reason, designation) on key_status_history to kamd_app;
 -- Owned by the owner, so these conditions are the lock.
-create view standing_why with (security_barrier) as select s.account_id, s.contributions, s.missing from standing s
+create view standing_why with (security_barrier) as select s.account_id, s.score, s.health, s.contributions, s.missing from standing s
  where (select current_setting('kamd.scope', true) = 'all' and caller_reads() & (1 << 12) <> 0) or s.account_id = any ((select readable_accounts(1 << 12))::uuid[]);
 create view key_status_why with (security_barrier) as select h.id, h.contributions, h.contributions_before from key_status_history h
  where (select current_setting('kamd.scope', true) = 'all' and caller_reads() & (1 << 12) <> 0) or h.account_id = any ((select readable_accounts(1 << 12))::uuid[]);
@@ -449,7 +449,7 @@ with loads as materialized (
 ), places as (
     select p.max_key_accounts as most, (select coalesce(sum(l.key_accounts), 0) from loads l) as taken from program p
 ), rows as (
-    select row_number() over (order by s.score desc nulls last, a.account_number, a.id) as n, a.id, a.account_number, a.name, a.manager_id, s.score, s.score_rank, w.contributions, w.missing,
+    select row_number() over (order by w.score desc nulls last, a.account_number, a.id) as n, a.id, a.account_number, a.name, a.manager_id, w.score, case when w.account_id is not null then s.score_rank end as score_rank, w.contributions, w.missing,
            s.status_since, array_remove(array [
                case when coalesce(f.sales_cycle, a.sales_cycle) = 'transactional' then 'transactional' end,
                case when f.verdict = 'unsuitable' then 'fit_check_unsuitable' end,
@@ -485,6 +485,11 @@ returns table (key_status text, tier text, since timestamptz, key_since timestam
            case when l.to_status in ('key', 'at_risk') then e.at end, case when l.to_status in ('key', 'at_risk') then e.designation end
       from account a left join last l on true left join entry e on true where a.id = account
 $$;
+-- And where sums are made of it.
+do $$ begin
+    execute replace(replace(pg_get_functiondef('report_rollup(jsonb)'::regprocedure), 'avg(s.score) as score, avg(s.health) as health', 'avg(w.score) as score, avg(w.health) as health'),
+                    'join standing s on s.account_id = t.id', 'join standing s on s.account_id = t.id left join standing_why w on w.account_id = t.id');
+end $$;
 -- In simulate(), too, the explanation of today's score comes from where the lock is.
 do $$ begin
     execute replace(pg_get_functiondef('simulate(jsonb)'::regprocedure), 's.contributions as contributions_now',

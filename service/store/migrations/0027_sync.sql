@@ -74,6 +74,7 @@ create unique index sync_conflict_open_key on sync_conflict (system, resource, e
 create index sync_conflict_system_idx on sync_conflict (system, created_at desc, id desc);
 create index sync_conflict_record_id_idx on sync_conflict (record_id);
 call protect('sync_conflict', 'account_id');
+call protect_areas('sync_conflict', 'resource_area(resource)');
 create policy everybody on sync_conflict to kamd_app using (account_id is null) with check (account_id is null);
 
 -- Keeps what lost. Where we won, the other system has a value that is not ours: our record is told of once more, as by nobody else but us, so that it hears of it.
