@@ -19,6 +19,11 @@ void webhook_sign(struct str secret, struct str id, struct str timestamp, struct
 bool webhook_secret_open(const struct keyring *keyring, struct str id, struct str sealed,
                          struct arena *arena, struct str *ret);
 
+/* A header's value is kept apart, by a reference: this and the id of its row in webhook_header. */
+#define WEBHOOK_SEALED "sealed:"
+#define WEBHOOK_HEADER_CONTEXT 72
+struct str webhook_header_context(struct str id, char ret[static WEBHOOK_HEADER_CONTEXT]);
+
 #define WEBHOOK_KEYS 10
 /* A row of webhook_key. `sealed`, bytea as text, holds the seed that the pair comes from; absent
  * (from before it was kept): the pair follows from the master key. */

@@ -58,6 +58,16 @@ static bool renew_secret(const struct keyring *keyring, struct str id, struct st
            reseal(keyring, str_of(context), plain, arena, true, ret);
 }
 
+static bool renew_header(const struct keyring *keyring, struct str id, struct str value,
+                         struct arena *arena, struct str *ret) {
+    unsigned char room[VALUE_MAX];
+    char text[WEBHOOK_HEADER_CONTEXT];
+    struct str sealed, plain, context = webhook_header_context(id, text);
+    return take_bytea(value, room, &sealed) &&
+           keyring_open(keyring, CRYPTO_SECRETS, context, sealed, arena, &plain) &&
+           reseal(keyring, context, plain, arena, true, ret);
+}
+
 static bool renew_seed(const struct keyring *keyring, struct str id, struct str value,
                        struct arena *arena, struct str *ret) {
     unsigned char room[VALUE_MAX];
@@ -109,6 +119,10 @@ static const struct kind kinds[] = {
      " and substring(sealed from 1 for 5) <> $2::bytea order by id limit " BATCH,
      "update webhook_secret set sealed = $2::bytea where id = $1::uuid and sealed = $3::bytea",
      renew_secret},
+    {"select id, sealed from webhook_header where ($1::uuid is null or id > $1::uuid)"
+     " and substring(sealed from 1 for 5) <> $2::bytea order by id limit " BATCH,
+     "update webhook_header set sealed = $2::bytea where id = $1::uuid and sealed = $3::bytea",
+     renew_header},
     {"select number, sealed from webhook_key where ($1::int is null or number > $1::int)"
      " and substring(sealed from 1 for 5) <> $2::bytea order by number limit " BATCH,
      "update webhook_key set sealed = $2::bytea where number = $1::int and sealed = $3::bytea",

@@ -5,6 +5,7 @@
 #include "remote/signature.h"
 #include "remote/target.h"
 #include "secret.h"
+#include "webhook_headers.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,9 +59,11 @@ static bool create_work(struct action *action, struct tx *tx, void *arg, struct 
                         struct err *err) {
     CLEANUP(batch_release)
     struct batch *batch = batch_new(action, resource_of(RES_WEBHOOK_ENDPOINT), 1, err);
+    const struct header_values *values = arg;
     struct str shown;
 
-    if (batch == NULL || !write_endpoint(action, tx, batch, STR_ABSENT, arg, err) ||
+    if (batch == NULL || !write_endpoint(action, tx, batch, STR_ABSENT, values->doc, err) ||
+        !header_values_keep(action, tx, batch->entries[0].id, values, err) ||
         !secret_add(action, tx, batch->entries[0].id, &shown, err) || !tx_flush(tx, err))
         return false;
     show_endpoint(action, batch, outcome);
@@ -75,14 +78,48 @@ bool webhook_endpoint_create(struct action *action, const jv *doc, struct outcom
                              struct err *err) {
     if (!url_allowed(action, doc, err))
         return false;
-    /* Not changed by it; `arg` is one for all. */
-    return write_once(action, create_work, (void *)(uintptr_t)doc, outcome, err) &&
+    CLEANUP(header_values_release) struct header_values values;
+    return header_values_seal(action, doc, &values, err) &&
+           write_once(action, create_work, &values, outcome, err) &&
            secret_reveal(action, &outcome->body, err);
 }
 
-bool webhook_endpoint_patch(struct action *action, const struct record_key *key, const jv *patch,
+struct endpoint_patch {
+    struct str id;
+    struct header_values values;
+};
+
+static bool patch_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                       struct err *err) {
+    CLEANUP(batch_release)
+    struct batch *batch = batch_new(action, resource_of(RES_WEBHOOK_ENDPOINT), 1, err);
+    const struct endpoint_patch *patch = arg;
+
+    if (batch == NULL)
+        return false;
+    batch->single = true;
+    batch->entries[0].kind = ENTRY_CHANGE;
+    batch->entries[0].id = patch->id;
+    batch->entries[0].given = patch->values.doc;
+    if (!batch_write(action, tx, batch, err) ||
+        !header_values_keep(action, tx, patch->id, &patch->values, err))
+        return false;
+    if (batch->entries[0].row == NULL)
+        return no_endpoint(err);
+    show_endpoint(action, batch, outcome);
+    return true;
+}
+
+bool webhook_endpoint_patch(struct action *action, const struct record_key *key, const jv *doc,
                             struct outcome *outcome, struct err *err) {
-    return url_allowed(action, patch, err) && record_patch(action, key, patch, outcome, err);
+    struct endpoint_patch patch = {.id = key->id};
+
+    if (!url_allowed(action, doc, err))
+        return false;
+    bool fine = header_values_seal(action, doc, &patch.values, err) &&
+                write_once(action, patch_work, &patch, outcome, err);
+    header_values_release(&patch.values);
+    return fine;
 }
 
 /* ---- secrets

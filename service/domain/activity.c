@@ -153,7 +153,7 @@ const struct resource team_member_resource = {
 
 static const struct field header_fields[] = {
     {.name = "name", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 64, .check = check_header_name, .about = "None that HTTP or the message itself needs."},
-    {.name = "value", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 1000, .check = check_header_value, .about = "Printable ASCII."},
+    {.name = "value", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 1000, .check = check_header_value, .about = "Printable ASCII. Kept sealed and never shown again: what is read is `sealed:` and an id, which may be sent back to keep it."},
 };
 static void webhook_endpoint_check(const jv *doc, const char *at, struct err *err)
 {

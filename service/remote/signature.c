@@ -34,6 +34,11 @@ bool webhook_secret_open(const struct keyring *keyring, struct str id, struct st
     return ret->len == WEBHOOK_SECRET;
 }
 
+struct str webhook_header_context(struct str id, char ret[static WEBHOOK_HEADER_CONTEXT]) {
+    int len = snprintf(ret, WEBHOOK_HEADER_CONTEXT, "webhook_header|%.36s|sealed", id.ptr);
+    return (struct str){ret, (size_t)len};
+}
+
 struct str webhook_key_context(int64_t number, char ret[static WEBHOOK_KEY_CONTEXT]) {
     int len = snprintf(ret, WEBHOOK_KEY_CONTEXT, "webhook_key|%lld|sealed", (long long)number);
     return (struct str){ret, (size_t)len};

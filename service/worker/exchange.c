@@ -154,6 +154,45 @@ static void copy_text(char *ret, size_t room, struct str text) {
     ret[len] = '\0';
 }
 
+/* "Name: sealed:<id>\\x<sealed>", as SQL_ENDPOINTS has it, or "Name: value" from before values were
+ * sealed. One that no key opens is left out. */
+static void open_header(const struct sender *sender, struct str line, struct buf *ret) {
+    struct arena arena CLEANUP(arena_release) = {0};
+    char context[WEBHOOK_HEADER_CONTEXT];
+    unsigned char sealed[2048];
+    size_t len;
+    struct str plain, name, value = line;
+
+    str_split(&value, ':', &name);
+    value = str_trim(value);
+    if (str_starts(value, WEBHOOK_SEALED)) {
+        struct str id = {value.ptr + strlen(WEBHOOK_SEALED), UUID_TEXT - 1};
+        arena_init(&arena, 8192);
+        if (value.len < strlen(WEBHOOK_SEALED) + id.len ||
+            !bytea_decode(
+                (struct str){id.ptr + id.len, value.len - strlen(WEBHOOK_SEALED) - id.len}, sealed,
+                sizeof(sealed), &len) ||
+            !keyring_open(sender->worker->options.keyring, CRYPTO_SECRETS,
+                          webhook_header_context(id, context), (struct str){(char *)sealed, len},
+                          &arena, &plain))
+            return;
+        value = plain;
+    }
+    buf_format(ret, "%s%.*s: %.*s", ret->len > 0 ? "\n" : "", STR_ARG(name), STR_ARG(value));
+}
+
+static char *open_headers(const struct sender *sender, struct str lines) {
+    struct buf all CLEANUP(buf_release) = {0};
+    struct str line;
+
+    buf_init(&all, 16384);
+    buf_text(&all, "");
+    while (str_split(&lines, '\n', &line))
+        if (line.len > 0)
+            open_header(sender, line, &all);
+    return buf_ok(&all) ? strdup(all.len > 0 ? all.ptr : "") : NULL;
+}
+
 static bool take_endpoint(struct sender *sender, struct tx *tx, size_t slot, size_t row,
                           struct err *err) {
     struct str id = tx_value(tx, slot, row, 0);
@@ -165,8 +204,7 @@ static bool take_endpoint(struct sender *sender, struct tx *tx, size_t slot, siz
     free(endpoint->url);
     endpoint->url = strndup(url.ptr, url.len);
     free(endpoint->headers);
-    struct str headers = tx_value(tx, slot, row, 6);
-    endpoint->headers = strndup(headers.ptr, headers.len);
+    endpoint->headers = open_headers(sender, tx_value(tx, slot, row, 6));
     endpoint->ordered = tx_bool(tx, slot, row, 2);
     endpoint->failures = (int)tx_int(tx, slot, row, 3);
     endpoint->opened = (int)tx_int(tx, slot, row, 4);
@@ -218,8 +256,10 @@ enum claim_column {
 #define SQL_ENDPOINTS                                                                              \
     "select e.id, e.url, e.ordering = 'account', s.failures, s.opened, (extract(epoch from "       \
     "clock_timestamp()) * 1e6)::bigint, "                                                          \
-    "coalesce((select string_agg((h ->> 'name') || ': ' || (h ->> 'value'), E'\\n') from "         \
-    "jsonb_array_elements(e.headers) h), ''), e.payload = 'full' "                                 \
+    "coalesce((select string_agg((h ->> 'name') || ': ' || "                                       \
+    "coalesce('" WEBHOOK_SEALED "' || v.id || v.sealed, h ->> 'value'), E'\\n') from "             \
+    "jsonb_array_elements(e.headers) h left join webhook_header v on v.endpoint_id = e.id and "    \
+    "h ->> 'value' = '" WEBHOOK_SEALED "' || v.id), ''), e.payload = 'full' "                      \
     "from webhook_endpoint_state s join webhook_endpoint e on e.id = s.endpoint_id "               \
     "where s.owner = $1::uuid and s.claimed_at = now()"
 #define SQL_KEYS                                                                                   \

@@ -18,6 +18,7 @@ const parts = process.argv.slice(2);
 
 if (process.env.ATTACK_FRESH) rmSync(STATE, { force: true });
 const state = existsSync(STATE) ? JSON.parse(readFileSync(STATE, 'utf8')) : {};
+let stopping = false;
 const save = () => writeFileSync(STATE, JSON.stringify(state, null, 1));
 
 // {code, output}; code is null when the time was up.
@@ -29,7 +30,8 @@ const tool = (program, args, limit) => new Promise((done) => {
 // ---- sqlmap -------------------------------------------------------------------------------------
 
 const CLEAN = /all tested parameters do not appear to be injectable|does not seem to be injectable/;
-const FOUND = /identified the following injection point|is vulnerable\b|appears to be '.*' injectable/;
+// Its last word: what only "appears to be injectable" it checks itself for being a false positive.
+const FOUND = /identified the following injection point/;
 
 async function sqlmap(target, key) {
   const headers = { Authorization: `Bearer ${key}`, ...(target.data && { 'Content-Type': 'application/json' }), ...target.headers };
@@ -56,10 +58,11 @@ async function attackParameters(all, key) {
   const rank = ({ name }) => ({ clean: 2, FINDING: 2 }[state[name]?.result] ?? (state[name] ? 1 : 0));
   const queue = all.filter((one) => rank(one) < 2).sort((a, b) => rank(a) - rank(b));
   await Promise.all(Array.from({ length: PARALLEL }, async () => {
-    while (queue.length && Date.now() + EACH * 250 < until) {
+    while (!stopping && queue.length && Date.now() + EACH * 250 < until) {
       const target = queue.shift();
       const started = Date.now();
       const answer = await sqlmap(target, key);
+      if (stopping) return;
       state[target.name] = { ...answer, seconds: Math.round((Date.now() - started) / 1000) };
       save();
       console.log(`${answer.result.padEnd(11)} ${String(state[target.name].seconds).padStart(4)} s ${target.name}`);
@@ -78,7 +81,7 @@ async function wapiti(base, key, starts) {
   const report = join(RUN, 'wapiti.json');
   rmSync(report, { force: true });
   const { code, output } = await tool('wapiti', [
-    '-u', `${base}/`, ...starts.flatMap((url) => ['-s', url]), '--scope', 'folder', '-m', MODULES, '-H', `Authorization: Bearer ${key}`, '-x', `${base}/v1/events/stream*`,
+    '-u', `${base}/`, ...starts.flatMap((url) => ['-s', url]), '--scope', 'folder', '-m', MODULES, '-H', `Authorization: Bearer ${key}`,
     '--max-scan-time', String(WAPITI), '--max-links-per-page', '100', '-d', '3', '-S', 'normal', '--no-bugreport', '--flush-session', '--store-session', join(RUN, 'wapiti'), '-f', 'json', '-o', report, '-t', '10', '--verify-ssl', '0',
   ], WAPITI * 2 + 300);
   writeFileSync(join(RUN, 'wapiti.txt'), output);
@@ -92,7 +95,10 @@ async function wapiti(base, key, starts) {
 
 const world = await openWorld({ own: true, settings: { KAMD_RATE_LIMIT: '0', KAMD_HSTS_SECONDS: '31536000', KAMD_LOG_LEVEL: 'warn' } });
 let failed = true;
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => world.close().finally(() => process.exit(1)));
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {
+  stopping = true;
+  world.close().finally(() => process.exit(1));
+});
 try {
   const { api, kamds: [kamd] } = world;
   const loaded = await load(kamd.url, api.key);

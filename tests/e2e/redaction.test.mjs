@@ -41,7 +41,8 @@ const raw = (text) => new Promise((done) => {
 let endpoint, person, calendar;
 test('what makes secrets shows them once, to who asked', async () => {
   receiver = await startReceiver();
-  const made = await api.call(201, 'POST', '/v1/webhook-endpoints', { body: { url: receiver.url }, headers: { 'idempotency-key': unique('key') } });
+  const made = await api.call(201, 'POST', '/v1/webhook-endpoints', { body: { url: receiver.url, headers: [{ name: 'Authorization', value: canary('a receiver\'s token', `Bearer ${randomBytes(16).toString('hex')}`) }] }, headers: { 'idempotency-key': unique('key') } });
+  assert.doesNotMatch(made.text, /Bearer/);
   endpoint = made.body;
   canary('a webhook secret', endpoint.secret);
   receiver.secret = (await api.call(200, 'POST', `/v1/webhook-endpoints/${endpoint.id}/rotate-secret`, { body: {}, headers: { 'idempotency-key': unique('key') } })).body.secret;

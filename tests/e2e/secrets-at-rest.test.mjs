@@ -13,6 +13,7 @@ const OLD = randomBytes(32).toString('base64');
 const NEW = randomBytes(32).toString('base64');
 // The setting comes by its own name: the servers' KAMD_MASTER_KEY_FILE would win.
 const masters = (...keys) => ({ KAMD_MASTER_KEY: keys.join(','), KAMD_MASTER_KEY_FILE: '' });
+const TOKEN = `Bearer ${randomBytes(24).toString('hex')}`; // a receiver's
 const receivers = [];
 let world, api;
 before(async () => {
@@ -32,7 +33,7 @@ const published = async () => (await api.call(200, 'GET', '/.well-known/webhook-
 async function register(key = unique('key')) {
   const receiver = await startReceiver();
   receivers.push(receiver);
-  const body = { url: receiver.url, event_types: ['account.created'] };
+  const body = { url: receiver.url, event_types: ['account.created'], headers: [{ name: 'Authorization', value: TOKEN }] };
   const endpoint = await api.create('/v1/webhook-endpoints', body, { 'idempotency-key': key });
   receiver.secret = endpoint.secret;
   return { receiver, endpoint, key, body };
@@ -47,7 +48,7 @@ async function restart(...keys) {
 async function delivered({ receiver }) {
   const account = await makeAccount(api);
   const delivery = await receiver.wait(({ event }) => event.data?.account_id === account.id, 'the delivery');
-  assert.deepEqual(delivery.errors, []);
+  assert.deepEqual([delivery.errors, delivery.headers.authorization], [[], TOKEN]);
   return delivery;
 }
 
@@ -62,7 +63,7 @@ test('a dump of the database holds no secret, sealed or hashed ones only', async
   const spellings = (text) => [text, Buffer.from(text).toString('hex'), Buffer.from(text).toString('base64').replace(/=+$/, '')];
   const raw = (text) => [Buffer.from(text.slice('whsec_'.length), 'base64')].flatMap((bytes) => [bytes.toString('hex'), bytes.toString('base64'), bytes.toString('base64url')]);
   for (const [what, texts] of Object.entries({
-    token: spellings(token), key: spellings(key), 'the rest of the key': spellings(key.slice(18)), secret: [...spellings(secret), ...raw(secret)],
+    token: spellings(token), 'a receiver\'s token': spellings(TOKEN.slice(7)), key: spellings(key), 'the rest of the key': spellings(key.slice(18)), secret: [...spellings(secret), ...raw(secret)],
     'the first secret': [...spellings(hook.receiver.secret), ...raw(hook.receiver.secret)], 'the master key': [OLD, Buffer.from(OLD, 'base64').toString('hex')],
   })) for (const text of texts) assert.ok(!dump.includes(text), `the dump holds ${what} as ${text.slice(0, 12)}...`);
 });
@@ -100,14 +101,14 @@ test('a new master key under running deliveries; then the old one goes, and ever
   assert.match(second, /0 that no key opens$/);
   stopped = true;
   await load;
-  for (const table of ['webhook_secret', 'webhook_key']) {
+  for (const table of ['webhook_secret', 'webhook_header', 'webhook_key']) {
     assert.equal(marks(table).length, 1, table);
     assert.notEqual(marks(table)[0], oldMark, table);
   }
   // Every delivery of that time was signed rightly.
   const total = Number(query('select count(*) from account'));
   await until(() => fresh.receiver.deliveries.length > 0 && total > 0, { what: 'deliveries' });
-  for (const { receiver } of [...hooks, fresh]) assert.deepEqual(receiver.deliveries.flatMap(({ errors }) => errors), []);
+  for (const { receiver } of [...hooks, fresh]) assert.deepEqual(receiver.deliveries.filter(({ errors, headers }) => errors.length || headers.authorization !== TOKEN), []);
 
   await restart(NEW);
   for (const hook of [...hooks, fresh]) await delivered(hook);

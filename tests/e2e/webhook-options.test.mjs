@@ -50,13 +50,40 @@ async function ping({ endpoint, receiver }) {
 
 test('headers of its own are sent, beside those that are signed', async () => {
   const it = await register({ headers: [{ name: 'X-Tenant', value: 'north 1' }, { name: 'Authorization', value: 'Bearer abc' }] });
-  assert.deepEqual(it.endpoint.headers, [{ name: 'X-Tenant', value: 'north 1' }, { name: 'Authorization', value: 'Bearer abc' }]);
+  assert.deepEqual(it.endpoint.headers.map(({ name }) => name), ['X-Tenant', 'Authorization']);
+  for (const { value } of it.endpoint.headers) assert.match(value, /^sealed:[0-9a-f-]{36}$/);
   const { headers, errors } = await ping(it);
   assert.deepEqual([errors, headers['x-tenant'], headers.authorization], [[], 'north 1', 'Bearer abc']);
   const now = await api.get(`/v1/webhook-endpoints/${it.endpoint.id}`);
   await api.patch(`/v1/webhook-endpoints/${it.endpoint.id}`, now.etag, { headers: Array.from({ length: 10 }, (_, i) => ({ name: `X-${i}`, value: `${i}` })) });
   const second = await ping(it);
   assert.deepEqual([second.errors, second.headers['x-tenant'], second.headers['x-0'], second.headers['x-9']], [[], undefined, '0', '9']);
+});
+
+test('values of headers are sealed: a reference keeps one, at its own endpoint only, and what is replaced is forgotten', async () => {
+  const it = await register({ headers: [{ name: 'X-One', value: 'first' }, { name: 'X-Two', value: 'second' }] });
+  const path = `/v1/webhook-endpoints/${it.endpoint.id}`;
+  const [one, two] = it.endpoint.headers;
+  const stored = () => Number(query(`select count(*) from webhook_header where endpoint_id = '${it.endpoint.id}'`));
+  // What was read is sent back with a change: as a form does it.
+  const kept = await api.patch(path, it.endpoint.etag, { headers: [two, { name: 'X-New', value: 'third' }] });
+  assert.deepEqual([kept.headers[0], kept.headers[1].name, stored()], [two, 'X-New', 2]);
+  const { headers } = await ping(it);
+  assert.deepEqual([headers['x-one'], headers['x-two'], headers['x-new']], [undefined, 'second', 'third']);
+  const untouched = await api.patch(path, kept.etag, { description: 'The same headers' });
+  assert.deepEqual([untouched.headers, stored()], [kept.headers, 2]);
+  const other = await register({});
+  for (const value of [two.value, one.value, 'sealed:nonsense', 'sealed:01970000-0000-7000-8000-000000000000']) {
+    const refused = await api.send('PATCH', `/v1/webhook-endpoints/${other.endpoint.id}`, { body: { headers: [{ name: 'X-A', value }] }, headers: { 'if-match': other.endpoint.etag } });
+    assert.deepEqual([refused.status, places(refused.body)], [422, ['/headers/0/value']], value);
+    const made = await api.send('POST', '/v1/webhook-endpoints', { body: { url: 'https://example.com/', headers: [{ name: 'X-A', value }] } });
+    assert.equal(made.status, 422, value);
+  }
+  await api.fails(412, 'precondition_failed', 'PATCH', path, { body: { headers: [] }, headers: { 'if-match': it.endpoint.etag } });
+  await api.fails(404, 'not_found', 'PATCH', '/v1/webhook-endpoints/01970000-0000-7000-8000-000000000000', { body: { headers: [{ name: 'X-A', value: 'x' }] }, headers: { 'if-match': '"a"' } });
+  await api.patch(path, untouched.etag, { headers: [] });
+  assert.equal(stored(), 0);
+  for (const secret of ['first', 'second', 'third']) assert.equal(query(`select count(*) from history h where h::text like '%"${secret}"%'`), '0', secret);
 });
 
 test('headers that HTTP, the message or its signature needs are refused', async () => {
