@@ -113,7 +113,19 @@ test('the same in figures for operators', async () => {
     return /^kamd_webhook_endpoints\{state="closed"\} 1$/m.test(now) && now;
   }, { ms: 90_000, what: 'the endpoint being counted' });
   for (const state of ['open', 'half_open', 'disabled']) assert.match(text, new RegExp(`^kamd_webhook_endpoints\\{state="${state}"\\} 0$`, 'm'));
-  for (const name of ['kamd_webhook_dead_letters', 'kamd_webhook_events_behind', 'kamd_webhook_oldest_pending_seconds', 'kamd_event_streams']) assert.match(text, new RegExp(`^${name} \\d`, 'm'));
+  for (const name of ['kamd_webhook_dead_letters', 'kamd_webhook_events_behind', 'kamd_webhook_oldest_pending_seconds', 'kamd_event_streams', 'kamd_event_lag_seconds']) assert.match(text, new RegExp(`^${name} \\d`, 'm'));
+});
+
+test('attempts are counted by their result', async () => {
+  const counted = async (result) => Number(new RegExp(`^kamd_webhook_attempts_total\\{result="${result}"\\} (\\d+)$`, 'm').exec(await (await fetch(`${world.kamds[0].adminUrl}/metrics`)).text())?.[1]);
+  await settled(); // what was replayed
+  const before = await Promise.all(['delivered', 'failed', 'exhausted'].map(counted));
+  status = 500;
+  await makeMany(1);
+  await until(async () => await counted('failed') >= before[1] + 2 && await counted('exhausted') >= before[2] + 1, { ms: 30_000, what: 'two failures and one given up' });
+  status = 200;
+  await makeMany(1);
+  await until(async () => await counted('delivered') >= before[0] + 1, { ms: 30_000, what: 'one delivered' });
 });
 
 test('what cannot be asked for', async () => {
