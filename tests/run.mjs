@@ -1,5 +1,5 @@
 // The test runner; see tests/run. Test programs run one after the other: they share one database
-// server. Those that mostly wait, end to end, run in two lanes, each with servers of its own.
+// server. Those that mostly wait, end to end, run in three lanes, each with servers of its own.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -95,7 +95,7 @@ async function step(name, command, args, options) {
 // ---- lanes ------------------------------------------------------------------------------------------
 
 const PORTS = Number(process.env.KAMD_PORT_BASE || 17000);
-const lanes = [0, 1].map((number) => {
+const lanes = [0, 1, 2].map((number) => {
   const folder = number === 0 ? RUN : join(RUN, `lane${number}`);
   return {
     folder, reports: join(folder, 'reports'), stack: null,
@@ -259,8 +259,8 @@ async function npmInstall() {
   if (await step('npm ci', 'npm', ['ci', '--no-audit', '--no-fund', '--prefix', 'tests'], { seconds: SECONDS.npm })) writeFileSync(mark, lock);
 }
 
-async function nodeSuite(folder, width) {
-  const files = chosen(find(folder, /\.test\.mjs$/));
+async function nodeSuite(folders, width) {
+  const files = chosen(folders.flatMap((folder) => find(folder, /\.test\.mjs$/)));
   if (!files.length) return;
   await buildOnce('asan', () => build('asan', 'build'));
   await npmInstall();
@@ -296,11 +296,11 @@ async function main() {
   if (wants('unit')) await unit();
   if (wants('fuzz')) await fuzz();
   if (wants('integration')) await integration();
-  if (wants('e2e')) await nodeSuite('tests/e2e', 2);
-  if (wants('contract')) await nodeSuite('tests/contract', 1);
+  const folders = ['e2e', 'contract'].filter(wants).map((name) => `tests/${name}`);
+  if (folders.length) await nodeSuite(folders, lanes.length);
   if (wants('deploy')) {
     await step('tests/deploy/tools', 'tests/deploy/tools', [], { seconds: SECONDS.npm, env: { BUILD } });
-    await nodeSuite('tests/deploy', 2);
+    await nodeSuite(['tests/deploy'], 2);
   }
 }
 

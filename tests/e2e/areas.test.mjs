@@ -176,6 +176,23 @@ test('events and changes tell of what one sees, and their numbers tell of nothin
   });
 });
 
+test('a stream tells each listener of what that one sees', async () => {
+  const some = people.filter(({ role }) => ['only_contacts', 'but_contacts', 'only_profile'].includes(role));
+  const end = new AbortController();
+  const heard = await Promise.all(some.map(async ({ client }) => {
+    const answer = await fetch(new URL(`/v1/events/stream?account_id=${account.id}`, client.url), { headers: { authorization: `Bearer ${client.key}` }, signal: end.signal });
+    const told = { text: '' }, decoder = new TextDecoder();
+    (async () => { for await (const chunk of answer.body) told.text += decoder.decode(chunk); })().catch(() => {});
+    await until(() => told.text.includes('from now on'), { ms: 15_000, what: 'the stream' });
+    return told;
+  }));
+  const contact = await api.create('/v1/contacts', { account_id: account.id, family_name: unique('Streamed') });
+  const interaction = await api.create(`/v1/accounts/${account.id}/links`, await KINDS.links.make(account, api));
+  await until(() => heard.every(({ text }) => text.includes(interaction.id)), { ms: 15_000, what: 'what all of them see' });
+  some.forEach(({ name, reads }, i) => assert.equal(heard[i].text.includes(contact.id), reads.has('contacts'), name));
+  end.abort();
+});
+
 test('writes: change, delete, create, bulk, for each area; who may not see it is told it is not there', async () => {
   await each(people.flatMap((person) => kinds.map(([name, kind]) => [person, name, kind])), (cell) => writeCell(...cell));
   const member = people.find(({ name }) => name === 'all but contacts');
@@ -241,11 +258,12 @@ test('the database alone: with the application gone, the same rows; no table bel
   for (const { name, user, reads: mine } of people) {
     const set = `select set_config('kamd.scope', 'acl', true), set_config('kamd.user_id', '${user.id}', true), set_config('kamd.areas', '${reads}', true)`;
     const counts = Object.values(TABLES).map(({ table }) => `select count(*) from ${table} where account_id = '${account.id}'`).join('; ');
-    const { stdout } = await promisify(execFile)('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', `begin; ${set}; ${counts}; select count(*) from standing_why; select string_agg(distinct section, ',' order by section) from plan_section; commit`, world.settings.DATABASE_URL]);
+    const { stdout } = await promisify(execFile)('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', `begin; ${set}; ${counts}; select count(*) from standing_why; select (plan_version_content('${plan.id}', 1) -> 'sections') is not null; select string_agg(distinct section, ',' order by section) from plan_section; commit`, world.settings.DATABASE_URL]);
     const lines = stdout.trim().split('\n').slice(1);
     Object.values(TABLES).forEach(({ table, area }, i) => assert.equal(Number(lines[i]) > 0, mine.has(area), `${name}: ${table}`));
     assert.equal(lines[kinds.length], mine.has('economics') ? '1' : '0', `${name}: why`);
-    assert.deepEqual((lines[kinds.length + 1] ?? '').split(',').filter(Boolean), SECTIONS.filter((section) => mine.has(section)).toSorted(), name);
+    assert.equal(lines[kinds.length + 1], mine.has('plan') ? 't' : 'f', `${name}: a version by its function`);
+    assert.deepEqual((lines[kinds.length + 2] ?? '').split(',').filter(Boolean), SECTIONS.filter((section) => mine.has(section)).toSorted(), name);
     const hidden = Object.values(TABLES).find(({ area, table }) => !mine.has(area) && table === 'problem');
     if (hidden) {
       await assert.rejects(promisify(execFile)('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c',

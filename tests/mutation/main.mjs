@@ -1,0 +1,77 @@
+// See run. Each row: a name, the file, the check as it stands there, what is left of it, and the test that must miss it.
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const RUN = process.env.MUTATION_RUN, COPY = join(RUN, 'copy'), BUILD = join(RUN, 'build');
+const only = process.argv.slice(2);
+const SQL = 'service/store/migrations/0022_access.sql';
+
+const MUTATIONS = [
+  ['application: area of a record', 'service/domain/resource.c', 'x.areas & %llu <> 0"', 'x.areas & %llu is not null"'],
+  ['application: area of a section', 'service/domain/resource.c', 'area_number(t.section) & 1 = 1"', 'area_number(t.section) & 1 is not null"'],
+  ['application: field of another area, in filters and order', 'service/domain/filter_sql.c', 'bool hides = narrow && field->area != 0;', 'bool hides = narrow && field->area != 0 && false;'],
+  ['application: field of another area, in answers', 'service/app/view.c', 'return fields_in(resource, ~row->hidden | AREA_BIT(resource->area));', '(void)row; return fields_in(resource, AREAS_ALL);'],
+  ['application: expand', 'service/app/view.c', 'return target->id != RES_ACCOUNT && resource_account(target) &&', 'return false && target->id != RES_ACCOUNT && resource_account(target) &&'],
+  ['application: redacted of an account', 'service/app/view.c', 'if (resource->id == RES_ACCOUNT && row->hidden != 0) {', 'if (resource->id == RES_ACCOUNT && row->hidden == 1) {'],
+  ['application: writes by area', 'service/app/view.c', 'if ((areas & role_writes(action->who->role) & AREA_BIT(area)) != 0)', 'if (areas != 0)'],
+  ['application: redacted lists', 'service/app/list.c', 'if ((areas & AREA_BIT(key->resource->area)) == 0) {', 'if (areas == 0) {'],
+  ['application: events', 'service/app/events.c', '"x.areas >> e.area & 1 = 1"', '"true"'],
+  ['application: the sequence of an account', 'service/app/events.c', 'return (areas & AREAS_ALL) == AREAS_ALL;', '(void)areas; return true;'],
+  ['application: changes', 'service/app/changes.c', '"x.areas >> e.area & 1 = 1"', '"true"'],
+  ['application: streams', 'service/app/stream_rounds.c', '(areas >> tx_int(round->tx, round->events, i, EVENT_AREA) & 1) != 0', 'areas != 0'],
+  ['application: documents of an area', 'service/app/access.c', 'return missing == 0 || refuse(missing, write, err);', 'return missing == 0 || write || !refuse(missing, write, err) || true;'],
+  ['application: who may ask about others', 'service/app/access.c', 'return err_set(err, PROBLEM_FORBIDDEN, "You may ask about your own access only.");', '(void)err; return true;'],
+  ['application: explanation of a key status', 'service/app/key_status.c', 'bool why = (areas & AREA_BIT(AREA_ECONOMICS)) != 0;', 'bool why = areas != 0;'],
+  ['application: generated section', 'service/app/sections.c', 'if ((areas & AREA_BIT(AREA_INTERACTION_HISTORY)) == 0)', 'if (areas == 0)'],
+  ['application: guard of a route', 'api/pipeline.c', 'if (route->areas == 0)', 'if (route->areas == 0 || true)'],
+  ['matrix: what members write', 'service/domain/access.c', 'AREAS_ALL & ~(AREA_BIT(AREA_PROFILE) | AREA_BIT(AREA_SALES) |', 'AREAS_ALL & ~(AREA_BIT(AREA_SALES) | AREA_BIT(AREA_SALES) |'],
+  ['matrix: auditors write nothing', 'service/domain/access.c', '[ROLE_AUDITOR] = BIT(READ) | BIT(ANY)', '[ROLE_AUDITOR] = BIT(READ) | BIT(WRITE) | BIT(ANY)', 'access'],
+  ['database: rows of an area', SQL, "or %I = any ((select readable_accounts(%s))::uuid[]))'", "or %I = any ((select readable_accounts(%s * 0 - 1))::uuid[]))'"],
+  ['database: writing rows of an area', SQL, "or %I = any ((select writable_accounts(%s))::uuid[]))'", "or %I = any ((select writable_accounts(%s * 0 - 1))::uuid[]))'"],
+  ['database: rows whose area differs', SQL, 'in (select r.account_id, r.area from readable_areas() r))', 'in (select r.account_id, r.area from readable_areas() r) or true)'],
+  ['database: explanation', SQL, '-- Owned by the owner, so these conditions are the lock.\ncreate view standing_why with (security_barrier) as select s.account_id, s.score, s.health, s.contributions, s.missing from standing s\n where', '-- Owned by the owner, so these conditions are the lock.\ncreate view standing_why with (security_barrier) as select s.account_id, s.score, s.health, s.contributions, s.missing from standing s\n where true or'],
+  ['database: sections of a version', SQL, 'where areas >> coalesce(area_number(s.key), 16) & 1 = 1', 'where true'],
+  ['database: a version by its function', SQL, 'v.version_no = plan_version_content.version_no and areas_of(v.account_id) >> 16 & 1 = 1', 'v.version_no = plan_version_content.version_no'],
+  ['database: what grants take away', SQL, '& ~coalesce(bit_or(a.removed), 0)) as areas', '& -1) as areas'],
+  ['database: access that has not begun', SQL, 'from acl a where a.visible_from <= now() and a.visible_until > now()', 'from acl a where a.visible_until > now()'],
+  ['database: access that is over', SQL, 'from acl a where a.visible_from <= now() and a.visible_until > now()', 'from acl a where a.visible_from <= now()'],
+  ['database: functions of the owner', SQL, 'alter default privileges revoke execute on functions from public;', ''],
+];
+
+function build() {
+  const made = spawnSync('make', ['build', `BUILD=${BUILD}`], { cwd: COPY, encoding: 'utf8' });
+  return made.status === 0 ? '' : (made.stdout + made.stderr).split('\n').filter((line) => /error/.test(line)).slice(0, 3).join('\n');
+}
+function tested(name) {
+  const ran = spawnSync('node', ['--test', '--test-reporter=tap', `e2e/${name}.test.mjs`], { cwd: join(COPY, 'tests'), encoding: 'utf8', timeout: 400_000, env: { ...process.env, KAMD_BIN: join(BUILD, 'kamd') }, maxBuffer: 1 << 28 });
+  return { passed: ran.status === 0, missed: [...ran.stdout.matchAll(/^not ok \d+ - (.*)/gm)].map(([, test]) => test) };
+}
+
+const wanted = MUTATIONS.filter(([name]) => !only.length || only.some((word) => name.includes(word)));
+const trouble = [];
+const broken = build();
+if (broken) throw new Error(broken);
+for (const test of new Set(wanted.map(([, , , , one]) => one ?? 'areas'))) {
+  const { passed, missed } = tested(test);
+  if (!passed) throw new Error(`${test} fails as it is: ${missed.join('; ')}`);
+}
+for (const [name, file, check, rest, test = 'areas'] of wanted) {
+  const path = join(COPY, file), before = readFileSync(path, 'utf8');
+  if (before.split(check).length !== 2) {
+    trouble.push(`${name}: the check is not there once`);
+    continue;
+  }
+  writeFileSync(path, before.replace(check, () => rest));
+  const wrong = build();
+  const { passed, missed } = wrong ? {} : tested(test);
+  writeFileSync(path, before);
+  if (wrong) trouble.push(`${name}: does not build: ${wrong}`);
+  else if (passed) trouble.push(`${name}: SURVIVED`);
+  console.log(`${wrong ? 'no build' : passed ? 'SURVIVED' : 'killed'}  ${name}${missed?.length ? `, by: ${missed[0]}${missed.length > 1 ? ` and ${missed.length - 1} more` : ''}` : ''}`);
+}
+console.log(`${wanted.length} mutations, ${wanted.length - trouble.length} killed`);
+if (trouble.length) {
+  console.error(trouble.join('\n'));
+  process.exit(1);
+}
