@@ -11,6 +11,7 @@
 #include "core/id.h"
 #include "core/log.h"
 #include "core/start.h"
+#include "domain/access.h"
 #include "remote/post.h"
 #include "store/migrate.h"
 
