@@ -26,11 +26,13 @@ export const statusOf = (url, ms = 1000) => new Promise((done) => {
   request.on('error', () => done(0));
 });
 
-// {url, adminUrl, pid, log(), kill(), stop()}, ready to serve.
-export async function startKamd(settings, ...args) {
-  const port = await freePort();
-  const adminPort = await freePort();
-  const child = spawn(KAMD, args.length ? args : ['serve'], {
+// {url, adminUrl, pid, log(), kill(), stop()}, ready to serve. An object among the arguments may name {ports, program}.
+export async function startKamd(settings, ...words) {
+  const args = words.filter((word) => typeof word === 'string');
+  const { ports = {}, program = KAMD } = words.find((word) => typeof word === 'object') ?? {};
+  const port = ports.KAMD_PORT ?? await freePort();
+  const adminPort = ports.KAMD_ADMIN_PORT ?? await freePort();
+  const child = spawn(program, args.length ? args : ['serve'], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: environment({ ...LOCAL_WEBHOOKS, ...settings, KAMD_PORT: String(port), KAMD_ADMIN_PORT: String(adminPort) }),
   });
