@@ -19,8 +19,18 @@ const top = fileURLToPath(new URL('../../', import.meta.url));
 const BUILD = process.env.BUILD || join(top, '.build');
 const git = (...args) => execFileSync('git', ['-C', top, ...args], { encoding: 'utf8' }).trim();
 
-// The commit before the one that added the newest migration.
-const previous = () => process.env.PREVIOUS || `${git('log', '-1', '--format=%H', '--diff-filter=A', '--', 'service/store/migrations')}~1`;
+// The newest commit whose migrations are today's without the last ones: what may have been released before.
+function previous() {
+  if (process.env.PREVIOUS) return process.env.PREVIOUS;
+  const migrations = (commit) => git('ls-tree', '--name-only', commit, 'service/store/migrations/').split('\n').sort();
+  const now = migrations('HEAD');
+  const found = git('log', '--format=%H', '--', 'service/store/migrations').split('\n').find((commit) => {
+    const then = migrations(commit);
+    return then.length < now.length && then.every((name, i) => name === now[i]);
+  });
+  assert.ok(found, 'no commit has fewer migrations');
+  return found;
+}
 
 function buildPrevious() {
   const folder = mkdtempSync(join(tmpdir(), 'kamd-previous-'));
