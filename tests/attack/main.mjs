@@ -73,7 +73,7 @@ async function attackParameters(all, key) {
 // ---- wapiti -------------------------------------------------------------------------------------
 
 // Left out: what asks hosts of its makers (nikto, wapp, ssrf, xxe), and what guesses passwords or files of other servers' software (brute_login_form, buster).
-const MODULES = 'backup,blindsql,cookieflags,crlf,csp,csrf,exec,file,htaccess,http_headers,methods,permanentxss,redirect,shellshock,sql,xss';
+const MODULES = ['sql', 'blindsql', 'xss', 'permanentxss', 'exec', 'file', 'crlf', 'redirect', 'htaccess', 'methods', 'shellshock', 'backup', 'csrf', 'csp', 'cookieflags', 'http_headers'];
 // Of what it reports these are none: X-XSS-Protection is gone from browsers, and does harm in those that had it; PUT, PATCH and DELETE are what the contract documents.
 const NO_FINDING = /X-XSS-Protection|Possible interesting methods/;
 
@@ -81,8 +81,8 @@ async function wapiti(base, key, starts) {
   const report = join(RUN, 'wapiti.json');
   rmSync(report, { force: true });
   const { code, output } = await tool('wapiti', [
-    '-u', `${base}/`, ...starts.flatMap((url) => ['-s', url]), '--scope', 'folder', '-m', MODULES, '-H', `Authorization: Bearer ${key}`,
-    '--max-scan-time', String(WAPITI), '--max-links-per-page', '100', '-d', '3', '-S', 'normal', '--no-bugreport', '--flush-session', '--store-session', join(RUN, 'wapiti'), '-f', 'json', '-o', report, '-t', '10', '--verify-ssl', '0',
+    '-u', `${base}/`, ...starts.flatMap((url) => ['-s', url]), '--scope', 'folder', '-m', MODULES.join(','), '-H', `Authorization: Bearer ${key}`,
+    '--max-scan-time', String(WAPITI / 4), '--max-attack-time', String((WAPITI * 3) / 4 / MODULES.length), '--max-links-per-page', '100', '-d', '3', '-S', 'normal', '--no-bugreport', '--flush-session', '--store-session', join(RUN, 'wapiti'), '-f', 'json', '-o', report, '-t', '10', '--verify-ssl', '0',
   ], WAPITI * 2 + 300);
   writeFileSync(join(RUN, 'wapiti.txt'), output);
   if (!existsSync(report)) return { code, findings: [{ info: `wapiti made no report (${code}): ${output.slice(-500)}` }] };
