@@ -46,6 +46,7 @@ struct jws_keys {
 /* Of a JWK set: the keys that are there to verify one of the algorithms. Others are left out, as
  * RFC 7517 section 5 asks. False with VALIDATION: not a JWK set, or none of its keys is usable. */
 bool jws_keys_read(struct str text, struct jws_keys *ret, struct err *err);
+bool jws_keys_equal(const struct jws_keys *a, const struct jws_keys *b); /* in this order */
 /* NULL when there is none. */
 const struct jws_key *jws_keys_find(const struct jws_keys *keys, const char *kid);
 /* Did the holder of the key sign exactly this? */

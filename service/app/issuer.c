@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #define DOCUMENT_MAX ((size_t)64 << 10)
@@ -89,7 +88,7 @@ static bool fetch_keys(struct issuer *issuer, struct jws_keys *ret, struct err *
 
 /* With the lock held. */
 static void take_keys(struct issuer *issuer, const struct jws_keys *keys) {
-    bool same = issuer->loaded_us != 0 && memcmp(&issuer->keys, keys, sizeof *keys) == 0;
+    bool same = issuer->loaded_us != 0 && jws_keys_equal(&issuer->keys, keys);
     issuer->loaded_us = now_mono();
     if (same)
         return;
@@ -101,8 +100,7 @@ static void take_keys(struct issuer *issuer, const struct jws_keys *keys) {
 
 static bool fetch_round(struct issuer *issuer) {
     CLEANUP(err_release) struct err err = ERR_INIT;
-    struct jws_keys keys;
-    memset(&keys, 0, sizeof keys);
+    struct jws_keys keys = {.n = 0};
     bool fine = fetch_keys(issuer, &keys, &err);
     if (!fine && !atomic_load(&issuer->stop))
         log_err(LOG_WARN, "issuer_not_read", &err);

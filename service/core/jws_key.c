@@ -88,6 +88,19 @@ bool jws_keys_read(struct str text, struct jws_keys *ret, struct err *err) {
            err_set(err, PROBLEM_VALIDATION, "The JWK set has no key for RS256, ES256 or EdDSA.");
 }
 
+static bool key_equal(const struct jws_key *a, const struct jws_key *b) {
+    return a->alg == b->alg && strcmp(a->kid, b->kid) == 0 && a->first_len == b->first_len &&
+           a->second_len == b->second_len && memcmp(a->first, b->first, a->first_len) == 0 &&
+           memcmp(a->second, b->second, a->second_len) == 0;
+}
+
+bool jws_keys_equal(const struct jws_keys *a, const struct jws_keys *b) {
+    for (size_t i = 0; i < a->n && i < b->n; i++)
+        if (!key_equal(&a->keys[i], &b->keys[i]))
+            return false;
+    return a->n == b->n;
+}
+
 const struct jws_key *jws_keys_find(const struct jws_keys *keys, const char *kid) {
     for (size_t i = 0; i < keys->n; i++)
         if (strcmp(keys->keys[i].kid, kid) == 0)
