@@ -235,7 +235,7 @@ const struct route routes[] = {
     {.method = "GET", .path = "/v1/api-keys/{id}", .handler = api_keys_one, .resource = -1, .verb = VERB_ADMIN, .operation_id = "getApiKey"},
     {.method = "POST", .path = "/v1/api-keys/{id}/rotate", .handler = api_keys_rotate, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_ADMIN, .operation_id = "rotateApiKey"},
     {.method = "DELETE", .path = "/v1/api-keys/{id}", .handler = api_keys_drop, .resource = -1, .verb = VERB_ADMIN, .operation_id = "revokeApiKey"},
-    {.method = "PUT", .path = "/v1/users/by-subject/{subject}", .handler = users_put, .flags = ROUTE_BODY, .resource = RES_USER, .verb = VERB_CREATE_ACCOUNT, .operation_id = "putUserBySubject"},
+    {.method = "PUT", .path = "/v1/user-subjects/{subject}", .handler = users_put, .flags = ROUTE_BODY, .resource = RES_USER, .verb = VERB_CREATE_ACCOUNT, .operation_id = "putUserBySubject"},
     {.method = "POST", .path = "/oauth/token", .handler = tokens_add, .flags = ROUTE_FORM | ROUTE_SECRET, .resource = -1, .verb = VERB_PUBLIC, .operation_id = "createAccessToken"},
     {.method = "GET", .path = "/v1/me", .handler = me_show, .resource = -1, .verb = VERB_ANY, .operation_id = "getMe"},
 

@@ -265,7 +265,7 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   }
   await call(415, 'POST', '/oauth/token', { body: {} }, stranger);
   stranger.close();
-  for (const status of [201, 200]) await send(status, 'PUT', '/v1/users/by-subject/auth0%7C7', { name: 'Margaret Peacock' }, key());
+  for (const status of [201, 200]) await send(status, 'PUT', '/v1/user-subjects/auth0%7C7', { name: 'Margaret Peacock' }, key());
   await get('/v1/audit?action=created&resource=api_key');
   await get('/v1/audit?action=read');
   await until(async () => (await get('/v1/audit/anchors')).data.length > 0, { ms: 90_000, what: 'an anchor' });

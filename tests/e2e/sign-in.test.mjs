@@ -223,20 +223,20 @@ test('settings: no provisioning, a role for all others, types, nested claims; an
   const sub = unique('invited');
   const token = await issuer.sign({ claims: { sub, realm_access: { roles: ['x', 'account_manager', 'member'] } }, header: { typ: undefined } });
   await until(async () => (await at.as(token).send('GET', '/v1/me')).status === 403, { ms: 20_000, what: 'a refusal of who is no user' });
-  await api.call(201, 'PUT', `/v1/users/by-subject/${sub}`, { body: { name: 'Invited' } });
+  await api.call(201, 'PUT', `/v1/user-subjects/${sub}`, { body: { name: 'Invited' } });
   assert.equal((await me(token, at)).role, 'account_manager');
   assert.equal((await me(await issuer.sign({ claims: { sub, roles: undefined }, header: { typ: 'JWT' } }), at)).role, 'member');
   await at.as(await issuer.sign({ claims: { sub } })).fails(401, 'unauthenticated', 'GET', '/v1/me');
 });
 
-test('PUT /v1/users/by-subject makes or changes', async () => {
-  const path = `/v1/users/by-subject/${encodeURIComponent(unique('auth0|é'))}`;
+test('PUT /v1/user-subjects makes or changes', async () => {
+  const path = `/v1/user-subjects/${encodeURIComponent(unique('auth0|é'))}`;
   const first = (await api.call(201, 'PUT', path, { body: { name: 'One', external_ids: { scim: unique('u') } } })).body;
   const second = (await api.call(200, 'PUT', path, { body: { email: 'one@example.com' } })).body;
   assert.deepEqual([second.id, second.name, second.email, second.subject], [first.id, 'One', 'one@example.com', decodeURIComponent(path.split('/').at(-1))]);
   await api.fails(422, 'validation_failed', 'PUT', path, { body: { subject: 'other' } });
   await api.fails(400, 'invalid_request', 'PUT', path, { body: { colour: 'red' } });
-  const many = `/v1/users/by-subject/${unique('twice')}`;
+  const many = `/v1/user-subjects/${unique('twice')}`;
   const made = await Promise.all(Array.from({ length: 8 }, (_, i) => world.apis[i % 2].send('PUT', many, { body: { name: 'Twice' } })));
   assert.deepEqual(made.map(({ status }) => status).sort(), [200, 200, 200, 200, 200, 200, 200, 201]);
   await (await world.clientOf('auditor')).fails(403, 'forbidden', 'PUT', path, { body: { name: 'x' } });
