@@ -17,7 +17,8 @@ handler roles_show, roles_set, roles_drop, access_show;
 handler templates_show, template_show, templates_add, template_use;
 handler review_end, expectations_show, expectations_add;
 handler sync_record, sync_record_drop, sync_records, sync_deferred, policy_show, policy_set,
-    conflicts_show, conflict_end;
+    conflicts_show, conflict_end, imports_show, imports_add, import_show, import_part, import_go,
+    import_wrong, import_undo;
 handler program_show, program_change, criteria_show, criteria_add, criteria_use, evaluation_add,
     evaluation_show, operation_show, simulation_add, nomination_refuse, nomination_take_back;
 handler report_show;

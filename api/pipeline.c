@@ -92,6 +92,10 @@ static bool body_type(struct call *call) {
     if (!type.ptr || !str_split(&type, ';', &name))
         name = STR("");
     name = str_trim(name);
+    if ((call->route->flags & ROUTE_RAW) != 0)
+        return str_case_is(name, "text/csv") || str_case_is(name, "application/x-ndjson") ||
+               err_set(&call->err, PROBLEM_UNSUPPORTED_MEDIA,
+                       "Send text/csv or application/x-ndjson in UTF-8.");
     struct str charset = type.ptr ? str_trim(type) : STR("");
     bool utf8 = charset.len == 0 || str_case_is(charset, "charset=utf-8") ||
                 str_case_is(charset, "charset=\"utf-8\"");
@@ -113,7 +117,7 @@ static bool body_type(struct call *call) {
 }
 
 static bool body_size(struct call *call) {
-    size_t most = (call->route->flags & ROUTE_BULK) != 0 ? BULK_BODY_MAX : BODY_MAX;
+    size_t most = (call->route->flags & (ROUTE_BULK | ROUTE_RAW)) != 0 ? BULK_BODY_MAX : BODY_MAX;
     if (!call->request->body_too_large && call->request->body.len <= most)
         return true;
     return err_set(&call->err, PROBLEM_PAYLOAD_TOO_LARGE, "This route takes at most %zu bytes.",
@@ -196,7 +200,7 @@ static bool path_ids(struct call *call) {
 }
 
 static bool admit(struct call *call) {
-    bool body = (call->route->flags & (ROUTE_BODY | ROUTE_FORM)) != 0;
+    bool body = (call->route->flags & (ROUTE_BODY | ROUTE_FORM | ROUTE_RAW)) != 0;
     bool empty = call->request->body.len == 0 && !call->request->body_too_large;
     if (!path_ids(call) || !query(call) || !accepts(call) || !body_size(call))
         return false;

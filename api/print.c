@@ -117,16 +117,17 @@ static void route(struct buf *ret, const struct route *r) {
     text(ret, "operation_id", r->operation_id);
     buf_char(ret, ',');
     text(ret, "verb", verb_name((enum verb)r->verb));
-    buf_format(
-        ret,
-        ",\"body\":%s,\"form\":%s,\"optional_body\":%s,\"merge_patch\":%s,\"bulk\":%s,\"query\":%s,"
-        "\"resource\":",
-        (r->flags & (ROUTE_BODY | ROUTE_FORM)) != 0 ? "true" : "false",
-        (r->flags & ROUTE_FORM) != 0 ? "true" : "false",
-        (r->flags & ROUTE_OPTIONAL) != 0 ? "true" : "false",
-        (r->flags & ROUTE_MERGE) != 0 ? "true" : "false",
-        (r->flags & ROUTE_BULK) != 0 ? "true" : "false",
-        (r->flags & ROUTE_QUERY) != 0 ? "true" : "false");
+    buf_format(ret,
+               ",\"body\":%s,\"form\":%s,\"raw\":%s,\"optional_body\":%s,\"merge_patch\":%s,"
+               "\"bulk\":%s,\"query\":%s,"
+               "\"resource\":",
+               (r->flags & (ROUTE_BODY | ROUTE_FORM | ROUTE_RAW)) != 0 ? "true" : "false",
+               (r->flags & ROUTE_FORM) != 0 ? "true" : "false",
+               (r->flags & ROUTE_RAW) != 0 ? "true" : "false",
+               (r->flags & ROUTE_OPTIONAL) != 0 ? "true" : "false",
+               (r->flags & ROUTE_MERGE) != 0 ? "true" : "false",
+               (r->flags & ROUTE_BULK) != 0 ? "true" : "false",
+               (r->flags & ROUTE_QUERY) != 0 ? "true" : "false");
     buf_json(ret, r->resource >= 0 ? str_of(resource_of((enum resource_id)r->resource)->name)
                                    : STR_ABSENT);
     buf_text(ret, ",\"areas\":[");

@@ -195,6 +195,15 @@ const struct route routes[] = {
     {.method = "POST", .path = "/v1/sync/{system}/conflicts/{id}/resolve", .handler = conflict_end, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_SYNC, .operation_id = "resolveSyncConflict"},
     {.method = "POST", .path = "/v1/sync/{system}/{resource}", .handler = sync_records, .flags = ROUTE_BODY | ROUTE_BULK, .resource = -1, .verb = VERB_SYNC, .operation_id = "syncRecords"},
 
+#define IMPORT(method_, path_, handler_, flags_, operation)                                         \
+    {.method = method_, .path = "/v1/imports" path_, .handler = handler_, .flags = (flags_), .resource = -1, .verb = VERB_SYNC, .operation_id = operation}
+    IMPORT("GET", "", imports_show, ROUTE_QUERY, "listImports"),
+    IMPORT("POST", "", imports_add, ROUTE_BODY, "createImport"),
+    IMPORT("GET", "/{id}", import_show, 0, "getImport"),
+    IMPORT("PUT", "/{id}/parts/{n}", import_part, ROUTE_RAW, "putImportPart"),
+    IMPORT("POST", "/{id}/start", import_go, ROUTE_ACTION, "startImport"),
+    IMPORT("GET", "/{id}/errors", import_wrong, ROUTE_QUERY | ROUTE_HTML, "listImportErrors"),
+    IMPORT("POST", "/{id}/revert", import_undo, ROUTE_ACTION, "revertImport"),
     READ("/v1/changes", changes_show, ROUTE_QUERY, "listChanges"),
     READ("/v1/events", events_show, ROUTE_QUERY, "listEvents"),
     {.method = "GET", .path = "/v1/events/stream", .handler = events_stream, .flags = ROUTE_QUERY | ROUTE_HTML, .resource = -1, .verb = VERB_READ, .operation_id = "streamEvents"},

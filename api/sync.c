@@ -2,6 +2,7 @@
 #include "handlers.h"
 
 #include "app/changes.h"
+#include "app/imports.h"
 #include "app/sync.h"
 
 static struct str arg(const struct call *call, const char *name) {
@@ -74,4 +75,36 @@ void changes_show(struct call *call) {
     call->answer->content_type = "application/json";
     call->answer->close = true;
     call->done = true;
+}
+
+/* ---- imports ---- */
+
+void imports_show(struct call *call) {
+    import_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
+}
+
+void imports_add(struct call *call) {
+    import_create(&call->action, call->doc, &call->outcome, &call->err);
+}
+
+void import_show(struct call *call) {
+    import_get(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
+void import_part(struct call *call) {
+    import_part_put(&call->action, arg(call, "id"), arg(call, "n"), call->request->body,
+                    &call->outcome, &call->err);
+}
+
+void import_go(struct call *call) {
+    import_start(&call->action, arg(call, "id"), &call->outcome, &call->err);
+}
+
+void import_wrong(struct call *call) {
+    import_errors(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
+                  &call->err);
+}
+
+void import_undo(struct call *call) {
+    import_revert(&call->action, arg(call, "id"), &call->outcome, &call->err);
 }

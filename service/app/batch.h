@@ -52,6 +52,8 @@ void batch_release(struct batch **batch);
 /* Inside a transaction: locks, decodes, writes, reads back. False: the whole fails (single, or the
  * database is away). */
 bool batch_write(struct action *action, struct tx *tx, struct batch *batch, struct err *err);
+/* Why an entry failed, as an array. */
+void entry_errors(const struct entry *entry, struct buf *ret);
 /* {"results":[...],"summary":{...}} */
 void batch_results(struct action *action, const struct batch *batch, struct buf *ret);
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static void write_errors(const struct entry *entry, struct buf *ret) {
+void entry_errors(const struct entry *entry, struct buf *ret) {
     const struct err *err = &entry->err;
     const struct problem_info *info = problem_info(err->problem);
     buf_char(ret, '[');
@@ -51,7 +51,7 @@ static void write_result(struct action *action, const struct batch *batch, size_
     buf_json(ret, etag[0] ? str_of(etag) : STR_ABSENT);
     buf_text(ret, ",\"errors\":");
     if (err_is_set(&entry->err))
-        write_errors(entry, ret);
+        entry_errors(entry, ret);
     else
         buf_text(ret, "[]");
     buf_char(ret, '}');

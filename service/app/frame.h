@@ -18,6 +18,9 @@ typedef bool (*write_work)(struct action *action, struct tx *tx, void *arg, stru
 bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome,
                 struct err *err);
 
+/* What the triggers noted, in lines, as entries of the cache: into outcome->touches. */
+void touches_read(struct action *action, struct outcome *outcome, struct str text);
+
 /* A read: queue statements, tx_flush() once, read their slots, tx_end(). */
 bool read_begin(struct action *action, struct tx **ret, struct err *err);
 

@@ -15,7 +15,7 @@ struct stream {
     struct streams *all;
     struct stream *next;
     struct principal who;
-    char *key; /* or access token: as it was sent */
+    char *key;   /* or access token: as it was sent */
     char *types; /* owned, text[] for SQL; NULL = all */
     char *names; /* owned, the same as a comma list */
     char account_id[UUID_TEXT];

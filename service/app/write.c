@@ -94,7 +94,7 @@ static struct str hash_text(struct action *action) {
     "select current_setting('kamd.touched', true), current_setting('kamd.revoked', true) = 'yes'"
 
 /* All of them: the deletion of an account touches everything below it. */
-static void touches_read(struct action *action, struct outcome *outcome, struct str text) {
+void touches_read(struct action *action, struct outcome *outcome, struct str text) {
     struct str line, kind, id;
     int64_t version;
     size_t lines = 1;

@@ -222,6 +222,10 @@ static const char *const sweeps[] = {
     " where status not in ('queued', 'running') and updated_at < now() - interval '7 days' limit "
     "100))",
     "delete from webhook_secret where expires_at < now() - interval '1 day'",
+    "delete from import where ctid = any(array(select ctid from import"
+    " where status not in ('queued', 'running', 'reverting') and updated_at < now() - interval '30 "
+    "days' limit "
+    "20))",
     "delete from sync_deferred where ctid = any(array(select ctid from sync_deferred"
     " where created_at < now() - interval '30 days' limit 5000))",
     "delete from worker where until < now() - interval '1 day'",

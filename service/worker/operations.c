@@ -2,6 +2,7 @@
 #include "worker_state.h"
 
 #include "app/audit.h"
+#include "app/imports.h"
 #include "app/reports.h"
 #include "core/metrics.h"
 
@@ -31,14 +32,14 @@ static bool report(struct worker *worker, const struct operation *operation, str
 static bool simulate(struct worker *worker, const struct operation *operation, struct err *err);
 static bool replay(struct worker *worker, const struct operation *operation, struct err *err);
 static bool audit(struct worker *worker, const struct operation *operation, struct err *err);
+static bool import(struct worker *worker, const struct operation *operation, struct err *err);
+static bool undo(struct worker *worker, const struct operation *operation, struct err *err);
 static const struct operation_kind {
     const char *name;
     operation_run run;
-} kinds[] = {{"evaluation", evaluate},
-             {"report", report},
-             {"simulation", simulate},
-             {"replay", replay},
-             {"audit", audit}};
+} kinds[] = {{"evaluation", evaluate}, {"report", report}, {"simulation", simulate},
+             {"replay", replay},       {"audit", audit},   {"import", import},
+             {"import_revert", undo}};
 
 static bool run(struct worker *worker, const struct operation *operation, struct err *err) {
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
@@ -281,6 +282,33 @@ static bool audit(struct worker *worker, const struct operation *operation, stru
     return tx_commit(tx, err);
 }
 
+/* Each step is a transaction of its own, which says how far it came. */
+static bool step_by_step(struct worker *worker, const struct operation *operation,
+                         bool (*step)(struct app *app, struct str operation, struct str token,
+                                      bool *ret_more, struct err *err),
+                         struct err *err) {
+    struct app app = {.config = worker->options.config,
+                      .keyring = worker->options.keyring,
+                      .clock = &clock_system,
+                      .randomness = worker->options.randomness,
+                      .store = worker->options.store,
+                      .cache = worker->options.cache};
+    bool more = true;
+
+    while (more && !worker->stopping)
+        if (!step(&app, str_of(operation->id), worker_token(worker), &more, err))
+            return false;
+    return true;
+}
+
+static bool import(struct worker *worker, const struct operation *operation, struct err *err) {
+    return step_by_step(worker, operation, import_step, err);
+}
+
+static bool undo(struct worker *worker, const struct operation *operation, struct err *err) {
+    return step_by_step(worker, operation, import_revert_step, err);
+}
+
 /* While the database is away there is nothing to write; the lease runs out, and somebody tries
  * again. */
 static bool is_passing(const struct err *err) {
@@ -292,6 +320,7 @@ static bool give_up(struct worker *worker, const struct operation *operation, co
                     struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     const struct str params[] = {str_of(operation->id), worker_token(worker), str_of(why->detail)};
+    const struct str import[] = {params[0], params[2]};
 
     if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(CLAIM_MS), &tx,
                   err))
@@ -301,6 +330,12 @@ static bool give_up(struct worker *worker, const struct operation *operation, co
              "failure = $3"
              " where id = $1::uuid and lease_token = $2::uuid and status = 'running'",
              params, 3);
+    tx_query(
+        tx,
+        "update import i set status = 'failed', failure = $2, updated_at = now() from "
+        "operation o where o.id = $1::uuid and o.kind like 'import%' and i.id = (o.request ->> "
+        "'import_id')::uuid",
+        import, 2);
     return tx_commit(tx, err);
 }
 

@@ -45,7 +45,7 @@ test('bodies, rights and keys are those of the table', () => {
     assert.equal(Boolean(operation.requestBody), route.body, `${what}: body`);
     if (route.body) {
       assert.equal(Boolean(operation.requestBody.required), !route.optional_body, `${what}: may the body be left out`);
-      same(Object.keys(operation.requestBody.content), route.form ? ['application/x-www-form-urlencoded'] : ['application/json', ...(route.merge_patch ? ['application/merge-patch+json'] : [])], what);
+      same(Object.keys(operation.requestBody.content), route.form ? ['application/x-www-form-urlencoded'] : route.raw ? ['text/csv', 'application/x-ndjson'] : ['application/json', ...(route.merge_patch ? ['application/merge-patch+json'] : [])], what);
     }
     if (route.bulk) assert.equal(header('Idempotency-Key')?.required, true, what);
     if (route.merge_patch) assert.ok(header('If-Match'), what);

@@ -219,6 +219,16 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await send(201, 'PUT', '/v1/sync/erp/accounts/gone', { name: 'Gone', system_modstamp: '2026-11-21T08:00:00Z' });
   await call(204, 'DELETE', '/v1/sync/erp/accounts/gone');
   await call(404, 'DELETE', '/v1/sync/erp/accounts/never');
+  const file = await send(201, 'POST', '/v1/imports', { resource: 'accounts', columns: { Firm: 'name' }, source: 'A list' }, key());
+  await call(200, 'PUT', `/v1/imports/${file.id}/parts/1`, { raw: 'external_id,Firm\r\ncontract-1,Imported\r\ncontract-2,\r\n', type: 'text/csv' });
+  await call(415, 'PUT', `/v1/imports/${file.id}/parts/1`, { raw: '{}' });
+  const running = await send(202, 'POST', `/v1/imports/${file.id}/start`, undefined, key());
+  await until(async () => (await get(`/v1/operations/${running.id}`)).status === 'succeeded', { ms: 30_000, what: 'the import' });
+  await get('/v1/imports');
+  await get(`/v1/imports/${file.id}`);
+  await get(`/v1/imports/${file.id}/errors`);
+  await get(`/v1/imports/${file.id}/errors?format=csv`);
+  await send(202, 'POST', `/v1/imports/${file.id}/revert`, {}, key());
   for (let after = 'snapshot', more = true; more;) {
     const page = await get(`/v1/changes?page_size=200&after=${after}`);
     [after, more] = [page.next_cursor, page.has_more];

@@ -1,0 +1,335 @@
+#include "import_run.h"
+
+#include "core/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define STEP_MS 60000
+#define STEP_ARENA ((size_t)48 << 20)
+#define WINDOW_SMALL "131072"
+#define WINDOW_LARGE "4194304" /* for a record that the other is too small for */
+
+static const struct tx_context worker = {
+    .scope = {"all", 3}, .actor = {"worker", 6}, .origin = {"worker", 6}};
+
+static void copy(char *ret, size_t room, struct str text) {
+    snprintf(ret, room, "%.*s", STR_ARG(text));
+}
+
+#define OPEN_SQL                                                                                   \
+    "select i.id, i.system, i.resource, i.format, i.dry_run, i.presets, i.status, i.who, "         \
+    "i.actor, "                                                                                    \
+    "i.role, i.user_id from operation o join import i on i.id = (o.request ->> "                   \
+    "'import_id')::uuid where o.id = $1::uuid"
+
+/* The work is done as by who asked for it. */
+static bool take_over(struct import *import, struct tx *tx, size_t slot, struct err *err) {
+    const struct resource *resource = resource_by_name(tx_value(tx, slot, 0, 2).ptr);
+    char *request;
+    import->id = arena_str(&import->arena, tx_value(tx, slot, 0, 0));
+    import->system = arena_str(&import->arena, tx_value(tx, slot, 0, 1));
+    import->resource = resource;
+    import->format = arena_str(&import->arena, tx_value(tx, slot, 0, 3));
+    import->dry_run = tx_bool(tx, slot, 0, 4);
+    import->status = arena_str(&import->arena, tx_value(tx, slot, 0, 6));
+    copy(import->who.id, sizeof import->who.id, tx_value(tx, slot, 0, 7));
+    copy(import->who.actor, sizeof import->who.actor, tx_value(tx, slot, 0, 8));
+    copy(import->who.user_id, sizeof import->who.user_id, tx_value(tx, slot, 0, 10));
+    if (!resource || !role_by_name(tx_value(tx, slot, 0, 9), &import->who.role))
+        return err_set(err, PROBLEM_INTERNAL, "The import names what is not there.");
+    request = arena_format(&import->arena, "import-%.*s", STR_ARG(import->id));
+    import->action = (struct action){.app = import->app,
+                                     .who = &import->who,
+                                     .arena = &import->arena,
+                                     .when = deadline_in_ms(STEP_MS),
+                                     .request_id = str_of(request),
+                                     .origin = import->system};
+    return json_read(tx_value(tx, slot, 0, 5), JSON_TOKENS, &import->presets, err);
+}
+
+bool import_open(struct import *ret, struct app *app, struct str operation, struct str token,
+                 bool *ret_found, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    *ret = (struct import){.app = app, .operation = operation, .token = token};
+    arena_init(&ret->arena, STEP_ARENA);
+    if (!tx_begin(app->store, TX_READ, &worker, deadline_in_ms(STEP_MS), &tx, err))
+        return false;
+    size_t slot = tx_query(tx, OPEN_SQL, &operation, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    *ret_found = tx_rows(tx, slot) > 0;
+    return !*ret_found || take_over(ret, tx, slot, err);
+}
+
+void import_close(struct import *import) {
+    jv_unref(&import->presets);
+    jv_unref(&import->header);
+    jv_unref(&import->counts);
+    arena_release(&import->arena);
+}
+
+static bool read_state(struct import *import, struct tx *tx, size_t slot, struct err *err) {
+    import->at_byte = tx_int(tx, slot, 0, 0);
+    import->at_line = tx_int(tx, slot, 0, 1);
+    import->size = tx_int(tx, slot, 0, 2);
+    jv_unref(&import->header);
+    jv_unref(&import->counts);
+    struct str header = tx_value(tx, slot, 0, 3);
+    return (!header.ptr || json_read(header, JSON_TOKENS, &import->header, err)) &&
+           json_read(tx_value(tx, slot, 0, 4), JSON_TOKENS, &import->counts, err);
+}
+
+bool import_begin(struct import *import, struct tx **ret, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct tx_context context = action_context(&import->action);
+    struct str params[] = {import->operation, import->token, import->id};
+    if (!tx_begin(import->app->store, TX_WRITE, &context, import->action.when, &tx, err))
+        return false;
+    size_t lock = tx_query(tx,
+                           "select pg_try_advisory_xact_lock(hashtextextended('kamd operation ' || "
+                           "$1::text, 0))",
+                           params, 1);
+    size_t mine = tx_query(tx,
+                           "update operation set leased_until = now() + interval '5 seconds', "
+                           "updated_at = now() where id = $1::uuid and lease_token = $2::uuid and "
+                           "status = 'running'",
+                           params, 2);
+    size_t state = tx_query(tx,
+                            "select at_byte, at_line, size, header, counts from import where id = "
+                            "$1::uuid for update",
+                            &params[2], 1);
+    if (!tx_flush(tx, err))
+        return false;
+    if (!tx_bool(tx, lock, 0, 0) || tx_affected(tx, mine) == 0)
+        return true; /* cancelled, or somebody else's by now */
+    if (!read_state(import, tx, state, err))
+        return false;
+    *ret = TAKE(tx);
+    return true;
+}
+
+bool import_commit(struct import *import, struct tx *tx, struct err *err) {
+    struct outcome outcome;
+    outcome_init(&outcome);
+    size_t slot = tx_query(tx, "select current_setting('kamd.touched', true)", NULL, 0);
+    bool fine = tx_commit(tx, err);
+    if (fine)
+        touches_read(&import->action, &outcome, tx_value(tx, slot, 0, 0));
+    if (fine && outcome.n_touches > 0)
+        cache_invalidate(import->app->cache, outcome.touches, outcome.n_touches);
+    outcome_release(&outcome);
+    return fine;
+}
+
+void import_end(struct import *import, struct tx *tx, const char *status, struct str failure) {
+    struct str params[] = {import->operation, import->id, str_of(status), failure};
+    tx_query(tx,
+             "update import set status = $2, failure = $3, updated_at = now() where id = $1::uuid",
+             params + 1, 3);
+    tx_query(tx,
+             "update operation o set status = case when $4::text is null then 'succeeded' else "
+             "'failed' end, failure = $4, leased_until = null, updated_at = now(), progress_done = "
+             "case when $4::text is null then o.progress_total else o.progress_done end, result = "
+             "(select jsonb_build_object('import_id', i.id, 'status', $3::text) || i.counts from "
+             "import i where i.id = $2::uuid) where o.id = $1::uuid",
+             params, 4);
+}
+
+/* ---- the window ---- */
+
+static void unhex(struct str hex, char *ret) {
+    for (size_t i = 2; i + 1 < hex.len; i += 2) {
+        int high = hex.ptr[i] <= '9' ? hex.ptr[i] - '0' : hex.ptr[i] - 'a' + 10;
+        int low = hex.ptr[i + 1] <= '9' ? hex.ptr[i + 1] - '0' : hex.ptr[i + 1] - 'a' + 10;
+        *ret++ = (char)(high << 4 | low);
+    }
+}
+
+static bool read_window(struct import *import, struct tx *tx, const char *size, struct str *ret,
+                        struct err *err) {
+    struct str params[] = {import->id,
+                           str_of(arena_format(&import->arena, "%" PRId64, import->at_byte)),
+                           str_of(size)};
+    size_t slot = tx_query(
+        tx,
+        "select substring(p.content from (greatest($2::bigint - p.start_byte, 0) + 1)::int for "
+        "least($2::bigint + $3::bigint - greatest(p.start_byte, $2::bigint), "
+        "length(p.content))::int) from import_part p where p.import_id = $1::uuid and p.start_byte "
+        "< $2::bigint + $3::bigint and p.start_byte + length(p.content) > $2::bigint order by p.n",
+        params, 3);
+    if (!tx_flush(tx, err))
+        return false;
+    size_t len = 0;
+    for (size_t i = 0; i < tx_rows(tx, slot); i++)
+        len += (tx_value(tx, slot, i, 0).len - 2) / 2;
+    char *text = arena_alloc(&import->arena, len + 1), *at = text;
+    for (size_t i = 0; text && i < tx_rows(tx, slot); i++) {
+        struct str hex = tx_value(tx, slot, i, 0);
+        unhex(hex, at);
+        at += (hex.len - 2) / 2;
+    }
+    *ret = (struct str){text, len};
+    return text != NULL || err_memory(err);
+}
+
+static bool next_rows(struct import *import, struct tx *tx, struct rows *rows, struct err *err) {
+    static const char *const sizes[] = {WINDOW_SMALL, WINDOW_LARGE};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct str window;
+        if (!read_window(import, tx, sizes[i], &window, err))
+            return false;
+        bool last = import->at_byte + (int64_t)window.len >= import->size;
+        jv_unref(&rows->records);
+        *rows = (struct rows){.wrong = STR_ABSENT};
+        if (!str_is_utf8(window) && str_utf8_prefix(window) + 4 <= window.len) {
+            rows->wrong = STR("The file is not UTF-8.");
+            return true;
+        }
+        if (!import_rows(import, window, last, rows, err))
+            return false;
+        if (rows->used > 0 || rows->wrong.ptr)
+            return true;
+    }
+    rows->wrong = STR("A record is longer than 4 MiB, or never ends.");
+    return true;
+}
+
+/* ---- what came of them ---- */
+
+static void count(struct import *import, const char *name) {
+    jv_set(import->counts, name, jv_new_int(jv_int(jv_get(import->counts, name)) + 1));
+}
+
+struct results {
+    struct str errors, records; /* JSON arrays */
+};
+
+static bool write_results(struct import *import, const struct rows *rows, const struct work *work,
+                          struct results *ret, struct err *err) {
+    CLEANUP(buf_release) struct buf errors;
+    CLEANUP(buf_release) struct buf records;
+    buf_init(&errors, (size_t)8 << 20);
+    buf_init(&records, (size_t)1 << 20);
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct entry *entry = &work->batch->entries[i];
+        bool failed = err_is_set(&entry->err);
+        count(import, failed ? "failed" : entry->outcome);
+        if (failed) {
+            buf_format(&errors, "%s{\"line\":%" PRId64 ",\"external_id\":", errors.len ? "," : "[",
+                       rows->lines[i]);
+            buf_json(&errors, entry->external_id);
+            buf_text(&errors, ",\"errors\":");
+            entry_errors(entry, &errors);
+            buf_char(&errors, '}');
+        } else if (entry->row && (strcmp(entry->outcome, "created") == 0 ||
+                                  strcmp(entry->outcome, "updated") == 0)) {
+            buf_format(&records, "%s{\"record_id\":", records.len ? "," : "[");
+            buf_json(&records, entry->id);
+            buf_format(&records, ",\"outcome\":\"%s\",\"version\":%" PRId64 "}", entry->outcome,
+                       row_version(import->resource, entry->row));
+        }
+    }
+    buf_text(&errors, errors.len ? "]" : "[]");
+    buf_text(&records, records.len ? "]" : "[]");
+    ret->errors = arena_str(&import->arena, buf_str(&errors));
+    ret->records = arena_str(&import->arena, buf_str(&records));
+    return (ret->errors.ptr && ret->records.ptr) || err_memory(err);
+}
+
+static bool keep_results(struct import *import, struct tx *tx, const struct rows *rows,
+                         const struct results *results, struct err *err) {
+    struct action *action = &import->action;
+    struct str params[] = {
+        import->id,
+        results->errors,
+        results->records,
+        str_of(arena_format(&import->arena, "%" PRId64, import->at_byte + (int64_t)rows->used)),
+        str_of(arena_format(&import->arena, "%" PRId64, import->at_line + rows->n_lines)),
+        import->header ? doc_text(action, import->header) : STR_ABSENT,
+        doc_text(action, import->counts),
+        import->operation};
+    if (!params[3].ptr || !params[4].ptr || !params[6].ptr)
+        return err_memory(err);
+    tx_query(tx,
+             "insert into import_error (import_id, line, external_id, errors) select $1::uuid, "
+             "e.line, e.external_id, e.errors from jsonb_to_recordset($2::jsonb) e(line bigint, "
+             "external_id text, errors jsonb)",
+             params, 2);
+    struct str made[] = {params[0], params[2]};
+    if (!import->dry_run)
+        tx_query(tx,
+                 "insert into import_record (import_id, record_id, outcome, version) select "
+                 "$1::uuid, r.record_id, r.outcome, r.version from jsonb_to_recordset($2::jsonb) "
+                 "r(record_id uuid, outcome text, version bigint)",
+                 made, 2);
+    struct str state[] = {params[0], params[3], params[4], params[5], params[6]};
+    tx_query(tx,
+             "update import set at_byte = $2::bigint, at_line = $3::bigint, header = $4::jsonb, "
+             "counts = $5::jsonb, status = 'running', updated_at = now() where id = $1::uuid",
+             state, 5);
+    struct str progress[] = {params[7], params[3], params[0]};
+    tx_query(tx,
+             "update operation set progress_done = $2::bigint, progress_total = (select size from "
+             "import where id = $3::uuid) where id = $1::uuid",
+             progress, 3);
+    return true;
+}
+
+static bool write_rows(struct import *import, struct tx **tx, struct rows *rows,
+                       struct results *ret, struct err *err) {
+    CLEANUP(work_release) struct work work = {0};
+    struct bulk bulk = {
+        .resource = import->resource, .system = import->system, .records = rows->records};
+    *ret = (struct results){STR("[]"), STR("[]")};
+    if (rows->n == 0)
+        return true;
+    if (!sync_run(&import->action, &bulk, *tx, &work, err) ||
+        (!import->dry_run && !sync_arrived(&import->action, &bulk, *tx, &work, err)) ||
+        !write_results(import, rows, &work, ret, err))
+        return false;
+    if (!import->dry_run)
+        return true;
+    /* Nothing of it was; only what would have come of it is kept. */
+    jv *counts = jv_copy(import->counts);
+    jv *header = import->header ? jv_copy(import->header) : NULL;
+    tx_end(tx);
+    bool fine = import_begin(import, tx, err);
+    jv_unref(&import->counts);
+    jv_unref(&import->header);
+    import->counts = counts;
+    import->header = header;
+    return fine;
+}
+
+static bool step(struct import *import, bool *ret_more, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    CLEANUP(jv_unref) jv *records = NULL;
+    struct rows rows = {.wrong = STR_ABSENT};
+    struct results results;
+    if (!import_begin(import, &tx, err) || !tx)
+        return !err_is_set(err);
+    bool fine = next_rows(import, tx, &rows, err);
+    records = rows.records;
+    if (!fine || !write_rows(import, &tx, &rows, &results, err) || !tx)
+        return !err_is_set(err);
+    if (!keep_results(import, tx, &rows, &results, err))
+        return false;
+    bool over = import->at_byte + (int64_t)rows.used >= import->size;
+    if (rows.wrong.ptr && rows.n == 0)
+        import_end(import, tx, "failed", rows.wrong);
+    else if (over)
+        import_end(import, tx, "succeeded", STR_ABSENT);
+    *ret_more = !over && !(rows.wrong.ptr && rows.n == 0);
+    return import_commit(import, tx, err);
+}
+
+bool import_step(struct app *app, struct str operation, struct str token, bool *ret_more,
+                 struct err *err) {
+    CLEANUP(import_close) struct import import;
+    bool found = false;
+    *ret_more = false;
+    return import_open(&import, app, operation, token, &found, err) &&
+           (!found || step(&import, ret_more, err));
+}

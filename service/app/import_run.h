@@ -1,0 +1,47 @@
+/* The steps of an import's operation. Private to the app layer. */
+#ifndef KAMD_APP_IMPORT_RUN_H
+#define KAMD_APP_IMPORT_RUN_H
+
+#include "app/imports.h"
+#include "bulk.h"
+
+#define IMPORT_RECORDS 200
+
+struct import {
+    struct app *app;
+    struct arena arena;
+    struct principal who;
+    struct action action;
+    struct str operation, token, id;
+    const struct resource *resource;
+    struct str system, format, status;
+    bool dry_run;
+    jv *presets, *header, *counts; /* owned */
+    int64_t at_byte, at_line, size;
+};
+
+bool import_open(struct import *ret, struct app *app, struct str operation, struct str token,
+                 bool *ret_found, struct err *err);
+void import_close(struct import *import);
+/* A transaction in which the operation is this worker's alone; *ret stays NULL when it is not. */
+bool import_begin(struct import *import, struct tx **ret, struct err *err);
+/* Commits, and replaces what was cached of the records. */
+bool import_commit(struct import *import, struct tx *tx, struct err *err);
+/* Both are over. `status` of the import; `failure` may be absent. */
+void import_end(struct import *import, struct tx *tx, const char *status, struct str failure);
+
+/* ---- from the file to records: import_rows.c ---- */
+
+struct rows {
+    jv *records; /* owned; as sync takes them */
+    int64_t lines[IMPORT_RECORDS];
+    size_t n;
+    size_t used;      /* bytes of the window */
+    int64_t n_lines;  /* lines of those */
+    struct str wrong; /* the file cannot be read any further; absent: it can */
+};
+/* Up to IMPORT_RECORDS whole records of `window`; none when it is too small for one. */
+bool import_rows(struct import *import, struct str window, bool last, struct rows *ret,
+                 struct err *err);
+
+#endif
