@@ -309,6 +309,7 @@ end $$;
 revoke execute on function acl_refresh(uuid[]) from kamd_app;
 select acl_refresh(array(select distinct account_id from team_member));
 
+create index plan_section_account_id_idx on plan_section (account_id); -- acl_refresh(), policies
 create function section_follow() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
 begin
     perform acl_refresh(array(select distinct n.account_id from new_rows n join old_rows o on o.id = n.id

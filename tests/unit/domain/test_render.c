@@ -92,6 +92,40 @@ static void roles(void **state) {
     assert_true(role_sees_all(ROLE_AUDITOR));
 }
 
+static void areas_of_roles(void **state) {
+    (void)state;
+    assert_true(AREA_COUNT <= AREA_WRITE_SHIFT); /* both sets fit beside each other */
+    for (enum role role = 0; role < ROLE_COUNT; role++)
+        /* Nobody writes what they do not read. */
+        assert_int_equal(role_writes(role) & ~role_reads(role), 0);
+    assert_int_equal(role_writes(ROLE_AUDITOR), 0);
+    assert_int_equal(role_reads(ROLE_INTEGRATION) & AREA_BIT(AREA_VALUES_BELIEFS), 0);
+    assert_int_equal(role_writes(ROLE_MEMBER) & AREA_BIT(AREA_PROFILE), 0);
+}
+
+/* A field of another area than its record is derived: hidden, it can be left out of what is written
+ * back. */
+static void fields_of_other_areas(void **state) {
+    (void)state;
+    const struct resource *account = resource_of(RES_ACCOUNT);
+    size_t score = resource_field_at(account, resource_field(account, STR("score")));
+    for (enum resource_id id = RES_USER; id < RES_COUNT; id++)
+        for (size_t i = 0; i < resource_of(id)->n_fields; i++) {
+            const struct field *field = &resource_of(id)->fields[i];
+            if (field->area == 0)
+                continue;
+            assert_int_not_equal(field->area, resource_of(id)->area);
+            assert_false(field_writable(field));
+            assert_int_equal(field->flags & (F_REQUIRED | F_NOT_NULL), 0);
+        }
+    field_set seen = fields_in(account, AREA_BIT(AREA_PROFILE));
+    assert_int_equal(seen & 3, 3);
+    assert_int_equal(seen >> score & 1, 0);
+    seen = fields_in(account, AREA_BIT(AREA_PROFILE) | AREA_BIT(AREA_ECONOMICS));
+    assert_int_equal(seen >> score & 1, 1);
+    assert_int_equal(fields_in(account, 0), 1);
+}
+
 static void scopes_narrow(void **state) {
     (void)state;
     assert_true(scopes_allow(0, VERB_ADMIN)); /* no scopes: the role alone decides */
@@ -104,9 +138,13 @@ static void scopes_narrow(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_by_type), cmocka_unit_test(only_the_fields_asked_for),
-        cmocka_unit_test(etags),          cmocka_unit_test(roles),
+        cmocka_unit_test(values_by_type),
+        cmocka_unit_test(only_the_fields_asked_for),
+        cmocka_unit_test(etags),
+        cmocka_unit_test(roles),
         cmocka_unit_test(scopes_narrow),
+        cmocka_unit_test(areas_of_roles),
+        cmocka_unit_test(fields_of_other_areas),
     };
     return core_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }
