@@ -26,7 +26,7 @@ const MUTATIONS = [
   ['application: generated section', 'service/app/sections.c', 'if ((areas & AREA_BIT(AREA_INTERACTION_HISTORY)) == 0)', 'if (areas == 0)'],
   ['application: guard of a route', 'api/pipeline.c', 'if (route->areas == 0)', 'if (route->areas == 0 || true)'],
   ['matrix: what members write', 'service/domain/access.c', 'AREAS_ALL & ~(AREA_BIT(AREA_PROFILE) | AREA_BIT(AREA_SALES) |', 'AREAS_ALL & ~(AREA_BIT(AREA_SALES) | AREA_BIT(AREA_SALES) |'],
-  ['matrix: auditors write nothing', 'service/domain/access.c', '[ROLE_AUDITOR] = BIT(READ) | BIT(ANY)', '[ROLE_AUDITOR] = BIT(READ) | BIT(WRITE) | BIT(ANY)', 'access'],
+  ['matrix: auditors write nothing', 'service/domain/access.c', '[ROLE_AUDITOR] = BIT(READ) | BIT(AUDIT)', '[ROLE_AUDITOR] = BIT(READ) | BIT(WRITE) | BIT(AUDIT)', 'access'],
   ['database: rows of an area', SQL, "or %I = any ((select readable_accounts(%s))::uuid[]))'", "or %I = any ((select readable_accounts(%s * 0 - 1))::uuid[]))'"],
   ['database: writing rows of an area', SQL, "or %I = any ((select writable_accounts(%s))::uuid[]))'", "or %I = any ((select writable_accounts(%s * 0 - 1))::uuid[]))'"],
   ['database: rows whose area differs', SQL, 'in (select r.account_id, r.area from readable_areas() r))', 'in (select r.account_id, r.area from readable_areas() r) or true)'],

@@ -13,6 +13,8 @@ begin
     end loop;
 end $$;
 
+revoke execute on function event_partitions(int), event_partitions_drop(int) from kamd_app;
+
 create function area_names() returns text[] immutable parallel safe language sql as
 $$ select array['competitive_environment', 'contacts_and_decisions', 'negotiations', 'leader_perceptions', 'values_beliefs', 'capabilities', 'strategies', 'internal_processes',
                 'interaction_history', 'profile', 'contacts', 'sales', 'economics', 'interactions', 'problems', 'reviews', 'plan', 'divestment'] $$;

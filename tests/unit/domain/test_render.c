@@ -78,10 +78,10 @@ static void etags(void **state) {
 static void roles(void **state) {
     (void)state;
     static const char expected[ROLE_COUNT][VERB_COUNT + 1] = {
-        /* read create_account write orders decide sync webhooks admin any public */
-        [ROLE_ADMIN] = "1111111111",           [ROLE_DIRECTOR] = "1111111011",
-        [ROLE_ACCOUNT_MANAGER] = "1010000011", [ROLE_MEMBER] = "1010000011",
-        [ROLE_AUDITOR] = "1000000011",         [ROLE_INTEGRATION] = "1111011011",
+        /* read create_account write orders decide sync webhooks admin audit any public */
+        [ROLE_ADMIN] = "11111111111",           [ROLE_DIRECTOR] = "11111110111",
+        [ROLE_ACCOUNT_MANAGER] = "10100000111", [ROLE_MEMBER] = "10100000011",
+        [ROLE_AUDITOR] = "10000000111",         [ROLE_INTEGRATION] = "11110110011",
     };
     for (int role = 0; role < ROLE_COUNT; role++)
         for (int verb = 0; verb < VERB_COUNT; verb++)
