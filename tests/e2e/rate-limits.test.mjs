@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { startRedis } from './lib/stack.mjs';
-import { inParallel, sleep, until } from './lib/wait.mjs';
+import { inParallel, until } from './lib/wait.mjs';
 import { makeAccount, openWorld } from './lib/world.mjs';
 
 let world, api;
@@ -13,7 +13,8 @@ before(async () => {
 });
 after(() => world?.close());
 
-const SLOW = { KAMD_RATE_LIMIT: '1', KAMD_RATE_BURST: '10' };
+// A busy machine must not look like one whose Redis is away.
+const SLOW = { KAMD_RATE_LIMIT: '1', KAMD_RATE_BURST: '10', KAMD_REDIS_MS: '1000' };
 // A process with these limits beside the world's own, and a key that it knows.
 async function limited(settings, n = 1) {
   const client = await world.clientOf('auditor');
@@ -78,7 +79,7 @@ test('three processes share one bucket, to the request', async () => {
 test('a large limit costs few round trips to Redis, and is exact to two batches a process', async () => {
   const redis = await startRedis();
   try {
-    const { clients } = await limited({ KAMD_RATE_LIMIT: '1000', KAMD_RATE_BURST: '1000', REDIS_URL: redis.url }, 2);
+    const { clients } = await limited({ KAMD_RATE_LIMIT: '1000', KAMD_RATE_BURST: '1000', KAMD_REDIS_MS: '1000', REDIS_URL: redis.url }, 2);
     const calls = () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(redis.cli('info', 'commandstats'))?.[1] ?? 0);
     const before_ = calls();
     const started = Date.now();
@@ -143,5 +144,4 @@ test('0 switches it off', async () => {
     const { headers } = await client.call(200, 'GET', '/v1/me');
     assert.deepEqual([headers.ratelimit, headers['ratelimit-policy']], [undefined, undefined]);
   }
-  await sleep(0);
 });
