@@ -89,13 +89,14 @@ begin
     on conflict (system, resource, external_id, field) where resolved_at is null do update
        set created_at = now(), account_id = excluded.account_id, record_id = excluded.record_id, kamd_value = excluded.kamd_value, system_value = excluded.system_value,
            rule = excluded.rule, winner = excluded.winner, system_modstamp = excluded.system_modstamp, request_id = excluded.request_id;
-    select array_agg(row (w.resource || '.updated', w.account_id, w.resource, w.record_id, w.version, gen_random_uuid()::text,
+    select array_agg(row (w.resource || case w.gone when true then '.deleted' when false then '.restored' else '.updated' end, w.account_id, w.resource, w.record_id, w.version, gen_random_uuid()::text,
                jsonb_strip_nulls(jsonb_build_object('account_id', w.account_id, w.resource || '_id', w.record_id, 'version', w.version, 'changed_fields', w.fields)),
                jsonb_build_object('version', w.version))::event_in order by w.record_id)
       into evs
       from (select e ->> 'resource' as resource, (e ->> 'account_id')::uuid as account_id, (e ->> 'record_id')::uuid as record_id, max((e ->> 'version')::bigint) as version,
-                   jsonb_agg(e -> 'field' order by e ->> 'field') as fields
-              from jsonb_array_elements(conflicts) e where e ->> 'winner' = 'kamd' and e ->> 'field' <> 'deleted_at' group by 1, 2, 3) w;
+                   jsonb_agg(e -> 'field' order by e ->> 'field') as fields,
+                   bool_or((e ->> 'kamd_value')::boolean) filter (where e ->> 'field' = 'deleted_at') as gone
+              from jsonb_array_elements(conflicts) e where e ->> 'winner' = 'kamd' group by 1, 2, 3) w;
     perform set_config('kamd.origin', 'kamd', true);
     perform emit(evs);
     perform set_config('kamd.origin', origin, true);
