@@ -69,6 +69,7 @@ static void fields(struct buf *ret, const struct field *list, size_t n) {
         flag(ret, field, F_FILTER, "filter");
         flag(ret, field, F_SORT, "sort");
         flag(ret, field, F_SEARCH, "search");
+        flag(ret, field, F_PII, "personal");
         flag(ret, field, F_MIN, "bounded");
         for (size_t v = 0; field->values && field->values[v]; v++) {
             buf_text(ret, v == 0 ? ",\"values\":[" : ",");

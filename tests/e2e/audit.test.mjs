@@ -252,6 +252,12 @@ test('erasing a person leaves the chain valid; erasing without saying so does no
   assert.equal((await verify(quiet.account)).broken.problem, 'history_edited');
 });
 
+test('the database knows the same fields about a person as the descriptors', async () => {
+  const { stdout } = await runKamd(world.settings, '--print-api');
+  for (const { name, fields } of JSON.parse(stdout).resources)
+    assert.equal(query(`select array_to_string(personal_fields('${name}'), ' ')`), fields.filter(({ personal }) => personal).map((field) => field.name).join(' '), name);
+});
+
 test('nobody but a superuser can change what is chained', () => {
   assert.equal(query(`select concat_ws(' ', r, p, t) from unnest(array['kamd_app', 'kamd_worker']) r, unnest(array['insert', 'update', 'delete', 'truncate']) p,
     unnest(array['audit', 'audit_anchor', 'audit_leaf', 'audit_key', 'audit_anchored', 'audit_read_head', 'audit_salt']) t where has_table_privilege(r, t, p)`), '');

@@ -114,6 +114,24 @@ static void sealing(void **state) {
     assert_false(crypto_open(key, STR(""), buf_str(&b), &none, &plain));
 }
 
+static void signatures(void **state) {
+    (void)state;
+    unsigned char key[CRYPTO_KEY] = {7}, public[CRYPTO_SIGN_PUBLIC], other[CRYPTO_SIGN_PUBLIC];
+    unsigned char secret[CRYPTO_SIGN_SECRET], signature[CRYPTO_SIGNATURE];
+    crypto_sign_pair(key, 2, other, secret);
+    crypto_sign_pair(key, 1, public, secret);
+    crypto_signature(secret, STR("text"), signature);
+    assert_true(crypto_verify(public, STR("text"), signature));
+    assert_false(crypto_verify(public, STR("texts"), signature));
+    assert_false(crypto_verify(public, STR_ABSENT, signature));
+    assert_false(crypto_verify(other, STR("text"), signature));
+    for (size_t bit = 0; bit < sizeof signature * 8; bit++) {
+        signature[bit / 8] = (unsigned char)(signature[bit / 8] ^ (1 << bit % 8));
+        assert_false(crypto_verify(public, STR("text"), signature));
+        signature[bit / 8] = (unsigned char)(signature[bit / 8] ^ (1 << bit % 8));
+    }
+}
+
 static void api_keys(void **state) {
     (void)state;
     char key[API_KEY_TEXT], other[API_KEY_TEXT];
@@ -200,8 +218,9 @@ static void old_keys_open(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hashes),  cmocka_unit_test(hmac),     cmocka_unit_test(keyrings),
-        cmocka_unit_test(sealing), cmocka_unit_test(api_keys), cmocka_unit_test(old_keys_open),
+        cmocka_unit_test(hashes),        cmocka_unit_test(hmac),       cmocka_unit_test(keyrings),
+        cmocka_unit_test(sealing),       cmocka_unit_test(signatures), cmocka_unit_test(api_keys),
+        cmocka_unit_test(old_keys_open),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }
