@@ -320,6 +320,13 @@ create function audit_breaks(chain uuid) returns table (kind text, seq bigint, w
         select h.kind, h.seq, h.hash from audit_heads h where h.account_id = chain
     ), lasts as (
         select distinct on (a.kind) a.kind, a.seq, a.hash from a order by a.kind, a.seq desc
+    ), told as (
+        select a.*, h.h, case when a.personal is not null then (select t.salt from audit_salt t where t.record_id = a.record_id) end as salt
+          from a left join lateral (select x as h from history x where x.id = a.history_id limit 1) h on true where a.history_id is not null
+    ), loose as materialized (
+        select h.id, h.record_id from (select x.id, x.record_id from history x where x.account_id = chain
+                                       union all select x.id, x.record_id from history x where chain = audit_nobody() and x.account_id is null) h
+         where not exists (select from a where a.history_id = h.id)
     ), leaves as (
         select l.*, lag(l.seq) over (partition by l.kind order by l.number) as seq_before from audit_leaf l where l.account_id = chain
     )
@@ -335,20 +342,19 @@ create function audit_breaks(chain uuid) returns table (kind text, seq bigint, w
     union all select l.kind, coalesce(l.seq_before, 0) + 1, 'anchor_missing' from leaves l where l.from_seq <> coalesce(l.seq_before, 0) + 1
     union all select d.kind, d.seq, 'anchor_missing' from audit_anchored d
                where d.account_id = chain and not exists (select from leaves l where l.kind = d.kind and l.seq = d.seq)
-    union all select 'change', a.seq, 'history_missing' from a where a.history_id is not null and not exists (select from history h where h.id = a.history_id)
-    union all select 'change', a.seq, 'history_edited' from a join history h on h.id = a.history_id left join audit_salt t on t.record_id = a.record_id
-               where (a.at, a.actor, a.origin, a.request_id, a.action, a.resource, a.record_id, a.version, a.area)
-                     is distinct from (h.at, h.actor, h.origin, h.request_id, h.op, h.resource, h.record_id, h.version, h.area)
-                  or a.digest <> audit_digest(h.resource, h.changes, a.personal)
-                  or (select coalesce(array_agg(k order by k), '{}') from jsonb_object_keys(coalesce(a.personal, '{}')) k)
-                     <> (select coalesce(array_agg(k order by k), '{}') from jsonb_object_keys(h.changes) k where k = any (personal_fields(h.resource)))
-                  or exists (select from jsonb_each_text(a.personal) p
-                              where case when h.changes -> p.key = '[null, null]' and t.salt is null
-                                         then not exists (select from a e where e.record_id = a.record_id and e.action = 'erased')
-                                         else audit_personal_digest(t.salt, p.key, h.changes -> p.key) is distinct from p.value end)
-    union all select 'change', null, 'history_unchained' from history h
-               where h.account_id is not distinct from nullif(chain, audit_nobody())
-                 and not exists (select from a where a.history_id = h.id) and not exists (select from audit o where o.record_id = h.record_id and o.history_id = h.id)
+    union all select 'change', t.seq, 'history_missing' from told t where (t.h).id is null
+    union all select 'change', t.seq, 'history_edited' from told t
+               where (t.h).id is not null and ((t.at, t.actor, t.origin, t.request_id, t.action, t.resource, t.record_id, t.version, t.area)
+                     is distinct from ((t.h).at, (t.h).actor, (t.h).origin, (t.h).request_id, (t.h).op, (t.h).resource, (t.h).record_id, (t.h).version, (t.h).area)
+                  or t.digest <> audit_digest((t.h).resource, (t.h).changes, t.personal)
+                  or (select coalesce(array_agg(k order by k), '{}') from jsonb_object_keys(coalesce(t.personal, '{}')) k)
+                     <> (select coalesce(array_agg(k order by k), '{}') from jsonb_object_keys((t.h).changes) k where k = any (personal_fields((t.h).resource)))
+                  or exists (select from jsonb_each_text(t.personal) p
+                              where case when (t.h).changes -> p.key = '[null, null]' and t.salt is null
+                                         then not exists (select from a e where e.record_id = t.record_id and e.action = 'erased')
+                                         else audit_personal_digest(t.salt, p.key, (t.h).changes -> p.key) is distinct from p.value end))
+    union all select 'change', null, 'history_unchained' from loose l
+               where (select count(*) from audit o where o.record_id = l.record_id and o.history_id = l.id) = 0 -- of a record that was with another account then
 $$;
 revoke execute on function audit_breaks(uuid) from kamd_app;
 -- {account_id, valid, changes, reads, anchored_changes, anchored_reads, broken}: broken is the first link that does not hold.
