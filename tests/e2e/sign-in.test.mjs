@@ -18,7 +18,7 @@ let issuer, world, api;
 before(async () => {
   issuer = await startIssuer(PEOPLE);
   world = await openWorld({
-    processes: 2,
+    processes: 3,
     settings: { ...issuer.settings, KAMD_OIDC_ROLES: 'kam-directors=director, kam-team=member, auditor=auditor', KAMD_OIDC_REFRESH_MS: '300', KAMD_OAUTH: 'true' },
   });
   ({ api } = world);
@@ -163,10 +163,10 @@ test('keys change without a failed request: new ones beside the old, then alone'
   });
   const published = async (what) => {
     const seen = issuer.fetches;
-    await until(() => issuer.fetches >= seen + 6, { ms: 20_000, what });
+    await until(() => issuer.fetches >= seen + 12, { ms: 20_000, what });
   };
   issuer.use([...old, ...fresh]);
-  await published('the new keys at both processes');
+  await published('the new keys at all processes');
   issuer.use([...fresh, ...old]);
   await sleep(300);
   stop = true;
