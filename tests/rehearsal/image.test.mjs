@@ -36,8 +36,9 @@ test('the image: same twice, small, of listed parts, and it runs read-only witho
   let container;
   try {
     const identity = [];
+    const commit = execFileSync('git', ['-C', top, 'rev-parse', 'HEAD'], { encoding: 'utf8' }).trim();
     for (let i = 0; i < 2; i++) {
-      execFileSync(join(top, 'deploy/image/build'), [TAG], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, KAMD_ENGINE: 'podman', KAMD_NO_CACHE: i ? '1' : '0' } });
+      execFileSync(join(top, 'deploy/image/build'), [TAG], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, KAMD_ENGINE: 'podman', KAMD_COMMIT: commit, KAMD_NO_CACHE: i ? '1' : '0' } });
       identity.push(podman('image', 'inspect', TAG, '--format', '{{.Id}} {{.Digest}}'));
     }
     assert.equal(identity[0], identity[1], 'two builds of one commit');
