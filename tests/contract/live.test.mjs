@@ -289,7 +289,7 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await call(200, 'DELETE', `/v1/contacts/${contact.id}`, {}, integration);
   integration.close();
   await call(204, 'DELETE', `/v1/api-keys/${made.id}`);
-  for (const path of ['/livez', '/readyz', '/problems/not_found', '/docs', '/docs/page.js']) await get(path);
+  for (const path of ['/livez', '/readyz', '/problems/not_found', '/docs', '/docs/page.js', '/openapi-salesforce.json']) await get(path);
   assert.deepEqual((await get('/openapi.json')).paths, doc.paths, 'the program serves this openapi.yaml');
 });
 
