@@ -43,13 +43,12 @@ async function sqlmap(target, key) {
     '--ignore-code', '400,401,404,409,412,415,422,428', '--skip-heuristics', '--skip-waf', '--keep-alive', '--answers', 'injection marker=Y,redirect=N,JSON data=Y,keep testing=N',
   ], EACH);
   rmSync(folder, { recursive: true, force: true });
-  const requests = /total of (\d+) HTTP\(s\) requests/.exec(output)?.[1];
   const result = FOUND.test(output) ? 'FINDING' : CLEAN.test(output) ? 'clean' : code === null ? 'out of time' : 'failed';
   if (result !== 'clean') {
     mkdirSync(join(RUN, 'said'), { recursive: true });
     writeFileSync(join(RUN, 'said', `${target.name.replace(/[^\w.]+/g, '_').slice(0, 120)}.txt`), output);
   }
-  return { result, ...(requests && { requests: Number(requests) }) };
+  return { result };
 }
 
 async function attackParameters(all, key) {
@@ -113,11 +112,11 @@ try {
   const alive = (await api.send('GET', '/v1/me')).status === 200 && kamd.pid > 0;
   const count = (result) => chosen.filter(({ name }) => state[name]?.result === result).length;
   const findings = chosen.filter(({ name }) => state[name]?.result === 'FINDING');
-  const requests = Object.values(state).reduce((sum, one) => sum + (one.requests ?? 0), 0);
+  const { text } = await api.at(kamd.adminUrl).send('GET', '/metrics');
+  const requests = [...text.matchAll(/^kamd_http_request_duration_seconds_count\{.*\} (\d+)$/gm)].reduce((sum, [, n]) => sum + Number(n), 0);
   const kinds = new Set(chosen.map(({ unique }) => unique));
   const kindsDone = new Set(chosen.filter(({ name }) => state[name]?.result === 'clean').map(({ unique }) => unique));
   console.log(`\nsqlmap: ${count('clean')} of ${chosen.length} parameters clean (${kindsDone.size} of ${kinds.size} kinds), ${count('out of time')} out of time, ${count('failed')} failed, ${chosen.filter(({ name }) => !state[name]).length} not tried, ${findings.length} findings`);
-  console.log(`        ${requests} requests counted by sqlmap`);
   for (const { name } of findings) console.log(`  FINDING ${name}`);
   if (WAPITI > 0) {
     console.log(`wapiti: ${starts.length} pages to begin with, ${crawl.findings.length} findings${crawl.left ? `, ${crawl.left} reports that are none (see NO_FINDING)` : ''}`);
@@ -125,7 +124,7 @@ try {
   }
   if (!alive) console.log('FINDING: kamd does not answer any more');
   const problems = kamd.log().split('\n').filter((line) => /"internal_error"/.test(line));
-  console.log(`kamd: ${problems.length} internal errors logged`);
+  console.log(`kamd: ${requests} requests answered in this run, ${problems.length} internal errors logged`);
   for (const line of problems.slice(0, 10)) console.log(`  FINDING ${line}`);
   const total = findings.length + crawl.findings.length + problems.length + !alive;
   console.log(`${total} findings`);
