@@ -37,16 +37,22 @@ before(async () => {
     assert.deepEqual(body.areas.toSorted(), person.areas.toSorted());
     const user = await addUser(api);
     await api.create(`/v1/accounts/${account.id}/team`, { user_id: user.id, role: person.role });
-    return { ...person, user, client: await world.clientOf('member', { user_id: user.id }), reads: new Set(person.areas), writes: new Set(person.areas.filter((area) => roles.member.writes.includes(area))) };
+    return { ...person, user, client: patient(await world.clientOf('member', { user_id: user.id })), reads: new Set(person.areas), writes: new Set(person.areas.filter((area) => roles.member.writes.includes(area))) };
   }));
 });
 after(() => world?.close());
 
-const status = async (client, method, path, options) => (await client.send(method, path, options)).status;
+const status = async (client, method, path, options) => (await client.insist(method, path, options)).status;
+// Who is told 503 asks again: so many at once are a load of their own.
+const patient = (client) => Object.assign(client, { async get(path) {
+  const answer = await client.insist('GET', path);
+  assert.equal(answer.status, 200, `GET ${path}: ${answer.text}`);
+  return answer.body;
+} });
 // Some at once: the cells are many.
 async function each(list, work) {
   const rest = [...list];
-  await Promise.all(Array.from({ length: 6 }, async () => { while (rest.length) await work(rest.shift()); }));
+  await Promise.all(Array.from({ length: 4 }, async () => { while (rest.length) await work(rest.shift()); }));
 }
 
 // Every way to one kind of record, for somebody who reads its area or does not.
@@ -126,7 +132,7 @@ test('documents below an account: 403 that names the area; the explanation of a 
   const documents = printed.routes.filter(({ method, areas }) => method === 'GET' && areas.length);
   assert.ok(documents.length >= 9);
   await each(people.flatMap((person) => documents.map((route) => [person, route])), async ([{ name, client, reads }, { path, areas }]) => {
-    const answer = await client.send('GET', path.replace(/\{(account_)?id\}/, account.id));
+    const answer = await client.insist('GET', path.replace(/\{(account_)?id\}/, account.id));
     assert.equal(answer.status, reads.has(areas[0]) ? 200 : 403, `${name}: ${path}`);
     if (answer.status === 403) assert.ok(answer.body.detail.includes(areas[0]));
   });
@@ -286,7 +292,7 @@ test('the application alone: with row level security gone, the same cells', asyn
   try {
     await world.killAll();
     await world.add();
-    const at = (client) => client.at(world.kamds[0].url);
+    const at = (client) => patient(client.at(world.kamds[0].url));
     await each(people.flatMap((person) => kinds.map(([name, kind]) => [{ ...person, client: at(person.client) }, name, kind])), (cell) => readCell(...cell));
     await each(people, async (person) => {
       const client = at(person.client);
