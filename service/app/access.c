@@ -201,7 +201,7 @@ static bool ask(struct action *action, const struct param *params, size_t n_para
     if (!known)
         err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "area", "invalid_value",
                 "there is no such area; see /v1/roles");
-    if (!ret->account_id.ptr)
+    if (!ret->account_id.ptr && !err_is_set(err))
         err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "account_id", "required",
                 "of which account?");
     return !err_is_set(err);

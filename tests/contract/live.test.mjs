@@ -329,7 +329,7 @@ test('a plan and its reviews', async () => {
 test('reports, in every form', async () => {
   const { id } = await account();
   const whole = ['pareto', 'pareto?metric=revenue&period=all', 'capacity', 'attention-gap', 'cadence?key_only=false', `cadence?account_id=${id}`, 'compliance', 'candidates',
-    'rollup', 'rollup?group_by=manager', 'rollup?group_by=parent'];
+    'late-access', 'rollup', 'rollup?group_by=manager', 'rollup?group_by=parent'];
   for (const report of whole) {
     const { data } = await get(`/v1/program/${report}`);
     assert.ok(Array.isArray(data), report);
@@ -337,6 +337,26 @@ test('reports, in every form', async () => {
   }
   await get('/v1/program/pareto?metric=revenue&format=svg');
   await get('/v1/program/rollup?page_size=2');
+});
+
+test('who sees what', async () => {
+  const { id } = await account();
+  await get('/v1/roles');
+  await send(201, 'PUT', '/v1/roles/press', { areas: ['contacts'] }, key());
+  await send(200, 'PUT', '/v1/roles/press', { areas: ['contacts', 'interactions'] }, key());
+  const { id: user_id } = await send(201, 'POST', '/v1/users', { name: 'Robert King' });
+  await send(201, 'POST', `/v1/accounts/${id}/team`, { user_id, role: 'press', grants: [{ areas: ['sales'], visible_from: '2026-01-01T00:00:00Z', needed_by: '2025-12-01', reason: 'A report' }] });
+  await get(`/v1/access/explain?account_id=${id}&user_id=${user_id}`);
+  await get('/v1/program/late-access');
+  const { key: text } = (await api.call(201, 'POST', '/v1/api-keys', { body: { name: unique('press'), role: 'member', user_id } })).body;
+  const member = api.as(text);
+  const seen_ = await call(200, 'GET', `/v1/accounts/${id}?expand=contacts`, {}, member);
+  assert.ok(seen_.redacted.includes('economics') && !('score' in seen_));
+  for (const path of [`/v1/accounts/${id}/wallet`, `/v1/accounts/${id}/key-status`, `/v1/accounts/${id}/key-status/history`, '/v1/events', '/v1/changes', '/v1/program/candidates', '/v1/accounts']) await call(200, 'GET', path, {}, member);
+  await call(403, 'GET', `/v1/accounts/${id}/economics`, {}, member);
+  await call(204, 'DELETE', '/v1/roles/press');
+  await call(404, 'DELETE', '/v1/roles/press');
+  await call(409, 'DELETE', '/v1/roles/other');
 });
 
 test('what is done with follow-ups, promises and the agenda', async () => {

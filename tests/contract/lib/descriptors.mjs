@@ -136,7 +136,7 @@ function schemasOf(resource, expanded) {
       type: 'object', description: 'JSON merge patch (RFC 7396): what is absent stays, null empties.', properties: properties(writable, name, 'change'), additionalProperties: false,
     },
     [`${name}Page`]: {
-      type: 'object', required: ['data', 'page'], properties: { data: { type: 'array', maxItems: 200, items: ref(name) }, page: ref('Page') },
+      type: 'object', required: ['data', 'page'], properties: { data: { type: 'array', maxItems: 200, items: ref(name) }, ...(resource.area && resource.name !== 'account' && { redacted: ref('Redacted') }), page: ref('Page') },
     },
     [`${name}Bulk`]: {
       type: 'object', required: ['records'], additionalProperties: false,
