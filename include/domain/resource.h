@@ -76,7 +76,7 @@ struct field {
     const char *name;
     enum field_type type;
     unsigned flags;
-    enum area area;     /* where it is another one than the resource's: derived from there; else 0 */
+    enum area area; /* where it is another one than the resource's: derived from there; else 0 */
     const char *column; /* SQL expression over t (the table) and s (standing); NULL: t.<name> */
     int min, max;
     const char *const *values; /* NULL-terminated */

@@ -168,7 +168,7 @@ bool audit_list(struct action *action, const struct param *params, size_t n_para
 bool audit_anchor_list(struct action *action, const struct param *params, size_t n_params,
                        struct outcome *outcome, struct err *err) {
     static const struct field fields[] = {
-        {.name = "anchor_no", .type = FIELD_INT},    {.name = "at", .type = FIELD_TIME},
+        {.name = "anchor_no", .type = FIELD_INT}, {.name = "at", .type = FIELD_TIME},
         {.name = "chains", .type = FIELD_INT},    {.name = "root", .type = FIELD_TEXT},
         {.name = "previous", .type = FIELD_TEXT}, {.name = "body", .type = FIELD_TEXT},
         {.name = "key_id", .type = FIELD_TEXT},   {.name = "signature", .type = FIELD_TEXT}};

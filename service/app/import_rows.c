@@ -209,8 +209,9 @@ bool import_rows(struct import *import, struct str window, bool last, struct row
         if (read == CSV_MEMORY)
             return err_memory(err);
         if (read == CSV_WRONG && !ret->wrong.ptr)
-            ret->wrong = str_of(arena_format(&import->arena, "Line %lld is no CSV (RFC 4180).",
-                                             (long long)(import->at_line + ret->n_lines + 1)));
+            ret->wrong =
+                str_of(arena_format(&import->arena, "Line %lld is no CSV (RFC 4180).",
+                                    (long long)import->at_line + (long long)ret->n_lines + 1));
         if (read != CSV_RECORD) {
             /* The last order may have further lines behind the window. */
             if (read == CSV_MORE && !last && import->resource->id == RES_ORDER && ret->n > 0) {

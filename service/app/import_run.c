@@ -92,9 +92,8 @@ bool import_begin(struct import *import, struct tx **ret, struct err *err) {
                            "$1::text, 0))",
                            params, 1);
     size_t mine = tx_query(tx,
-                           "update operation set leased_until = now() + interval '5 seconds', "
-                           "updated_at = now() where id = $1::uuid and lease_token = $2::uuid and "
-                           "status = 'running'",
+                           "select 1 from operation where id = $1::uuid and lease_token = $2::uuid "
+                           "and status = 'running'",
                            params, 2);
     size_t state = tx_query(tx,
                             "select at_byte, at_line, size, header, counts from import where id = "
@@ -102,7 +101,7 @@ bool import_begin(struct import *import, struct tx **ret, struct err *err) {
                             &params[2], 1);
     if (!tx_flush(tx, err))
         return false;
-    if (!tx_bool(tx, lock, 0, 0) || tx_affected(tx, mine) == 0)
+    if (!tx_bool(tx, lock, 0, 0) || tx_rows(tx, mine) == 0)
         return true; /* cancelled, or somebody else's by now */
     if (!read_state(import, tx, state, err))
         return false;
@@ -303,16 +302,15 @@ static bool write_rows(struct import *import, struct tx **tx, struct rows *rows,
     return fine;
 }
 
+static void rows_release(struct rows *rows) { jv_unref(&rows->records); }
+
 static bool step(struct import *import, bool *ret_more, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    CLEANUP(jv_unref) jv *records = NULL;
-    struct rows rows = {.wrong = STR_ABSENT};
+    CLEANUP(rows_release) struct rows rows = {.wrong = STR_ABSENT};
     struct results results;
     if (!import_begin(import, &tx, err) || !tx)
         return !err_is_set(err);
-    bool fine = next_rows(import, tx, &rows, err);
-    records = rows.records;
-    if (!fine || !write_rows(import, &tx, &rows, &results, err) || !tx)
+    if (!next_rows(import, tx, &rows, err) || !write_rows(import, &tx, &rows, &results, err) || !tx)
         return !err_is_set(err);
     if (!keep_results(import, tx, &rows, &results, err))
         return false;

@@ -119,7 +119,7 @@ static bool round_once(struct action *action, const struct bulk *bulk, struct tx
                        struct work *work, struct str *keys, bool *ret_more, struct err *err) {
     CLEANUP(jv_unref) jv *records = NULL;
     CLEANUP(work_release) struct work late = {0};
-    struct bulk what;
+    struct bulk what = {0};
     if (!ready(action, bulk, tx, *keys, &what, &records, err))
         return false;
     *ret_more = jv_len(records) > 0;

@@ -86,11 +86,13 @@ struct process_figures process_read(void) {
 /* ---- CPUs ---- */
 
 int process_quota(const char *text) {
-    long long quota, period;
+    struct str rest = str_trim(str_of(text)), first;
+    int64_t quota, period;
 
-    if (sscanf(text, "%lld %lld", &quota, &period) != 2 || quota <= 0 || period <= 0)
+    if (!str_split(&rest, ' ', &first) || !str_to_i64(first, &quota) ||
+        !str_to_i64(rest, &period) || quota <= 0 || period <= 0)
         return 0;
-    long long cpus = quota / period + (quota % period != 0);
+    int64_t cpus = quota / period + (quota % period != 0);
     return cpus > 4096 ? 4096 : (int)cpus;
 }
 

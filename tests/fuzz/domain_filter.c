@@ -31,7 +31,7 @@ static void use(const struct cond *cond, struct arena *arena) {
 
     buf_init(&sql, 1 << 22);
     buf_init(&text, 1 << 22);
-    if (!filter_sql(cond, arena, &sql, params, &n, PARAMS, &err)) {
+    if (!filter_sql(cond, false, arena, &sql, params, &n, PARAMS, &err)) {
         must(err_is_set(&err));
         return;
     }
