@@ -10,6 +10,7 @@ enum rule {
     RULE_REFERENCE, /* to something that is not there */
     RULE_FIELD,     /* a value that breaks a rule of its own */
     RULE_BUSINESS,  /* said by our own functions */
+    RULE_DENIED,
     RULE_BUSY,
     RULE_GONE
 };
@@ -36,8 +37,8 @@ static const struct row {
     {"22P02", RULE_FIELD, PROBLEM_VALIDATION, "invalid_format",
      "This value does not have the form that is needed here."},
     {"22", RULE_FIELD, PROBLEM_VALIDATION, "invalid_value", "This value is not allowed here."},
-    {"42501", RULE_BUSINESS, PROBLEM_FORBIDDEN, NULL,
-     "You may not change this."}, /* row level security */
+    /* Row level security, mostly. The message is not for clients. */
+    {"42501", RULE_DENIED, PROBLEM_FORBIDDEN, NULL, "You may not change this."},
     {"KD403", RULE_BUSINESS, PROBLEM_FORBIDDEN, NULL, "You may not do this."},
     {"KD404", RULE_BUSINESS, PROBLEM_NOT_FOUND, NULL, "There is nothing here that you can see."},
     {"KD409", RULE_BUSINESS, PROBLEM_CONFLICT, NULL, "The current state does not allow this."},
@@ -171,6 +172,9 @@ static void apply(struct err *err, const struct row *row, const char *message, c
         return;
     case RULE_BUSINESS:
         business(err, row, message, detail, hint, column.ptr);
+        return;
+    case RULE_DENIED:
+        err_set(err, row->problem, "%s", row->detail);
         return;
     case RULE_BUSY:
     case RULE_GONE:
