@@ -14,7 +14,8 @@
 #define SHA "0123456789012345678901234567890123456789"
 static const char greeting[] = "$59\r\n# Server\r\nrun_id:" SHA "\r\n\r\n"
                                "$13\r\nrole:master\r\n\r\n"
-                               "$40\r\n" SHA "\r\n$40\r\n" SHA "\r\n$40\r\n" SHA "\r\n";
+                               "$40\r\n" SHA "\r\n$40\r\n" SHA "\r\n$40\r\n" SHA "\r\n$40\r\n" SHA
+                               "\r\n"; /* one for each script */
 
 struct client {
     int fd;
