@@ -1,5 +1,5 @@
-// The test runner; see tests/run. Test programs run one after the other: they share one database
-// server. Those that mostly wait, end to end, run in three lanes, each with servers of its own.
+// The test runner; see tests/run. Integration tests run one after the other: they share one database server. Those that mostly wait, end to end, run in
+// lanes, each with servers of its own; what needs no server runs beside them. Builds come one after the other, in the order in which they are needed.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -95,13 +95,16 @@ async function step(name, command, args, options) {
 // ---- lanes ------------------------------------------------------------------------------------------
 
 const PORTS = Number(process.env.KAMD_PORT_BASE || 17000);
-const lanes = [0, 1, 2].map((number) => {
+const lanes = [0, 1, 2, 3].map((number) => {
   const folder = number === 0 ? RUN : join(RUN, `lane${number}`);
   return {
     folder, reports: join(folder, 'reports'), stack: null,
     stackEnv: { KAMD_RUN: folder, KAMD_STACK_FAST: '1', KAMD_PORT_BASE: String(PORTS + number * 500) },
   };
 });
+
+// The last has no servers: what needs none writes its reports there.
+const aside = lanes[3], served = lanes.slice(0, 3);
 
 // Sanitizers write their reports into the lane's folder, whichever process they happen in: a server that leaks or
 // races fails the test that started it, also when the test itself saw nothing wrong.
@@ -154,12 +157,13 @@ function build(variant, ...targets) {
   return step(`build ${variant}`, 'make', args, { seconds: SECONDS.build });
 }
 
-const built = new Set();
-async function buildOnce(key, build_) {
-  if (built.has(key)) return;
-  built.add(key);
-  await build_();
+const built = new Map();
+let line = Promise.resolve();
+function buildOnce(key, work) {
+  if (!built.has(key)) built.set(key, line = line.then(work));
+  return built.get(key);
 }
+const theProgram = () => buildOnce('asan', () => build('asan', 'build'));
 
 const readEnv = (path) => Object.fromEntries(readFileSync(path, 'utf8').split('\n')
   .filter((line) => line.includes('='))
@@ -199,15 +203,15 @@ function freshDatabase(lane) {
 
 // ---- the suites -------------------------------------------------------------------------------------
 
-async function cmocka(variant, source, seconds, env) {
+async function cmocka(lane, variant, source, seconds, env) {
   const binary = binaryOf(variant, source);
   const name = `${source.replace(/^tests\//, '')} (${variant})`;
   if (!existsSync(binary)) {
     record(name, { ...FAILED_ONCE, why: ['was not built'] }, 0, '');
     return;
   }
-  const ran = await run(binary, [], { seconds, env: { ...sanitizerEnv(lanes[0]), CMOCKA_MESSAGE_OUTPUT: 'TAP', ...env } });
-  judge(lanes[0], name, ran, readCmocka(ran.out, ran.end), ran.all);
+  const ran = await run(binary, [], { seconds, env: { ...sanitizerEnv(lane), CMOCKA_MESSAGE_OUTPUT: 'TAP', ...env } });
+  judge(lane, name, ran, readCmocka(ran.out, ran.end), ran.all);
 }
 
 async function nodeTest(lane, file, env) {
@@ -220,23 +224,23 @@ async function nodeTest(lane, file, env) {
 const VARIANTS = ['asan', 'tsan'];
 
 async function house() {
-  for (const file of chosen([...find('tests/lint', /\.test\.mjs$/), 'tests/run-tap.test.mjs'])) await nodeTest(lanes[0], file, { BUILD });
+  for (const file of chosen([...find('tests/lint', /\.test\.mjs$/), 'tests/run-tap.test.mjs'])) await nodeTest(aside, file, { BUILD });
 }
 
 async function unit() {
   for (const variant of VARIANTS) {
     await buildOnce(`${variant} unit`, () => build(variant, 'unit-tests'));
-    for (const source of unitTests) await cmocka(variant, source, SECONDS.unit);
+    for (const source of unitTests) await cmocka(aside, variant, source, SECONDS.unit);
   }
 }
 
 async function integration() {
   if (!integrationTests.length) return;
-  await buildOnce('asan', () => build('asan', 'build'));
+  await theProgram();
   await startStack(lanes[0]);
   for (const variant of VARIANTS) {
     await buildOnce(`${variant} integration`, () => build(variant, 'integration-tests'));
-    for (const source of integrationTests) await cmocka(variant, source, SECONDS.integration, freshDatabase(lanes[0]));
+    for (const source of integrationTests) await cmocka(lanes[0], variant, source, SECONDS.integration, freshDatabase(lanes[0]));
   }
 }
 
@@ -259,16 +263,18 @@ async function npmInstall() {
   if (await step('npm ci', 'npm', ['ci', '--no-audit', '--no-fund', '--prefix', 'tests'], { seconds: SECONDS.npm })) writeFileSync(mark, lock);
 }
 
-async function nodeSuite(folders, width) {
+// One queue for all lanes; a lane that has something else to do first joins later.
+async function nodeSuite(folders, busy) {
   const files = chosen(folders.flatMap((folder) => find(folder, /\.test\.mjs$/)));
   if (!files.length) return;
-  await buildOnce('asan', () => build('asan', 'build'));
   await npmInstall();
+  await theProgram();
   const kamd = join(BUILD, 'asan', 'kamd');
   const queue = files.values();
-  await Promise.all(lanes.slice(0, Math.min(width, files.length)).map(async (lane) => {
-    await startStack(lane);
+  await Promise.all(served.slice(0, files.length).map(async (lane) => {
+    await busy.get(lane);
     for (const file of queue) {
+      await startStack(lane);
       if (existsSync(kamd)) await nodeTest(lane, file, { ...freshDatabase(lane), KAMD_BIN: kamd, KAMD_TEST_RUN: lane.folder });
       else record(file, { ...FAILED_ONCE, why: ['kamd was not built'] }, 0, '');
     }
@@ -291,17 +297,22 @@ async function main() {
     mkdirSync(lane.reports, { recursive: true });
     takeReports(lane);
   }
-  if (suite === 'all' && !only.length) await compileWithClang();
-  if (wants('house')) await house();
-  if (wants('unit')) await unit();
-  if (wants('fuzz')) await fuzz();
-  if (wants('integration')) await integration();
-  const folders = ['e2e', 'contract'].filter(wants).map((name) => `tests/${name}`);
-  if (folders.length) await nodeSuite(folders, lanes.length);
-  if (wants('deploy')) {
-    await step('tests/deploy/tools', 'tests/deploy/tools', [], { seconds: SECONDS.npm, env: { BUILD } });
-    await nodeSuite(['tests/deploy'], 2);
-  }
+  const folders = ['e2e', 'contract', 'deploy'].filter(wants).map((name) => `tests/${name}`);
+  if (folders.length || wants('integration')) theProgram();
+  const first = wants('integration') ? integration() : Promise.resolve();
+  await Promise.all([
+    first,
+    (async () => {
+      if (wants('house')) await house();
+      if (wants('unit')) await unit();
+      if (wants('fuzz')) await buildOnce('fuzz', fuzz);
+      if (suite === 'all' && !only.length) await buildOnce('clang', compileWithClang);
+    })(),
+    (async () => {
+      if (wants('deploy')) await step('tests/deploy/tools', 'tests/deploy/tools', [], { seconds: SECONDS.npm, env: { BUILD } });
+      await nodeSuite(folders, new Map([[lanes[0], first]]));
+    })(),
+  ]);
 }
 
 for (const signal of ['SIGINT', 'SIGTERM']) {
