@@ -21,7 +21,7 @@ let world, api, account, plan, all, people, roles;
 const made = {};
 before(async () => {
   world = await openWorld({ own: true });
-  ({ api } = world);
+  api = patient(world.api);
   ({ account, plan } = await readyPlan(api, { world }));
   await api.call(200, 'POST', `/v1/plans/${plan.id}/activate`, { body: {} });
   for (const [name, kind] of kinds) made[name] = name === 'plans' ? await api.get(`/v1/plans/${plan.id}`) : await api.create(kind.path(account), await kind.make(account, api));
@@ -44,11 +44,14 @@ after(() => world?.close());
 
 const status = async (client, method, path, options) => (await client.insist(method, path, options)).status;
 // Who is told 503 asks again: so many at once are a load of their own.
-const patient = (client) => Object.assign(client, { async get(path) {
-  const answer = await client.insist('GET', path);
-  assert.equal(answer.status, 200, `GET ${path}: ${answer.text}`);
-  return answer.body;
-} });
+const patient = (client) => {
+  const ask = async (status_, method, path, options) => {
+    const answer = await client.insist(method, path, options);
+    assert.equal(answer.status, status_, `${method} ${path}: ${answer.text}`);
+    return answer.body;
+  };
+  return Object.assign(client, { get: (path) => ask(200, 'GET', path), create: (path, body) => ask(201, 'POST', path, { body }) });
+};
 // Some at once: the cells are many.
 async function each(list, work) {
   const rest = [...list];

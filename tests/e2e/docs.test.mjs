@@ -61,9 +61,10 @@ test('a call is tried out', { skip, timeout: 4 * MS }, async () => {
   await page.goto(`${world.kamds[0].url}/docs`);
 
   await page.locator('.auth-wrapper .authorize').first().click();
-  await page.locator('.auth-container input').fill(world.api.key);
-  await page.locator('.auth-btn-wrapper button[type=submit]').click();
-  await page.locator('.btn-done').click();
+  const bearer = page.locator('.auth-container').first(); // of an API key
+  await bearer.locator('#auth-bearer-value').fill(world.api.key);
+  await bearer.locator('.auth-btn-wrapper button[type=submit]').click();
+  await page.locator('.btn-done').first().click();
 
   await page.locator('#operations-tag-Accounts').click();
   const operation = page.locator('#operations-Accounts-listAccounts');
