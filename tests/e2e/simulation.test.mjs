@@ -163,12 +163,12 @@ test('the same checks as for criteria; for directors', async () => {
   manager.close();
 });
 
-// Every row of every table, without what processes keep about themselves.
+// Every row of every table, without what processes keep about themselves, and without the note that somebody read economics (that is tested with the audit).
 function everything() {
   const { settings } = world.stack;
-  const tables = sql(settings, `select c.relname from pg_class c where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and c.relname not in ('sequencer') order by 1`).split('\n');
-  const one = (table) => `select '${table}' as t, count(*) as n, md5(coalesce(string_agg(h, '' order by h), '')) from (select md5((to_jsonb(t) - 'last_used_at')::text) as h from "${table}" t) r`;
-  const rows = sql(settings, `${tables.map(one).join(' union all ')} union all select sequencename, last_value, null from pg_sequences order by 1`).split('\n');
+  const tables = sql(settings, `select c.relname from pg_class c where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace and c.relname not in ('sequencer', 'audit_read_head') order by 1`).split('\n');
+  const one = (table) => `select '${table}' as t, count(*) as n, md5(coalesce(string_agg(h, '' order by h), '')) from (select md5((to_jsonb(t) - 'last_used_at')::text) as h from "${table}" t ${table === 'audit' ? "where kind <> 'read'" : ''}) r`;
+  const rows = sql(settings, `${tables.map(one).join(' union all ')} union all select sequencename, last_value, null from pg_sequences where sequencename <> 'audit_id_seq' order by 1`).split('\n');
   return { tables: tables.length, hash: createHash('sha256').update(rows.join('\n')).digest('hex'), rows };
 }
 
