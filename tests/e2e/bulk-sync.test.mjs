@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { places } from './lib/client.mjs';
 import { KINDS } from './lib/lifecycle.mjs';
+import { sql } from './lib/stack.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 const NOBODY = '01970000-0000-7000-8000-000000000000';
@@ -105,6 +106,7 @@ test('batches that overlap in opposite orders do not deadlock', async () => {
     for (const { summary } of answers) assert.equal(summary.failed, 0);
     assert.equal(new Set(answers.flatMap(({ results }) => results.map(({ id }) => id))).size, 40);
   }
+  assert.equal(sql(world.settings, 'select deadlocks from pg_stat_database where datname = current_database()'), '0');
 });
 
 test('references by the other system\'s ids; an unknown one fails its record alone', async () => {

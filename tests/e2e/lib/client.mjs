@@ -78,9 +78,13 @@ export class Client {
     }
   }
 
-  // The same as send(), with the status that must come.
+  // The same as send(), with the status that must come. Who is told that a busy server did nothing asks again, as clients do.
   async call(status, method, path, options) {
-    const answer = await this.send(method, path, options);
+    let answer = await this.send(method, path, options);
+    for (let n = 0; n < 25 && status !== 503 && answer.status === 503 && answer.body?.code === 'overloaded'; n++) {
+      await sleep(200);
+      answer = await this.send(method, path, options);
+    }
     const what = `${method} ${path}`;
     if (answer.status !== status) {
       const sent = options?.body ? ` with ${JSON.stringify(options.body).slice(0, 500)}` : '';
