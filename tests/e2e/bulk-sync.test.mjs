@@ -87,7 +87,7 @@ test('the same upsert 20 times at once over two processes: one record', async ()
   for (let round = 0; round < 3; round++) {
     const external_id = unique('race');
     const body = { name: 'Raced', industry: 'steel' };
-    const puts = await Promise.all(Array.from({ length: 20 }, (_, i) => apis[i % 2].send('PUT', `/v1/sync/crm/accounts/${external_id}`, { body })));
+    const puts = await Promise.all(Array.from({ length: 20 }, (_, i) => apis[i % 2].insist('PUT', `/v1/sync/crm/accounts/${external_id}`, { body })));
     assert.deepEqual(puts.map(({ status }) => status).sort(), [...Array(19).fill(200), 201]);
     assert.equal(new Set(puts.map((answer) => answer.body.id)).size, 1);
     assert.equal((await api.get(`/v1/accounts/${puts[0].body.id}`)).version, 1);
