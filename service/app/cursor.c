@@ -116,6 +116,18 @@ void page_finish(struct action *action, const struct page *page, struct tx *tx, 
     page_end(outcome, has_more, -1);
 }
 
+void page_write(struct action *action, const struct page *page, struct tx *tx, size_t slot,
+                const struct field *fields, size_t n_fields, const size_t *key_columns,
+                struct outcome *outcome) {
+    buf_text(&outcome->body, "{\"data\":[");
+    for (size_t i = 0; i < page_rows(page, tx_rows(tx, slot)); i++) {
+        if (i > 0)
+            buf_char(&outcome->body, ',');
+        write_row(tx, slot, i, fields, n_fields, &outcome->body);
+    }
+    page_finish(action, page, tx, slot, key_columns, outcome);
+}
+
 void page_end(struct outcome *outcome, bool has_more, int64_t total) {
     buf_char(&outcome->body, ']');
     page_tail(outcome, has_more, total);

@@ -39,6 +39,10 @@ size_t page_rows(const struct page *page, size_t n_rows);
  * shown. */
 void page_finish(struct action *action, const struct page *page, struct tx *tx, size_t slot,
                  const size_t *key_columns, struct outcome *outcome);
+/* The whole body: each row as an object of its slot's first columns, and the end. */
+void page_write(struct action *action, const struct page *page, struct tx *tx, size_t slot,
+                const struct field *fields, size_t n_fields, const size_t *key_columns,
+                struct outcome *outcome);
 /* ],"page":{...}} at the end of a list's body. total < 0: not asked for. */
 void page_end(struct outcome *outcome, bool has_more, int64_t total);
 /* The same where members follow the list. */

@@ -237,13 +237,7 @@ bool import_errors(struct action *action, struct str id, const struct param *par
         outcome->content_type = "text/csv; charset=utf-8";
         return true;
     }
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_row(tx, slot, i, fields, COUNT_OF(fields), &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_write(action, &page, tx, slot, fields, COUNT_OF(fields), key_columns, outcome);
     return true;
 }
 

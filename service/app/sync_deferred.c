@@ -175,12 +175,6 @@ bool sync_waiting(struct action *action, struct str system, const struct param *
         values, 4);
     if (!tx_flush(tx, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_row(tx, slot, i, fields, COUNT_OF(fields), &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_write(action, &page, tx, slot, fields, COUNT_OF(fields), key_columns, outcome);
     return true;
 }

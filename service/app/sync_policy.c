@@ -179,13 +179,8 @@ bool sync_conflict_list(struct action *action, struct str system, const struct p
                            values, 5);
     if (!tx_flush(tx, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_row(tx, slot, i, conflict_fields, COUNT_OF(conflict_fields), &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_write(action, &page, tx, slot, conflict_fields, COUNT_OF(conflict_fields), key_columns,
+               outcome);
     return true;
 }
 
