@@ -1,5 +1,6 @@
 /* Key status of one account: the explanation, of today or another day, and its history. */
 #include "app/program.h"
+#include "areas.h"
 #include "cursor.h"
 #include "domain/check.h"
 #include "domain/decode.h"
@@ -147,25 +148,18 @@ bool account_key_history(struct action *action, struct str account_id, const str
                          size_t n_params, struct outcome *outcome, struct err *err) {
     static const size_t key_columns[] = {HISTORY_ID};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
     struct page page;
+    area_set areas;
     struct str list = str_of(arena_format(action->arena, "key history|%.*s", STR_ARG(account_id)));
     if (!page_read(action, list, 1, params, n_params, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {account_id, page.keys[0], page_limit(action, &page)};
-    size_t there =
-        tx_query(tx, "select areas_of(id) from account where id = $1::uuid and deleted_at is null",
-                 values, 1);
     size_t slot = tx_query(tx,
                            HISTORY_SQL " and ($2::bigint is null or h.id < $2::bigint) order by "
                                        "h.id desc limit $3::int",
                            values, 3);
-    if (!tx_flush(tx, err))
+    if (!account_areas(action, tx, account_id, &areas, err))
         return false;
-    area_set areas = tx_rows(tx, there) == 0 ? 0 : (area_set)tx_int(tx, there, 0, 0);
-    areas &= role_reads(action->who->role);
-    if ((areas & AREA_BIT(AREA_PROFILE)) == 0)
-        return not_found(&key, err);
     buf_text(&outcome->body, "{\"data\":[");
     write_history(tx, slot, page_rows(&page, tx_rows(tx, slot)),
                   (areas & AREA_BIT(AREA_ECONOMICS)) != 0, &outcome->body);

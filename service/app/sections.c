@@ -28,8 +28,6 @@ static bool find(struct action *action, struct str plan_id, struct str section,
     return ret->id.ptr ? true : err_memory(err);
 }
 
-#define SECTIONS (AREA_BIT(AREA_INTERACTION_HISTORY + 1) - 1)
-
 /* What the caller reads of the plan's account; not found where the plan is not visible. Sends what
  * is queued. */
 static bool plan_areas(struct action *action, struct tx *tx, struct str plan_id, area_set *ret,
@@ -80,9 +78,9 @@ bool plan_sections(struct action *action, struct str plan_id, struct outcome *ou
         buf_text(&outcome->body, ",\"section\":\"interaction_history\",\"generated\":true}");
     }
     buf_char(&outcome->body, ']');
-    if ((SECTIONS & ~areas) != 0) {
+    if ((AREAS_SECTIONS & ~areas) != 0) {
         buf_text(&outcome->body, ",\"redacted\":");
-        write_areas(SECTIONS & ~areas, &outcome->body);
+        write_areas(AREAS_SECTIONS & ~areas, &outcome->body);
     }
     page_tail(outcome, false, -1);
     return true;

@@ -35,7 +35,6 @@ static const unsigned allowed[ROLE_COUNT] = {
  * how it is left is not a member's to write. An integration moves records between systems: what our
  * people think of the customer's leaders is none of them. */
 #define NOTES (AREA_BIT(AREA_LEADER_PERCEPTIONS) | AREA_BIT(AREA_VALUES_BELIEFS))
-#define SECTIONS (AREA_BIT(AREA_INTERACTION_HISTORY + 1) - 1)
 static const struct {
     area_set reads, writes;
 } areas[ROLE_COUNT] = {
@@ -46,7 +45,7 @@ static const struct {
                                               AREA_BIT(AREA_DIVESTMENT))},
     [ROLE_AUDITOR] = {AREAS_ALL, 0},
     [ROLE_INTEGRATION] = {AREAS_ALL & ~(NOTES | AREA_BIT(AREA_DIVESTMENT)),
-                          AREAS_ALL & ~(SECTIONS | AREA_BIT(AREA_DIVESTMENT))},
+                          AREAS_ALL & ~(AREAS_SECTIONS | AREA_BIT(AREA_DIVESTMENT))},
 };
 
 area_set role_reads(enum role role) { return areas[role].reads; }
