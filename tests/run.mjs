@@ -62,7 +62,7 @@ function run(command, args, { seconds, env = {} }) {
 // ---- counting -------------------------------------------------------------------------------------
 
 const sum = { passed: 0, failed: 0, skipped: 0 };
-const failures = [];
+const failures = [], unsteady = [];
 
 function show(text) {
   const lines = text.trimEnd().split('\n');
@@ -72,14 +72,27 @@ function show(text) {
   for (const line of lines) console.log(`    ${line}`);
 }
 
-function record(name, result, took, output) {
+function record(name, result, took, output, again) {
   for (const key of Object.keys(sum)) sum[key] += result[key];
   const skipped = result.skipped ? `, ${result.skipped} skipped` : '';
   const word = result.failed ? 'FAILED' : 'ok';
   console.log(`${word.padEnd(7)}${name}: ${result.passed} passed, ${result.failed} failed${skipped} (${took.toFixed(1)} s)`);
   if (!result.failed) return;
-  failures.push(`${name}: ${result.why.join('; ') || 'failed'}`);
+  failures.push({ name, result, again, text: `${name}: ${result.why.join('; ') || 'failed'}` });
   show(output);
+}
+
+// What fails beside everything else and passes alone is unsteady: said at the end, to be mended, but no reason to refuse a change that did not cause it.
+// Only for so few programs, and never after a sanitizer's report: a race that shows rarely is a race.
+const SECOND_CHANCES = 2;
+async function onceMore() {
+  if (failures.length > SECOND_CHANCES || !failures.every(({ again }) => again)) return;
+  for (const { name, result, again, text } of failures.splice(0)) {
+    console.log(`once more, alone: ${name}`);
+    for (const key of Object.keys(sum)) sum[key] -= result[key];
+    await again();
+    if (!failures.some((failure) => failure.name === name)) unsteady.push(text);
+  }
 }
 
 const FAILED_ONCE = { passed: 0, failed: 1, skipped: 0 };
@@ -126,7 +139,7 @@ function takeReports(lane) {
   return text;
 }
 
-function judge(lane, name, ran, result, output) {
+function judge(lane, name, ran, result, output, again) {
   const reports = takeReports(lane);
   if (reports) {
     result.failed ||= 1;
@@ -134,7 +147,7 @@ function judge(lane, name, ran, result, output) {
     result.why.push(...new Set(titles ?? ['a sanitizer report']));
     output += `\n${reports}`;
   }
-  record(name, result, ran.took, output);
+  record(name, result, ran.took, output, reports ? null : again);
 }
 
 // ---- files, builds, the stack -----------------------------------------------------------------------
@@ -203,28 +216,28 @@ function freshDatabase(lane) {
 
 // ---- the suites -------------------------------------------------------------------------------------
 
-async function cmocka(lane, variant, source, seconds, env) {
+async function cmocka(lane, variant, source, seconds, envOf = () => ({})) {
   const binary = binaryOf(variant, source);
   const name = `${source.replace(/^tests\//, '')} (${variant})`;
   if (!existsSync(binary)) {
     record(name, { ...FAILED_ONCE, why: ['was not built'] }, 0, '');
     return;
   }
-  const ran = await run(binary, [], { seconds, env: { ...sanitizerEnv(lane), CMOCKA_MESSAGE_OUTPUT: 'TAP', ...env } });
-  judge(lane, name, ran, readCmocka(ran.out, ran.end), ran.all);
+  const ran = await run(binary, [], { seconds, env: { ...sanitizerEnv(lane), CMOCKA_MESSAGE_OUTPUT: 'TAP', ...envOf(lane) } });
+  judge(lane, name, ran, readCmocka(ran.out, ran.end), ran.all, () => cmocka(lane, variant, source, seconds, envOf));
 }
 
-async function nodeTest(lane, file, env) {
+async function nodeTest(lane, file, envOf = () => ({})) {
   const args = ['--test', '--test-reporter=tap', file];
-  const ran = await run(process.execPath, args, { seconds: SECONDS.node, env: { ...sanitizerEnv(lane), BUILD, ...env } });
+  const ran = await run(process.execPath, args, { seconds: SECONDS.node, env: { ...sanitizerEnv(lane), BUILD, ...envOf(lane) } });
   const shown = ran.end.timeout ? ran.all : `${failuresOfNode(ran.out)}\n${ran.err}`;
-  judge(lane, file.replace(/^tests\//, ''), ran, readNode(ran.out, ran.end, basename(file)), shown);
+  judge(lane, file.replace(/^tests\//, ''), ran, readNode(ran.out, ran.end, basename(file)), shown, () => nodeTest(lane, file, envOf));
 }
 
 const VARIANTS = ['asan', 'tsan'];
 
 async function house() {
-  for (const file of chosen([...find('tests/lint', /\.test\.mjs$/), 'tests/run-tap.test.mjs'])) await nodeTest(aside, file, { BUILD });
+  for (const file of chosen([...find('tests/lint', /\.test\.mjs$/), 'tests/run-tap.test.mjs'])) await nodeTest(aside, file);
 }
 
 async function unit() {
@@ -240,7 +253,7 @@ async function integration() {
   await startStack(lanes[0]);
   for (const variant of VARIANTS) {
     await buildOnce(`${variant} integration`, () => build(variant, 'integration-tests'));
-    for (const source of integrationTests) await cmocka(lanes[0], variant, source, SECONDS.integration, freshDatabase(lanes[0]));
+    for (const source of integrationTests) await cmocka(lanes[0], variant, source, SECONDS.integration, freshDatabase);
   }
 }
 
@@ -275,7 +288,7 @@ async function nodeSuite(folders, busy) {
     await busy.get(lane);
     for (const file of queue) {
       await startStack(lane);
-      if (existsSync(kamd)) await nodeTest(lane, file, { ...freshDatabase(lane), KAMD_BIN: kamd, KAMD_TEST_RUN: lane.folder });
+      if (existsSync(kamd)) await nodeTest(lane, file, () => ({ ...freshDatabase(lane), KAMD_BIN: kamd, KAMD_TEST_RUN: lane.folder }));
       else record(file, { ...FAILED_ONCE, why: ['kamd was not built'] }, 0, '');
     }
   }));
@@ -313,6 +326,7 @@ async function main() {
       await nodeSuite(folders, new Map([[lanes[0], first]]));
     })(),
   ]);
+  await onceMore();
 }
 
 for (const signal of ['SIGINT', 'SIGTERM']) {
@@ -330,7 +344,8 @@ try {
   record('the test runner', { ...FAILED_ONCE, why: [error.message] }, 0, error.stack);
 }
 await stopStack();
-if (failures.length) console.log(`\nfailed:\n${failures.map((line) => `  ${line}`).join('\n')}`);
+if (failures.length) console.log(`\nfailed:\n${failures.map(({ text }) => `  ${text}`).join('\n')}`);
+if (unsteady.length) console.log(`\nunsteady, passed alone:\n${unsteady.map((text) => `  ${text}`).join('\n')}`);
 if (sum.passed + sum.failed === 0) console.log('no test ran');
 console.log(`\n${sum.skipped} skipped, ${((Date.now() - started) / 1000).toFixed(0)} s`);
 console.log(`${sum.passed} passed, ${sum.failed} failed`);
