@@ -299,7 +299,11 @@ test('the application alone: with row level security gone, the same cells', asyn
     await each(people.flatMap((person) => kinds.map(([name, kind]) => [{ ...person, client: at(person.client) }, name, kind])), (cell) => readCell(...cell));
     await each(people, async (person) => {
       const client = at(person.client);
-      for (const section of SECTIONS) assert.equal(await status(client, 'GET', `/v1/plans/${plan.id}/sections/${section}`), person.reads.has(section) ? 200 : 404, `${person.name}: ${section}`);
+      for (const section of SECTIONS) {
+        assert.equal(await status(client, 'GET', `/v1/plans/${plan.id}/sections/${section}`), person.reads.has(section) ? 200 : 404, `${person.name}: ${section}`);
+        const { data } = await client.get(`/v1/plans?filter=${encodeURIComponent(`sections.section eq '${section}' and id eq '${plan.id}'`)}`);
+        assert.equal(data.length, person.reads.has('plan') && person.reads.has(section) ? 1 : 0, `${person.name}: plans by ${section}`);
+      }
       const { changes } = await client.get(`/v1/changes?account_id=${account.id}&page_size=200&after=0`);
       for (const change of changes) assert.ok(person.reads.has(areaOf[change.type] ?? 'profile'), `${person.name}: change of ${change.type}`);
       const heard = await events(client, `account_id=${account.id}`);
