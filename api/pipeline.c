@@ -269,35 +269,18 @@ static bool need_to_know(struct call *call) {
                          (enum verb)route->verb != VERB_READ, &call->err);
 }
 
-/* Documents about an account as a whole, by the areas of their route; and those that hold the
+/* Documents about an account as a whole, by the areas of their route, and those that hold the
  * explanation of scores. What is shown of resources is noted record by record. */
 static void note_document(struct call *call) {
-    static const struct {
-        const char *operation_id;
-        const char *resource;
-    } scores[] = {
-        {"getKeyStatus", "key_status"},
-        {"listKeyStatusHistory", "key_status"},
-        {"designateAccount", "key_status"},
-        {"deDesignateAccount", "key_status"},
-        {"swapKeyAccounts", "key_status"},
-        {"getPareto", "report"},
-        {"getRollup", "report"},
-        {"getCandidates", "report"},
-        {"simulateProgram", "simulation"},
-        {"listEvaluationResults", "evaluation"},
-    };
     const struct route *route = call->route;
     struct str id = path_arg(&call->args, "account_id");
     id = id.ptr ? id : path_arg(&call->args, "id");
     for (enum area area = 0; area < AREA_COUNT; area++)
         if ((route->areas & AREA_BIT(area)) != 0)
             audit_note(&call->action, area, strrchr(route->path, '/') + 1, id, STR_ABSENT);
-    for (size_t i = 0; i < COUNT_OF(scores); i++)
-        if (strcmp(route->operation_id, scores[i].operation_id) == 0)
-            audit_note(&call->action, AREA_ECONOMICS, scores[i].resource,
-                       str_starts(call->request->path, "/v1/accounts/") ? id : STR_ABSENT,
-                       STR_ABSENT);
+    if (route->explains)
+        audit_note(&call->action, AREA_ECONOMICS, route->explains,
+                   str_starts(call->request->path, "/v1/accounts/") ? id : STR_ABSENT, STR_ABSENT);
 }
 
 /* Whoever is shown something sensitive is written down first; else it is not shown. */

@@ -14,6 +14,13 @@
         .verb = VERB_READ, .areas = AREA_BIT(AREA_##area_), .operation_id = operation              \
     }
 
+/* What shows the why of scores, too. */
+#define EXPLAINS(path_, handler_, name, operation)                                                 \
+    {                                                                                              \
+        .method = "GET", .path = path_, .handler = handler_, .flags = ROUTE_QUERY, .resource = -1, \
+        .verb = VERB_READ, .operation_id = operation, .explains = name                             \
+    }
+
 /* A plain resource: list, create, bulk, and one record's get, change, delete, restore, history. */
 #define RESOURCE(base, id_, res, verb_create, verb_write, Name, Names)                             \
     {.method = "GET",                                                                              \
@@ -78,8 +85,12 @@
     }
 
 /* Answers with JSON, CSV or SVG, as the parameter `format` asks. */
-#define REPORT(name, operation)                                                                    \
-    READ("/v1/program/" name, report_show, ROUTE_QUERY | ROUTE_HTML, operation)
+#define REPORT(name, operation, explains_)                                                         \
+    {                                                                                              \
+        .method = "GET", .path = "/v1/program/" name, .handler = report_show,                      \
+        .flags = ROUTE_QUERY | ROUTE_HTML, .resource = -1, .verb = VERB_READ,                      \
+        .operation_id = operation, .explains = explains_                                           \
+    }
 
 /* clang-format off */
 const struct route routes[] = {
@@ -153,37 +164,37 @@ const struct route routes[] = {
     {.method = "POST", .path = "/v1/program/criteria", .handler = criteria_add, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "createCriteria"},
     {.method = "POST", .path = "/v1/program/criteria/{version}/activate", .handler = criteria_use, .flags = ROUTE_ACTION, .resource = -1, .verb = VERB_DECIDE, .operation_id = "activateCriteria"},
     {.method = "POST", .path = "/v1/program/evaluations", .handler = evaluation_add, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_DECIDE, .operation_id = "startEvaluation"},
-    {.method = "POST", .path = "/v1/program/simulations", .handler = simulation_add, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_DECIDE, .operation_id = "simulateProgram"},
+    {.method = "POST", .path = "/v1/program/simulations", .handler = simulation_add, .flags = ROUTE_BODY | ROUTE_OPTIONAL, .resource = -1, .verb = VERB_DECIDE, .operation_id = "simulateProgram", .explains = "simulation"},
     {.method = "GET", .path = "/v1/program/nominations", .handler = resource_list, .flags = ROUTE_QUERY, .resource = RES_NOMINATION, .verb = VERB_READ, .operation_id = "listNominations"},
     {.method = "POST", .path = "/v1/program/nominations", .handler = resource_create, .flags = ROUTE_BODY, .resource = RES_NOMINATION, .verb = VERB_WRITE, .operation_id = "createNomination"},
     {.method = "GET", .path = "/v1/program/nominations/{id}", .handler = resource_get, .flags = ROUTE_QUERY, .resource = RES_NOMINATION, .verb = VERB_READ, .operation_id = "getNomination"},
     {.method = "GET", .path = "/v1/program/nominations/{id}/history", .handler = resource_history, .flags = ROUTE_QUERY, .resource = RES_NOMINATION, .verb = VERB_READ, .operation_id = "getNominationHistory"},
     {.method = "POST", .path = "/v1/program/nominations/{id}/decline", .handler = nomination_refuse, .flags = ROUTE_BODY, .resource = RES_NOMINATION, .verb = VERB_DECIDE, .operation_id = "declineNomination"},
     {.method = "POST", .path = "/v1/program/nominations/{id}/withdraw", .handler = nomination_take_back, .flags = ROUTE_ACTION, .resource = RES_NOMINATION, .verb = VERB_WRITE, .operation_id = "withdrawNomination"},
-    READ("/v1/program/evaluations/{id}/results", evaluation_show, ROUTE_QUERY, "listEvaluationResults"),
-    REPORT("pareto", "getPareto"),
-    REPORT("capacity", "getCapacity"),
-    REPORT("attention-gap", "getAttentionGap"),
-    REPORT("cadence", "getCadence"),
-    REPORT("compliance", "getCompliance"),
-    REPORT("candidates", "getCandidates"),
-    REPORT("rollup", "getRollup"),
-    REPORT("late-access", "getLateAccess"),
+    EXPLAINS("/v1/program/evaluations/{id}/results", evaluation_show, "evaluation", "listEvaluationResults"),
+    REPORT("pareto", "getPareto", "report"),
+    REPORT("capacity", "getCapacity", NULL),
+    REPORT("attention-gap", "getAttentionGap", NULL),
+    REPORT("cadence", "getCadence", NULL),
+    REPORT("compliance", "getCompliance", NULL),
+    REPORT("candidates", "getCandidates", "report"),
+    REPORT("rollup", "getRollup", "report"),
+    REPORT("late-access", "getLateAccess", NULL),
     READ("/v1/operations/{id}", operation_show, 0, "getOperation"),
-    {.method = "POST", .path = "/v1/accounts/{id}/designate", .handler = account_designation, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "designateAccount"},
+    {.method = "POST", .path = "/v1/accounts/{id}/designate", .handler = account_designation, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "designateAccount", .explains = "key_status"},
     BELOW_AREA("/v1/accounts/{id}/opportunities", opportunities_show, ROUTE_QUERY, PLAN, "getAccountOpportunities"),
     BELOW_AREA("/v1/accounts/{id}/economics", economics_show, ROUTE_QUERY, ECONOMICS, "getAccountEconomics"),
     BELOW_AREA("/v1/accounts/{id}/whitespace", whitespace_show, ROUTE_QUERY, SALES, "getAccountWhitespace"),
     BELOW_AREA("/v1/accounts/{id}/sales", account_months, ROUTE_QUERY, SALES, "getAccountSales"),
-    {.method = "POST", .path = "/v1/accounts/{id}/de-designate", .handler = account_release, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "deDesignateAccount"},
-    {.method = "POST", .path = "/v1/program/swaps", .handler = account_swap, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "swapKeyAccounts"},
+    {.method = "POST", .path = "/v1/accounts/{id}/de-designate", .handler = account_release, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "deDesignateAccount", .explains = "key_status"},
+    {.method = "POST", .path = "/v1/program/swaps", .handler = account_swap, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "swapKeyAccounts", .explains = "key_status"},
     BELOW_AREA("/v1/accounts/{id}/metrics", assessed_show, 0, ECONOMICS, "getAccountMetrics"),
     {.method = "PUT", .path = "/v1/accounts/{id}/metrics", .handler = assessed_set, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_WRITE, .areas = AREA_BIT(AREA_ECONOMICS), .operation_id = "putAccountMetrics"},
     BELOW_AREA("/v1/accounts/{id}/fit-check", fit_show, 0, PLAN, "getFitCheck"),
     {.method = "PUT", .path = "/v1/accounts/{id}/fit-check", .handler = fit_set, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_WRITE, .areas = AREA_BIT(AREA_PLAN), .operation_id = "putFitCheck"},
     BELOW_AREA("/v1/accounts/{id}/health", health_show, 0, ECONOMICS, "getAccountHealth"),
-    READ("/v1/accounts/{id}/key-status", account_status, ROUTE_QUERY, "getKeyStatus"),
-    READ("/v1/accounts/{id}/key-status/history", account_transitions, ROUTE_QUERY, "listKeyStatusHistory"),
+    EXPLAINS("/v1/accounts/{id}/key-status", account_status, "key_status", "getKeyStatus"),
+    EXPLAINS("/v1/accounts/{id}/key-status/history", account_transitions, "key_status", "listKeyStatusHistory"),
     {.method = "GET", .path = "/v1/recognition", .handler = account_recognition, .flags = ROUTE_QUERY | ROUTE_MEMORY, .resource = -1, .verb = VERB_ANY, .operation_id = "recognise"},
 
     {.method = "PUT", .path = "/v1/sync/{system}/{resource}/{external_id}", .handler = sync_record, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_SYNC, .operation_id = "syncRecord"},

@@ -1,4 +1,5 @@
 /* Full evaluations, and the operations that do them. */
+#include "app/audit.h"
 #include "app/program.h"
 #include "cursor.h"
 #include "domain/check.h"
@@ -13,8 +14,8 @@
     "select o.id, o.kind, o.status, o.request, o.progress_done, o.progress_total, o.result, "      \
     "o.failure, o.created_at, o.updated_at from operation o where o.id = $1::uuid"
 
-static bool operation_answer(struct tx *tx, struct str id, struct outcome *outcome,
-                             struct err *err) {
+static bool operation_answer(struct action *action, struct tx *tx, struct str id,
+                             struct outcome *outcome, struct err *err) {
     static const struct field fields[] = {
         {.name = "id", .type = FIELD_ID},           {.name = "kind", .type = FIELD_TEXT},
         {.name = "status", .type = FIELD_TEXT},     {.name = "request", .type = FIELD_MAP},
@@ -38,6 +39,9 @@ static bool operation_answer(struct tx *tx, struct str id, struct outcome *outco
             buf_char(body, '}');
     }
     buf_char(body, '}');
+    struct str kind = tx_value(tx, slot, 0, 1);
+    if (tx_value(tx, slot, 0, 6).ptr && (str_is(kind, "report") || str_is(kind, "simulation")))
+        audit_note(action, AREA_ECONOMICS, "operation", STR_ABSENT, id);
     return true;
 }
 
@@ -53,7 +57,7 @@ bool operation_queue(struct action *action, struct tx *tx, const char *kind, str
              params, 4);
     outcome->status = 202;
     snprintf(outcome->location, sizeof outcome->location, "/v1/operations/%s", text);
-    return operation_answer(tx, str_of(text), outcome, err);
+    return operation_answer(action, tx, str_of(text), outcome, err);
 }
 
 static bool evaluation_work(struct action *action, struct tx *tx, void *arg,
@@ -78,7 +82,7 @@ bool evaluation_start(struct action *action, const jv *doc, struct outcome *outc
 
 bool operation_get(struct action *action, struct str id, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    return read_begin(action, &tx, err) && operation_answer(tx, id, outcome, err);
+    return read_begin(action, &tx, err) && operation_answer(action, tx, id, outcome, err);
 }
 
 static void write_result(struct tx *tx, size_t slot, size_t row, struct buf *ret) {

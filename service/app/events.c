@@ -1,5 +1,6 @@
 #include "app/events.h"
 
+#include "app/audit.h"
 #include "event_query.h"
 
 #include "cursor.h"
@@ -180,6 +181,9 @@ bool event_list(struct action *action, const struct param *params, size_t n_para
         if (i > 0)
             buf_char(&outcome->body, ',');
         event_write(tx, slot, i, event_whole(tx, slot, i), &outcome->body);
+        if (tx_value(tx, slot, i, EVENT_ACCOUNT).ptr)
+            audit_note(action, (enum area)tx_int(tx, slot, i, EVENT_AREA), "event",
+                       tx_value(tx, slot, i, EVENT_ACCOUNT), tx_value(tx, slot, i, EVENT_ID));
     }
     /* There is always a cursor to go on from, also when nothing came yet. */
     struct str next = n > 0 ? tx_value(tx, slot, n - 1, 0)

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "cursor.h"
+#include "notes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,6 +197,13 @@ static struct str param_of(const struct param *params, size_t n, const char *nam
     return STR_ABSENT;
 }
 
+/* A stream is noted once, as it begins, for each sensitive area that it may tell of. */
+static void note_stream(struct action *action, const struct event_query *query) {
+    for (enum area area = 0; area < AREA_COUNT; area++)
+        if ((role_reads(action->who->role) & AREA_BIT(area)) != 0)
+            audit_note(action, area, "event_stream", query->account_id, STR_ABSENT);
+}
+
 /* Without `after` and last id it begins with what happens from now on. */
 static bool find_cursor(struct action *action, struct event_query *query, int64_t *ret,
                         struct err *err) {
@@ -204,8 +212,11 @@ static bool find_cursor(struct action *action, struct event_query *query, int64_
     if (!read_begin(action, &tx, err))
         return false;
     size_t bounds = event_bounds(tx);
-    if (!tx_flush(tx, err) || event_expired(tx, bounds, query->after, err))
+    note_stream(action, query);
+    if (!notes_queue(action, tx, err) || !tx_flush(tx, err) ||
+        event_expired(tx, bounds, query->after, err))
         return false;
+    action->notes.n = 0;
     if (query->after.ptr == NULL || !str_to_i64(query->after, ret))
         *ret = tx_int(tx, bounds, 0, 1);
     return true;

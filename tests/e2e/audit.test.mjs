@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { events } from './lib/client.mjs';
 import { runKamd } from './lib/kamd.mjs';
 import { sql } from './lib/stack.mjs';
 import { inParallel, until } from './lib/wait.mjs';
@@ -111,6 +112,15 @@ test('who reads a sensitive area is written down, once per request, also what co
   await reads('GET', `/v1/plans/${plan.id}?expand=sections`, both);
   await reads('GET', `/v1/plans/${plan.id}`, []);
   await reads('GET', below, []);
+  // Events tell of the same; a stream is noted as it begins, since it goes on.
+  await api.call(201, 'POST', `${below}/designate`, { body: {} });
+  const [event] = await until(async () => {
+    const told = await events(api, `account_id=${account.id}&types=account.key_status.designated`);
+    return told.length && told;
+  }, { ms: 15_000, what: 'the designation\'s event' });
+  await reads('GET', `/v1/events?account_id=${account.id}&types=account.created,account.key_status.designated`, [['event', 'economics', 1, event.id]]);
+  await reads('GET', `/v1/events?account_id=${account.id}&types=account.created`, []);
+  await reads('HEAD', `/v1/events/stream?account_id=${account.id}`, ['economics', 'divestment', 'leader_perceptions', 'values_beliefs'].map((area) => ['event_stream', area, 1, null]));
   // A write's answer shows the record, too; what changes nothing is no way around.
   const count = (await verify(account)).reads;
   await api.patch(`${below}/wallet/${wallets[0].id}`, wallets[0].etag, {});

@@ -15,7 +15,7 @@ const MUTATIONS = [
   ['application: field of another area, in answers', 'service/app/view.c', 'return fields_in(resource, ~row->hidden | AREA_BIT(resource->area));', '(void)row; return fields_in(resource, AREAS_ALL);'],
   ['application: expand', 'service/app/view.c', 'return target->id != RES_ACCOUNT && resource_account(target) &&', 'return false && target->id != RES_ACCOUNT && resource_account(target) &&'],
   ['application: redacted of an account', 'service/app/view.c', 'if (resource->id == RES_ACCOUNT && row->hidden != 0) {', 'if (resource->id == RES_ACCOUNT && row->hidden == 1) {'],
-  ['application: writes by area', 'service/app/view.c', 'if ((areas & role_writes(action->who->role) & AREA_BIT(area)) != 0)', 'if (areas != 0)'],
+  ['application: writes by area', 'service/app/view.c', 'if ((areas & role_writes(action->who->role) & AREA_BIT(area)) != 0)', 'if (areas != 0 || (role_writes(action->who->role) & AREA_BIT(area)) != 0)'],
   ['application: redacted lists', 'service/app/list.c', 'if ((areas & AREA_BIT(key->resource->area)) == 0) {', 'if (areas == 0) {'],
   ['application: events', 'service/app/events.c', '"x.areas >> e.area & 1 = 1"', '"true"'],
   ['application: the sequence of an account', 'service/app/events.c', 'return (areas & AREAS_ALL) == AREAS_ALL;', '(void)areas; return true;'],
