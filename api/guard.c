@@ -199,24 +199,47 @@ bool guard_check(const struct request *request, struct str version, struct err *
 /* One space, the target, one space, the version, CRLF. */
 void head_walk_start(struct head_walk *walk, const char *target) {
     const char *version = target + strlen(target) + 1;
+    walk->end = version + 8;
     walk->at = version + 10;
     walk->whole = target[-1] == '\0' && strncmp(version, "HTTP/1.", 7) == 0 &&
-                  (version[7] == '0' || version[7] == '1') && version[8] == '\0' &&
-                  version[9] == '\0';
+                  (version[7] == '0' || version[7] == '1') && version[8] == '\0';
+    walk->keeps_ends = walk->whole && version[9] == '\n';
+    walk->whole = walk->whole && (walk->keeps_ends || version[9] == '\0');
+}
+
+static bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+/* Does the line that holds walk->end end where the next one, at `next`, starts? Of a line that
+ * another follows the end is still in the buffer. */
+static bool line_ends(const struct head_walk *walk, const char *next) {
+    const char *at = walk->end + 1;
+    if (!walk->keeps_ends)
+        return next == walk->at;
+    if (next <= at)
+        return false;
+    if (*at != '\n') { /* what was overwritten is not CR, but the first of some blanks */
+        while (is_blank(*at))
+            at++;
+        if (*at++ != '\r')
+            return false;
+    }
+    return *at == '\n' && next == at + 1;
 }
 
 void head_walk_field(struct head_walk *walk, const char *name, size_t name_len, const char *value,
                      size_t value_len) {
     if (!walk->whole)
         return;
-    walk->whole = name == walk->at && value > name && (size_t)(value - name) > name_len;
+    walk->whole = line_ends(walk, name) && value > name && (size_t)(value - name) > name_len;
     for (const char *gap = name + name_len + 1; walk->whole && gap < value; gap++)
-        walk->whole = *gap == ' ' || *gap == '\t';
-    walk->at = value + value_len + 2;
+        walk->whole = is_blank(*gap);
+    walk->end = value + value_len;
+    walk->at = walk->end + 2;
 }
 
 bool head_walk_end(const struct head_walk *walk, const char *target, size_t method_len,
                    size_t size) {
     const char *start = target - 1 - method_len;
-    return walk->whole && (size_t)(walk->at + 2 - start) == size;
+    size_t least = (size_t)(walk->at + 2 - start);
+    return walk->whole && (walk->keeps_ends ? size >= least : size == least);
 }

@@ -18,11 +18,15 @@ bool guard_check(const struct request *request, struct str version, struct err *
 
 /* The layout of a request's head in libmicrohttpd's receive buffer, which keeps the lines as they
  * came and overwrites only separators with NUL. The lines that it reports must tile the head
- * exactly, each ended by CRLF, or else it saw another request than a strict reader would: it takes
- * a bare LF for a line end, ends a value at a NUL, drops the rest of a folded line, and takes a
- * line that starts with a colon for the end of the head. */
+ * exactly, each ended by CRLF, or else it saw another request than a strict reader would: 0.9.75
+ * takes a bare LF for a line end, ends a value at a NUL, drops the rest of a folded line, and takes
+ * a line that starts with a colon for the end of the head. Of a line's end it overwrites both
+ * bytes; 1.0 only the first that follows the value, which may be a blank, and it uses what follows
+ * the last value again before the head is looked at. */
 struct head_walk {
-    const char *at; /* where the next line must start */
+    const char *at;  /* where the next line must start */
+    const char *end; /* of the last value */
+    bool keeps_ends; /* 1.0: line ends stay but for one byte, values come without blanks around */
     bool whole;
 };
 

@@ -61,6 +61,17 @@ static void redirect_yder(void) {
 
 /* ---- workers ---- */
 
+/* 0.9.75 would answer a missing Host itself, with its head sent twice; guard.h refuses that, and
+ * all else that it lets pass. 1.0 refuses by itself what is not RFC 9112, a bare LF, folded lines
+ * and blanks in the target among it. */
+#if MHD_VERSION >= 0x00097701
+#define STRICTNESS                                                                                 \
+    { MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL }
+#else
+#define STRICTNESS                                                                                 \
+    { MHD_OPTION_STRICT_FOR_CLIENT, 0, NULL }
+#endif
+
 static bool start_daemon(struct worker *worker) {
     const struct server *server = worker->server;
     const struct server_options *o = &server->options;
@@ -74,9 +85,7 @@ static bool start_daemon(struct worker *worker) {
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)o->memory, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, o->idle_seconds, NULL},
         {MHD_OPTION_THREAD_STACK_SIZE, (intptr_t)STACK_SIZE, NULL},
-        /* Strict would mean that it answers a missing Host itself, with its head sent twice: a
-         * defect of 0.9.75. guard.h refuses that, and spaces in the target, with a problem. */
-        {MHD_OPTION_STRICT_FOR_CLIENT, 0, NULL},
+        STRICTNESS,
         {MHD_OPTION_END, 0, NULL}};
     return ulfius_start_framework_with_mhd_options(&worker->instance,
                                                    MHD_USE_EPOLL_INTERNAL_THREAD |

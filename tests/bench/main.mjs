@@ -18,7 +18,7 @@ function machine() {
   const version = (program, ...args) => execFileSync(program, args, { encoding: 'utf8' }).trim().split('\n')[0];
   return {
     cpu: cpus()[0].model, cpus: cpus().length, memory_gb: Math.round(totalmem() / 2 ** 30), kernel: version('uname', '-sr'), load: loadavg()[0],
-    postgres: version('/usr/lib/postgresql/15/bin/postgres', '--version'), redis: version('redis-server', '--version').replace(/ sha=.*/, ''),
+    postgres: version(`${version('pg_config', '--bindir')}/postgres`, '--version'), redis: version('redis-server', '--version').replace(/ sha=.*/, ''),
     node: process.version, kamd: version(process.env.KAMD_BIN, '--version'), commit: version('git', 'rev-parse', '--short', 'HEAD'),
   };
 }

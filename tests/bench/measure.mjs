@@ -1,6 +1,7 @@
 // Turns of load, and what is made of them.
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { HERE, RUN, at } from './servers.mjs';
 
@@ -8,6 +9,7 @@ const run = promisify(execFile);
 export const PAIRS = Number(process.env.BENCH_PAIRS || 9);
 export const SECONDS = Number(process.env.BENCH_SECONDS || 2);
 const TICK_US = 10_000;
+const PG_BIN = execFileSync('pg_config', ['--bindir'], { encoding: 'utf8' }).trim();
 
 const quantile = (sorted, q) => {
   const place = (sorted.length - 1) * q;
@@ -53,7 +55,7 @@ export async function pgbench(url, name, script, clients, seconds = SECONDS) {
   const file = at(`${name}.pgbench`);
   writeFileSync(file, script);
   const args = ['-n', '-M', 'prepared', '-P', '1', '-c', String(clients), '-j', '1', '-T', String(LEAD + seconds), '-f', file, url];
-  const { stdout, stderr } = await run('/usr/lib/postgresql/15/bin/pgbench', args, { env: { ...process.env, PGOPTIONS: '-c kamd.scope=all -c kamd.areas=-1' } })
+  const { stdout, stderr } = await run(join(PG_BIN, 'pgbench'), args, { env: { ...process.env, PGOPTIONS: '-c kamd.scope=all -c kamd.areas=-1' } })
     .catch((error) => { throw new Error(`pgbench ${name}: ${error.stderr}`); });
   const rates = [...stderr.matchAll(/^progress: [\d.]+ s, ([\d.]+) tps/gm)].map(([, rate]) => Number(rate)).slice(LEAD);
   const rate = rates.reduce((sum, one) => sum + one, 0) / rates.length;

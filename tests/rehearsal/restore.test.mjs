@@ -12,7 +12,7 @@ import { freePort, openStack, sql } from '../e2e/lib/stack.mjs';
 import { sleep, until } from '../e2e/lib/wait.mjs';
 import { makeAccount } from '../e2e/lib/world.mjs';
 
-const BIN = '/usr/lib/postgresql/15/bin';
+const BIN = execFileSync('pg_config', ['--bindir'], { encoding: 'utf8' }).trim();
 const root = process.getuid() === 0;
 const asPostgres = (command, ...args) => execFileSync(root ? 'setpriv' : command, root ? ['--reuid=postgres', '--regid=postgres', '--init-groups', '--', command, ...args] : args,
   { cwd: '/', encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
