@@ -39,19 +39,20 @@ static bool admit(struct server *server) {
 static struct conn *conn_new(struct worker *worker, struct MHD_Connection *mhd) {
     struct server *server = worker->server;
     struct conn *conn = calloc(1, sizeof *conn);
-    const union MHD_ConnectionInfo *fd =
+    /* What it points to is only good until the next question. */
+    const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-    if (conn == NULL || fd == NULL) {
+    if (conn == NULL || info == NULL) {
         free(conn);
         return NULL;
     }
+    int fd = info->connect_fd;
     conn->worker = worker;
     conn->mhd = mhd;
     conn->shed = !admit(server);
-    const union MHD_ConnectionInfo *address =
-        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    write_client(address != NULL ? address->client_addr : NULL, conn->client);
-    reaper_add(server->reaper, &conn->reaped, fd->connect_fd,
+    info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    write_client(info != NULL ? info->client_addr : NULL, conn->client);
+    reaper_add(server->reaper, &conn->reaped, fd,
                conn->shed ? &server->shed_limits : &server->limits);
     if (server->options.metrics) {
         metrics_add(METRIC_HTTP_CONNECTIONS, 0, 1);
