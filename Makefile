@@ -151,7 +151,7 @@ $(OUT)/obj/gen/assets.o: $(OUT)/gen/assets.c $(OUT)/flags | $(BUILD)/view/made
 $(OUT)/gen/migrations.c: $(MIGRATIONS) deploy/dev/embed $(OUT)/gen/embedded
 	@deploy/dev/embed migrations $(MIGRATIONS) >$@
 $(OUT)/gen/assets.c: $(ASSETS) deploy/dev/embed $(OUT)/gen/embedded
-	@deploy/dev/embed assets $(ASSETS) >$@
+	@deploy/dev/embed assets $(@D)/assets $(ASSETS) >$@
 $(OUT)/gen/openapi.json: openapi.yaml deploy/dev/yaml-to-json
 	@mkdir -p $(@D)
 	@deploy/dev/yaml-to-json $< >$@

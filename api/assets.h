@@ -1,6 +1,6 @@
 /* The files that the program carries and serves as they are: what lies in api/assets/, under its
- * path there, and openapi.json, which the build makes from openapi.yaml. The build writes the
- * table (deploy/dev/embed). */
+ * path there, and openapi.json, which the build makes from openapi.yaml. They are carried as gzip,
+ * as nearly all clients take them. The build writes the table (deploy/dev/embed). */
 #ifndef API_ASSETS_H
 #define API_ASSETS_H
 
@@ -8,8 +8,9 @@
 
 struct asset {
     const char *name;          /* path below api/assets/, or "openapi.json" */
-    const unsigned char *data; /* len bytes, and a NUL after them that len does not count */
+    const unsigned char *data; /* len bytes of gzip */
     size_t len;
+    size_t size; /* of the file */
 };
 
 extern const struct asset assets[];

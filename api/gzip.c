@@ -62,6 +62,22 @@ bool gzip_body(struct gzip **state, struct buf *body) {
     return buf_ok(body);
 }
 
+bool gzip_open(const void *bytes, size_t len, size_t size, struct buf *body) {
+    z_stream stream = {.next_in = (z_const Bytef *)(uintptr_t)bytes, .avail_in = (uInt)len};
+    char *out = malloc(size + 1);
+    bool ok = out != NULL && inflateInit2(&stream, GZIP_WINDOW) == Z_OK;
+    if (ok) {
+        stream.next_out = (Bytef *)out;
+        stream.avail_out = (uInt)size + 1;
+        ok = inflate(&stream, Z_FINISH) == Z_STREAM_END && stream.total_out == size;
+        inflateEnd(&stream);
+    }
+    if (ok)
+        buf_add(body, out, size);
+    free(out);
+    return ok && buf_ok(body);
+}
+
 bool gzip_pays(const char *content_type) {
     static const char *const words[] = {"json", "text/", "javascript", "xml", "yaml"};
     for (size_t i = 0; i < COUNT_OF(words); i++) {

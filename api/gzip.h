@@ -12,6 +12,8 @@ struct gzip;
 /* Replaces what `body` holds by its gzip. False, body untouched: no memory, or not smaller. *state
  * starts as NULL. */
 bool gzip_body(struct gzip **state, struct buf *body);
+/* Adds to `body` what `len` bytes of gzip hold, which is `size` bytes. */
+bool gzip_open(const void *bytes, size_t len, size_t size, struct buf *body);
 void gzip_release(struct gzip *state); /* NULL is allowed */
 /* Text of some kind, so that compressing pays. */
 bool gzip_pays(const char *content_type);

@@ -3,6 +3,7 @@
 
 #include "admin.h"
 #include "assets.h"
+#include "gzip.h"
 #include "problem.h"
 
 #include <string.h>
@@ -41,7 +42,13 @@ static void asset_answer(struct call *call, const char *name, const char *cache)
         err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such page.");
         return;
     }
-    buf_add(&call->answer->body, asset->data, asset->len);
+    if (request_accepts(call->request, "Accept-Encoding", "gzip") > 0) {
+        buf_add(&call->answer->body, asset->data, asset->len);
+        answer_header(call->answer, "Content-Encoding", STR("gzip"));
+    } else if (!gzip_open(asset->data, asset->len, asset->size, &call->answer->body)) {
+        err_memory(&call->err);
+        return;
+    }
     call->answer->content_type = type_of(name);
     call->answer->status = 200;
     answer_header(call->answer, "Cache-Control", str_of(cache));

@@ -1,7 +1,7 @@
 // The API page in a real browser: it authorises with a key, tries a call out and shows what came,
 // under a Content-Security-Policy without exceptions, and without asking anybody else.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { makeAccount, openWorld } from './lib/world.mjs';
 
@@ -34,6 +34,17 @@ test('the page and its files come with a policy that allows this origin only', a
     assert.equal(headers['x-content-type-options'], 'nosniff', path);
   }
   await world.api.as().fails(404, 'not_found', 'GET', '/docs/nothing.js');
+});
+
+test('files come as they are, with and without gzip', async () => {
+  const folder = new URL('../../api/assets/', import.meta.url);
+  for (const name of ['docs/swagger-ui-bundle.js', 'docs/page.css', 'docs/README.md']) {
+    for (const coding of ['gzip', 'identity']) {
+      const answer = await fetch(new URL(name, world.api.url), { headers: { 'accept-encoding': coding } });
+      assert.equal(answer.headers.get('content-encoding'), coding === 'gzip' ? 'gzip' : null);
+      assert.ok(Buffer.from(await answer.arrayBuffer()).equals(readFileSync(new URL(name, folder))), `${name}, ${coding}`);
+    }
+  }
 });
 
 // What the page says and asks for, beyond what it should.

@@ -39,6 +39,15 @@ static void comes_back_whole(void **state) {
         fill(&body, lengths[i]);
         assert_int_equal(len, lengths[i]);
         assert_memory_equal(back, body.ptr, len);
+        assert_true(gzip_body(&gzip, &body));
+        struct buf opened CLEANUP(buf_release) = {0};
+        buf_init(&opened, 1 << 20);
+        assert_false(gzip_open(body.ptr, body.len, len - 1, &opened));
+        assert_false(gzip_open(body.ptr, body.len - 9, len, &opened));
+        assert_int_equal(opened.len, 0);
+        assert_true(gzip_open(body.ptr, body.len, len, &opened));
+        assert_int_equal(opened.len, len);
+        assert_memory_equal(opened.ptr, back, len);
     }
     gzip_release(gzip);
 }
