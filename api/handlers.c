@@ -328,6 +328,10 @@ void account_release(struct call *call) {
     account_de_designate(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
 }
 
+void account_join(struct call *call) {
+    account_merge(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
 void account_swap(struct call *call) {
     key_account_swap(&call->action, call->doc, &call->outcome, &call->err);
 }

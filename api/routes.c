@@ -182,6 +182,7 @@ const struct route routes[] = {
     REPORT("late-access", "getLateAccess", NULL),
     READ("/v1/operations/{id}", operation_show, 0, "getOperation"),
     {.method = "POST", .path = "/v1/accounts/{id}/designate", .handler = account_designation, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_DECIDE, .operation_id = "designateAccount", .explains = "key_status"},
+    {.method = "POST", .path = "/v1/accounts/{id}/merge", .handler = account_join, .flags = ROUTE_BODY, .resource = RES_ACCOUNT, .verb = VERB_DECIDE, .operation_id = "mergeAccount"},
     BELOW_AREA("/v1/accounts/{id}/opportunities", opportunities_show, ROUTE_QUERY, PLAN, "getAccountOpportunities"),
     BELOW_AREA("/v1/accounts/{id}/economics", economics_show, ROUTE_QUERY, ECONOMICS, "getAccountEconomics"),
     BELOW_AREA("/v1/accounts/{id}/whitespace", whitespace_show, ROUTE_QUERY, SALES, "getAccountWhitespace"),

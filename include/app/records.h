@@ -47,4 +47,9 @@ bool record_history(struct action *action, const struct record_key *key, const s
 bool record_bulk(struct action *action, const struct record_key *key, const jv *request,
                  struct outcome *outcome, struct err *err);
 
+/* Body {source_id, take[]}: the account `source_id` becomes part of account `id`, and the answer is
+ * that one. 409 where both have what can be there once only, or the source is a key account. */
+bool account_merge(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
+                   struct err *err);
+
 #endif

@@ -25,7 +25,7 @@ struct feed_page {
 
 /* ---- one change ---- */
 
-enum column { POSITION, RESOURCE, OP, RECORD, FIELDS_CHANGED, AT, ORIGIN, SEQUENCE };
+enum column { POSITION, RESOURCE, OP, RECORD, FIELDS_CHANGED, AT, ORIGIN, SEQUENCE, MERGED_INTO };
 
 static struct str external_ids_of(const struct resource *resource, const struct row *row) {
     struct str ids = row && resource_field(resource, STR("external_ids"))
@@ -127,6 +127,10 @@ static void put_change(struct feed_page *page, size_t slot, size_t i,
     buf_text(page->out, ",\"sequence\":");
     struct str sequence = tx_value(tx, slot, i, SEQUENCE);
     buf_put(page->out, sequence.ptr ? sequence : STR("null"));
+    if (tx_value(tx, slot, i, MERGED_INTO).ptr) {
+        buf_text(page->out, ",\"merged_into\":");
+        buf_json(page->out, tx_value(tx, slot, i, MERGED_INTO));
+    }
     put_record(page, resource, find_row(&kinds[resource->id], id));
 }
 
@@ -136,8 +140,8 @@ static void put_change(struct feed_page *page, size_t slot, size_t i,
     " case when e.type = 'account.tier_changed' then '[\"tier\"]'"                                 \
     " when e.type like 'account.key\\_status.%' then '[\"key_status\"]'"                           \
     " else coalesce(e.data -> 'changed_fields', '[]') end, e.at, e.origin, " sequence              \
-    " from event_position p join event e on e.at = p.at and e.seq = p.seq" join                    \
-    " where p.position > $1::bigint and p.position <= $1::bigint + " WINDOW                        \
+    ", e.data ->> 'merged_into' from event_position p join event e on e.at = p.at and e.seq = "    \
+    "p.seq" join " where p.position > $1::bigint and p.position <= $1::bigint + " WINDOW           \
     " and change_op(e.type, e.resource) is not null"                                               \
     " and ($2::text[] is null or e.resource = any ($2::text[]))"                                   \
     " and ($3::text[] is null or e.origin is null or e.origin <> all ($3::text[]))"                \

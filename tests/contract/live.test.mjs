@@ -179,6 +179,8 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await get(`/v1/accounts/${id}/metrics`);
   await get(`/v1/accounts/${id}/health`);
   const rising = await api.create('/v1/accounts', { name: 'Rising' });
+  const twice = await send(201, 'POST', '/v1/accounts', { name: 'Recorded twice', industry: 'steel' }, key());
+  await send(200, 'POST', `/v1/accounts/${other.id}/merge`, { source_id: twice.id, take: ['industry'] }, key());
   const swapped = await send(201, 'POST', '/v1/program/swaps', { in_account_id: rising.id, out_account_id: other.id, reason: 'Grows more' }, key());
   assert.deepEqual([swapped.in.key_status, swapped.out.tier === 'A'], ['key', false]);
   await send(200, 'POST', `/v1/accounts/${rising.id}/de-designate`, { reason: 'Only a try.' }, key());
