@@ -4,6 +4,7 @@
 
 #include "admin.h"
 #include "app/app.h"
+#include "app/exports.h"
 #include "app/records.h"
 #include "app/streams.h"
 #include "http.h"
@@ -33,6 +34,7 @@ struct face {
     struct streams *streams;
     struct admin *admin;
     struct limits *limits;
+    struct exports exports;
     size_t unmatched_cell;
 };
 

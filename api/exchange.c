@@ -1,6 +1,7 @@
 #include "conn.h"
 
 #include "core/log.h"
+#include "download.h"
 #include "feed.h"
 #include "problem.h"
 
@@ -57,9 +58,12 @@ int exchange_serve(const struct _u_request *from, struct _u_response *to, void *
     if (worker->server->options.adorn != NULL)
         worker->server->options.adorn(worker->server->options.context, &request, &answer);
     size_t bytes = outgo(worker, &request, &answer, to);
-    bool endless = answer.stream != NULL && !str_is(request.method, "HEAD");
+    bool head_only = str_is(request.method, "HEAD");
+    bool endless = (answer.stream != NULL || answer.export != NULL) && !head_only;
     if (answer.stream != NULL)
-        feed_answer(conn, answer.stream, !endless, to);
+        feed_answer(conn, answer.stream, head_only, to);
+    if (answer.export != NULL)
+        download_answer(conn, answer.export, head_only, to);
     buf_release(&answer.body);
     arena_reset(&worker->arena);
     atomic_store_explicit(&worker->working, false, memory_order_relaxed);

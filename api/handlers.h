@@ -7,7 +7,7 @@
 typedef void handler(struct call *call);
 
 handler resource_list, resource_create, resource_get, resource_patch, resource_delete,
-    resource_restore, resource_history, resource_bulk;
+    resource_restore, resource_history, resource_bulk, resource_export;
 handler follow_up_done, follow_up_later, follow_up_off, follow_up_to, commitments_kept;
 handler agenda_show, agenda_calendar, agenda_open, agenda_close;
 handler section_list, section_get, section_write, section_generated;

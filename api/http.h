@@ -49,6 +49,7 @@ struct answer {
     size_t n_headers;
     struct buf body;
     struct stream *stream; /* instead of a body, when it is set: what comes of it, until it ends */
+    struct export *export; /* the same for an export (app/exports.h) */
     bool close;            /* Connection: close */
     size_t metrics_cell;   /* of LABELS_ROUTE */
 };

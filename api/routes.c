@@ -207,6 +207,26 @@ const struct route routes[] = {
     {.method = "POST", .path = "/v1/sync/{system}/conflicts/{id}/resolve", .handler = conflict_end, .flags = ROUTE_BODY, .resource = -1, .verb = VERB_SYNC, .operation_id = "resolveSyncConflict"},
     {.method = "POST", .path = "/v1/sync/{system}/{resource}", .handler = sync_records, .flags = ROUTE_BODY | ROUTE_BULK, .resource = -1, .verb = VERB_SYNC, .operation_id = "syncRecords"},
 
+#define EXPORT(path_, res, Names)                                                                   \
+    {.method = "GET", .path = "/v1/" path_ "/export", .handler = resource_export, .flags = ROUTE_QUERY | ROUTE_HTML, .resource = res, .verb = VERB_READ, .operation_id = "export" Names}
+    EXPORT("accounts", RES_ACCOUNT, "Accounts"),
+    EXPORT("contacts", RES_CONTACT, "Contacts"),
+    EXPORT("plans", RES_PLAN, "Plans"),
+    EXPORT("reviews", RES_REVIEW, "Reviews"),
+    EXPORT("follow-ups", RES_FOLLOW_UP, "FollowUps"),
+    EXPORT("users", RES_USER, "Users"),
+    EXPORT("interactions", RES_INTERACTION, "Interactions"),
+    EXPORT("problems", RES_PROBLEM, "Problems"),
+    EXPORT("orders", RES_ORDER, "Orders"),
+    EXPORT("commitments", RES_COMMITMENT, "Commitments"),
+    EXPORT("team", RES_TEAM_MEMBER, "TeamMembers"),
+    EXPORT("wallet", RES_WALLET, "Wallets"),
+    EXPORT("needs", RES_NEED, "Needs"),
+    EXPORT("solutions", RES_SOLUTION, "Solutions"),
+    EXPORT("investments", RES_INVESTMENT, "Investments"),
+    EXPORT("projects", RES_PROJECT, "Projects"),
+    EXPORT("links", RES_LINK, "Links"),
+
 #define IMPORT(method_, path_, handler_, flags_, operation)                                         \
     {.method = method_, .path = "/v1/imports" path_, .handler = handler_, .flags = (flags_), .resource = -1, .verb = VERB_SYNC, .operation_id = operation}
     IMPORT("GET", "", imports_show, ROUTE_QUERY, "listImports"),

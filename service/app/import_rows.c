@@ -1,6 +1,7 @@
 /* From a window of the file to records as sync takes them. */
 #include "import_run.h"
 
+#include "csv.h"
 #include "domain/csv_read.h"
 
 #include <string.h>
@@ -48,9 +49,14 @@ static bool take_header(struct import *import, const struct str *cells, size_t n
     return true;
 }
 
+/* a;b;c, or a JSON array. */
 static jv *texts(struct str cell) {
-    jv *ret = jv_new_array();
+    struct err ignored CLEANUP(err_release) = ERR_INIT;
+    jv *ret = NULL;
     struct str one;
+    if (str_starts(cell, "[") && json_read(cell, JSON_TOKENS, &ret, &ignored))
+        return ret;
+    ret = jv_new_array();
     while (ret && str_split(&cell, ';', &one))
         jv_push(ret, jv_new_text(str_trim(one)));
     return ret;
@@ -109,7 +115,9 @@ static jv *record_of(const struct import *import, const struct str *cells, size_
     for (size_t i = 0; i < n && i < jv_len(import->header); i++) {
         struct str name = jv_text(jv_at(import->header, i));
         if (name.len > 0 && cells[i].len > 0)
-            set_value(import, record, line, name.ptr, cells[i]);
+            set_value(import, record, line, name.ptr,
+                      jv_bool(jv_get(import->presets, "exported")) ? csv_plain(cells[i])
+                                                                   : cells[i]);
     }
     if (str_is(import->system, "linkedin") && jv_get(record, "external_id"))
         jv_set(record, "linkedin_url", jv_copy(jv_get(record, "external_id")));
@@ -169,8 +177,28 @@ static enum csv_read next_row(struct import *import, struct str rest, bool last,
     return CSV_RECORD;
 }
 
-static enum csv_read next_json(struct str rest, bool last, size_t *ret_used, size_t *ret_lines,
-                               jv **ret) {
+/* The columns and values of the import, for a record that has names of its own. */
+static void rename_members(const struct import *import, jv *record) {
+    const jv *columns = jv_get(import->presets, "columns"),
+             *values = jv_get(import->presets, "values");
+    for (void *it = jv_first(columns); it && jv_kind(record) == JV_OBJECT;
+         it = jv_next(columns, it)) {
+        struct str name = jv_text(jv_value(it));
+        jv *value = jv_ref(jv_get(record, jv_key(it)));
+        if (!value)
+            continue;
+        jv_remove(record, jv_key(it));
+        if (name.len > 0)
+            jv_set(record, name.ptr, jv_ref(value));
+        jv_unref(&value);
+    }
+    for (void *it = jv_first(values); it && jv_kind(record) == JV_OBJECT; it = jv_next(values, it))
+        if (!jv_get(record, jv_key(it)))
+            jv_set(record, jv_key(it), jv_copy(jv_value(it)));
+}
+
+static enum csv_read next_json(const struct import *import, struct str rest, bool last,
+                               size_t *ret_used, size_t *ret_lines, jv **ret) {
     struct err wrong CLEANUP(err_release) = ERR_INIT;
     const char *end = rest.len > 0 ? memchr(rest.ptr, '\n', rest.len) : NULL;
     *ret = NULL;
@@ -184,6 +212,7 @@ static enum csv_read next_json(struct str rest, bool last, size_t *ret_used, siz
     /* What is no JSON is a record that is refused: {} lacks its external_id. */
     if (str_trim(line).len > 0 && !json_read(line, JSON_TOKENS, ret, &wrong))
         *ret = jv_new_text(STR("malformed"));
+    rename_members(import, *ret);
     return CSV_RECORD;
 }
 
@@ -205,7 +234,7 @@ bool import_rows(struct import *import, struct str window, bool last, struct row
         size_t used = 0, lines = 0;
         jv *record;
         enum csv_read read = csv ? next_row(import, rest, last, &used, &lines, &record, ret)
-                                 : next_json(rest, last, &used, &lines, &record);
+                                 : next_json(import, rest, last, &used, &lines, &record);
         if (read == CSV_MEMORY)
             return err_memory(err);
         if (read == CSV_WRONG && !ret->wrong.ptr)

@@ -302,6 +302,27 @@ static bool write_rows(struct import *import, struct tx **tx, struct rows *rows,
     return fine;
 }
 
+#define STATISTICS_FROM 4000
+
+/* Each time that twice as many lines were read: the tables grow too fast for autovacuum. */
+static bool outgrown(int64_t before, int64_t now) {
+    int64_t next = STATISTICS_FROM;
+    while (next <= before)
+        next *= 2;
+    return now >= next;
+}
+
+/* Without them it goes on, slower. */
+static void refresh_statistics(struct import *import) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct err err CLEANUP(err_release) = ERR_INIT;
+    if (!tx_begin(import->app->store, TX_WRITE, &worker, deadline_in_ms(STEP_MS), &tx, &err))
+        return;
+    tx_query(tx, "select import_statistics()", NULL, 0);
+    if (!tx_commit(tx, &err))
+        log_err(LOG_WARN, "import_statistics", &err);
+}
+
 static void rows_release(struct rows *rows) { jv_unref(&rows->records); }
 
 static bool step(struct import *import, bool *ret_more, struct err *err) {
@@ -320,7 +341,12 @@ static bool step(struct import *import, bool *ret_more, struct err *err) {
     else if (over)
         import_end(import, tx, "succeeded", STR_ABSENT);
     *ret_more = !over && !(rows.wrong.ptr && rows.n == 0);
-    return import_commit(import, tx, err);
+    if (!import_commit(import, tx, err))
+        return false;
+    tx_end(&tx);
+    if (outgrown(import->at_line, import->at_line + rows.n_lines))
+        refresh_statistics(import);
+    return true;
 }
 
 bool import_step(struct app *app, struct str operation, struct str token, bool *ret_more,

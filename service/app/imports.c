@@ -4,6 +4,7 @@
 #include "cursor.h"
 #include "domain/check.h"
 #include "domain/decode.h"
+#include "export_csv.h"
 #include "operations.h"
 
 #include <stdio.h>
@@ -47,7 +48,18 @@ static bool import_answer(struct tx *tx, struct str id, struct outcome *outcome,
     "{\"First Name\":\"given_name\",\"Last Name\":\"family_name\",\"URL\":\"external_id\","        \
     "\"Email Address\":\"email\",\"Position\":\"title\",\"Company\":\"\",\"Connected On\":\"\"}"
 
+/* What GET /v1/{resource}/export gave, of another kamd or an earlier time: its ids are the external
+ * ids of its system. */
+static struct str exported_columns(struct action *action, const struct resource *resource,
+                                   bool csv) {
+    CLEANUP(buf_release) struct buf text;
+    buf_init(&text, 1 << 16);
+    export_columns(resource, csv, &text);
+    return buf_ok(&text) ? arena_str(action->arena, buf_str(&text)) : STR_ABSENT;
+}
+
 struct making {
+    bool exported;
     const jv *clean;
     struct str columns, values, content;
     const struct resource *resource;
@@ -82,8 +94,9 @@ static bool making_work(struct action *action, struct tx *tx, void *arg, struct 
     struct uuid uuid = uuid_v7(action->app->clock, action->app->randomness);
     char id[UUID_TEXT];
     uuid_text(&uuid, id);
-    const char *presets = arena_format(action->arena, "{\"columns\":%.*s,\"values\":%.*s}",
-                                       STR_ARG(making->columns), STR_ARG(making->values));
+    const char *presets = arena_format(
+        action->arena, "{\"columns\":%.*s,\"values\":%.*s,\"exported\":%s}",
+        STR_ARG(making->columns), STR_ARG(making->values), making->exported ? "true" : "false");
     struct str system = jv_text(jv_get(making->clean, "system"));
     struct str params[] = {str_of(id),
                            system,
@@ -112,7 +125,7 @@ static bool making_work(struct action *action, struct tx *tx, void *arg, struct 
 
 bool import_create(struct action *action, const jv *doc, struct outcome *outcome, struct err *err) {
     static const char *const formats[] = {"csv", "ndjson", NULL};
-    static const char *const preset_names[] = {"linkedin", NULL};
+    static const char *const preset_names[] = {"linkedin", "export", NULL};
     static const struct field fields[] = {
         {.name = "resource", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 64},
         {.name = "system", .type = FIELD_TEXT, .max = 64, .check = check_slug},
@@ -132,8 +145,10 @@ bool import_create(struct action *action, const jv *doc, struct outcome *outcome
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&shape, doc, "", &clean, err))
         return false;
-    bool linkedin = jv_get(clean, "preset") != NULL;
-    struct making making = {.clean = clean, .content = jv_text(jv_get(clean, "content"))};
+    bool linkedin = str_is(jv_text(jv_get(clean, "preset")), "linkedin");
+    bool exported = str_is(jv_text(jv_get(clean, "preset")), "export");
+    struct making making = {
+        .exported = exported, .clean = clean, .content = jv_text(jv_get(clean, "content"))};
     making.resource = resource_by_path(jv_text(jv_get(clean, "resource")));
     if (!making.resource || (making.resource->flags & R_SYNC) == 0 ||
         (linkedin && making.resource->id != RES_CONTACT))
@@ -143,9 +158,13 @@ bool import_create(struct action *action, const jv *doc, struct outcome *outcome
         jv_set(clean, "system", jv_new_text(linkedin ? STR("linkedin") : STR("import")));
     making.columns = jv_get(clean, "columns") ? doc_text(action, jv_get(clean, "columns"))
                      : linkedin               ? STR(LINKEDIN)
+                     : exported               ? exported_columns(action, making.resource,
+                                                                 str_is(jv_text(jv_get(clean, "format")), "csv"))
                                               : STR("{}");
     making.values = jv_get(clean, "values") ? doc_text(action, jv_get(clean, "values")) : STR("{}");
-    return write_once(action, making_work, &making, outcome, err);
+    return making.columns.ptr && making.values.ptr
+               ? write_once(action, making_work, &making, outcome, err)
+               : err_memory(err);
 }
 
 /* ---- reading them ---- */

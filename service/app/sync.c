@@ -90,8 +90,9 @@ static bool resolve_references(struct action *action, const struct bulk *bulk, s
     size_t slot = tx_query(tx,
                            "select x.record_id from unnest($2::text[], $3::text[]) with ordinality "
                            "w(resource, external_id, nth)"
-                           " left join external_id x on x.system = $1 and x.resource = w.resource "
-                           "and x.external_id = w.external_id order by w.nth",
+                           " left join lateral (select e.record_id from external_id e where "
+                           "e.system = $1 and e.resource = w.resource and e.external_id = "
+                           "w.external_id offset 0) x on true order by w.nth",
                            params, 3);
     if (!tx_flush(tx, err))
         return false;

@@ -95,15 +95,17 @@ bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, st
         tx_query(tx, "select exists (select from sync_deferred where system = $1)", params, 1);
     size_t policy = tx_query(
         tx, "select conflict_policy, fields from sync_policy where system = $1", params, 1);
+    /* Looked up one by one, whatever the statistics say: while a system's first records come in
+     * they know nothing of them, and a join by the first two columns grows with their square. */
     size_t slot = tx_query(
         tx,
         "select x.record_id, coalesce(s.system_modstamp > nullif(w.stamp, '')::timestamptz, false),"
         " s.system is not null, s.is_deleted, s.version, s.said"
         " from unnest($3::text[], $4::text[]) with ordinality w(external_id, stamp, nth)"
-        " left join external_id x on x.system = $1 and x.resource = $2"
-        " and x.external_id = w.external_id"
-        " left join sync_state s on s.system = $1 and s.resource = $2"
-        " and s.external_id = w.external_id order by w.nth",
+        " left join lateral (select e.record_id from external_id e where e.system = $1"
+        " and e.resource = $2 and e.external_id = w.external_id offset 0) x on true"
+        " left join lateral (select * from sync_state t where t.system = $1 and t.resource = $2"
+        " and t.external_id = w.external_id offset 0) s on true order by w.nth",
         params, 4);
     if (!tx_flush(tx, err))
         return false;

@@ -230,7 +230,7 @@ static void write_etag(const struct resource *resource, const struct row *row, s
 
 /* Of a record that the caller sees, all but what was derived from where the caller does not read.
  */
-static field_set fields_seen(const struct resource *resource, const struct row *row) {
+field_set row_fields(const struct resource *resource, const struct row *row) {
     return fields_in(resource, ~row->hidden | AREA_BIT(resource->area));
 }
 
@@ -242,7 +242,7 @@ static void write_plain(const struct resource *resource, const struct row *row, 
     char etag[ETAG_TEXT];
     size_t start = ret->len;
     buf_char(ret, '{');
-    render_fields(resource, row->values, fields_seen(resource, row), ret);
+    render_fields(resource, row->values, row_fields(resource, row), ret);
     write_etag(resource, row, start, ret, etag);
 }
 
@@ -287,7 +287,7 @@ void view_write(struct action *action, const struct resource *resource, const st
     if (!view->unseen)
         note_row(action, resource, row);
     buf_char(ret, '{');
-    render_fields(resource, row->values, view->fields & fields_seen(resource, row), ret);
+    render_fields(resource, row->values, view->fields & row_fields(resource, row), ret);
     for (size_t i = 0; expanded && i < view->n_expands; i++)
         write_expansion(action, resource, view, i, row, expanded, ret);
     write_etag(resource, row, start, ret, ret_etag);

@@ -40,6 +40,8 @@ bool row_writable(const struct action *action, const struct resource *resource,
 bool area_writable(const struct action *action, area_set areas, enum area area, struct err *err);
 /* Whether the field is in an area that the caller reads. */
 bool row_shows(const struct row *row, const struct field *field);
+/* The fields that are shown of a row, whatever is asked for. */
+field_set row_fields(const struct resource *resource, const struct row *row);
 /* ["sales", "economics"] */
 void write_areas(area_set areas, struct buf *ret);
 

@@ -11,10 +11,20 @@ struct reader {
 
 static bool over(const struct reader *r) { return r->at >= r->text.len; }
 
+/* Where the quoted cell that begins at `at` ends at the latest: no more memory than it needs, for
+ * there are many of them in one text. */
+static size_t cell_end(const struct reader *r) {
+    size_t at = r->at + 1;
+    while (at < r->text.len &&
+           (r->text.ptr[at] != '"' || (at + 1 < r->text.len && r->text.ptr[at + 1] == '"')))
+        at += r->text.ptr[at] == '"' ? 2 : 1;
+    return at < r->text.len ? at : r->text.len;
+}
+
 /* "a ""quoted"" cell", whose opening quote is at `at`. */
 static enum csv_read quoted(struct reader *r, struct arena *arena, struct str *ret) {
-    char *copy = arena_alloc(arena, r->text.len - r->at + 1);
-    size_t len = 0;
+    size_t room = cell_end(r) - r->at, len = 0;
+    char *copy = arena_alloc(arena, room + 1);
     if (!copy)
         return CSV_MEMORY;
     for (r->at++; !over(r); r->at++) {

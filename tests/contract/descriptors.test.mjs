@@ -157,6 +157,15 @@ for (const route of shows('')) {
   });
 }
 
+for (const route of api.routes.filter(({ path }) => path.endsWith('/export'))) {
+  test(`the parameters of ${route.operation_id} are those of the list, but for its pages`, () => {
+    const resource = api.resources.find(({ name }) => name === route.resource);
+    assert.equal(route.path, `/v1/${resource.path}/export`);
+    const query = find(route).parameters.filter((parameter) => parameter.in === 'query').map(({ name }) => name);
+    same(query, [...filterNames(resource), 'filter', 'order_by', 'fields', 'format', 'bom', 'after']);
+  });
+}
+
 // Parameters that ask for another document in the place of the record.
 const OTHER_FORMS = { plan: ['view'] };
 

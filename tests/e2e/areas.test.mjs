@@ -71,6 +71,11 @@ async function readCell({ name: who, client, reads }, name, kind) {
     if (page.total !== undefined) assert.equal(page.total > 0, seen, `${what}: total`);
     if (below) assert.deepEqual(redacted, seen ? undefined : [area], `${what}: redacted`);
   }
+  const { path: all } = printed.routes.find(({ operation_id: id, resource }) => /^export/.test(id) && resource === resourceOf(kind));
+  for (const format of ['ndjson', 'csv']) {
+    const file = await client.insist('GET', `${all}?format=${format}&filter=${encodeURIComponent(`id eq '${record.id}'`)}`);
+    assert.deepEqual([file.status, file.text.includes(record.id)], [200, seen], `${what}: export as ${format}`);
+  }
 }
 
 async function writeCell({ name: who, client, reads, writes }, name, kind) {

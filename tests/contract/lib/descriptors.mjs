@@ -247,7 +247,9 @@ function viewsOf(resource, isListed) {
   };
 }
 
-// {components: {name: parameter}, lists: {resource: [refs]}}. A parameter that reads alike in several lists is one component.
+const OF_PAGES = ['PageSize', 'Cursor', 'IncludeTotal'];
+
+// {components: {name: parameter}, lists: {resource: [refs]}, exports: the same}. A parameter that reads alike in several lists is one component.
 export function parameters(api) {
   const listed = api.resources.filter((resource) => hasList(api, resource));
   const variants = new Map();
@@ -259,6 +261,7 @@ export function parameters(api) {
   }
   const components = {};
   const lists = {};
+  const exports = {};
   for (const resource of api.resources.filter((one) => api.routes.some((route) => route.resource === one.name && route.method === 'GET'))) {
     const isListed = listed.includes(resource);
     const views = viewsOf(resource, isListed);
@@ -270,14 +273,16 @@ export function parameters(api) {
       return key;
     });
     const search = resource.fields.some((field) => field.search) ? ['Search'] : [];
-    lists[resource.name] = [...search, ...names, 'Filter', ...Object.keys(views), 'PageSize', 'Cursor', 'IncludeTotal'].map(parameterRef);
+    const asked = [...search, ...names, 'Filter', ...Object.keys(views)];
+    lists[resource.name] = [...asked, ...OF_PAGES].map(parameterRef);
+    exports[resource.name] = [...asked.filter((name) => !/Expand$/.test(name)), 'ExportFormat', 'ExportBom', 'ExportAfter'].map(parameterRef);
   }
-  return { components: Object.fromEntries(Object.entries(components).sort(([a], [b]) => (a < b ? -1 : 1))), lists };
+  return { components: Object.fromEntries(Object.entries(components).sort(([a], [b]) => (a < b ? -1 : 1))), lists, exports };
 }
 
 // ---- the marked parts ---------------------------------------------------------------------------
 
-const MARK = /^( *)# >>> written by `make openapi`: (schemas|parameters|list of (\w+))$/;
+const MARK = /^( *)# >>> written by `make openapi`: (schemas|parameters|(list|export) of (\w+))$/;
 const END = /^ *# <<<$/;
 
 export function rewrite(file, api) {
@@ -291,9 +296,9 @@ export function rewrite(file, api) {
     lines.push(line);
     const mark = MARK.exec(line);
     if (!mark) continue;
-    const [, pad, what, resource] = mark;
-    const data = what === 'schemas' ? made.schemas : what === 'parameters' ? made.components : made.lists[resource];
-    if (!data) throw new Error(`there is no list of ${resource}`);
+    const [, pad, what, kind, resource] = mark;
+    const data = what === 'schemas' ? made.schemas : what === 'parameters' ? made.components : made[`${kind}s`][resource];
+    if (!data) throw new Error(`there is no ${kind} of ${resource}`);
     lines.push(...block(data, pad.length, what === 'schemas' ? 2 : 1));
     seen.add(what);
     inside = true;

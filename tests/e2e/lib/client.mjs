@@ -50,7 +50,7 @@ export class Client {
         const chunks = [];
         answer.on('data', (chunk) => chunks.push(chunk)).on('error', fail).on('end', () => {
           const text = Buffer.concat(chunks).toString('utf8');
-          const isJson = /json/.test(answer.headers['content-type'] ?? '');
+          const isJson = /\bjson\b/.test(answer.headers['content-type'] ?? '');
           let parsed;
           try {
             parsed = isJson && text ? JSON.parse(text) : undefined;
