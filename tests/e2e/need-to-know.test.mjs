@@ -124,6 +124,7 @@ test(`non-interference: ${REQUESTS} requests of a member, two databases that dif
     () => `/v1/accounts/${one(ids)}/${one(nested)}?include_total=true`, () => `/v1/accounts/${one(ids)}`, () => `/v1/accounts/${one(ids)}/history`, () => `/v1/accounts/${one(ids)}/${one(['key-status', 'key-status/history', 'metrics', 'health', 'economics', 'sales', 'whitespace', 'opportunities', 'fit-check', 'expectations', 'commitments/summary'])}`,
     () => { const { plan } = one(accounts); return `/v1/plans/${plan.id}${one(['', '/sections', '/sections/capabilities', '/sections/leader_perceptions', '/sections/interaction_history', '/versions', '/acknowledgements', '?view=shared', '/history'])}`; },
     () => `/v1/events?after=${below(30)}&page_size=${1 + below(50)}`, () => `/v1/events?account_id=${one(ids)}`, () => `/v1/program/${one(['attention-gap', 'cadence', 'compliance', 'candidates', 'rollup', 'late-access', 'pareto?metric=revenue', 'capacity'])}`,
+    () => `/v1/${one([...lists, 'users', ...nested])}/export?format=${one(['csv', 'ndjson'])}&order_by=${one(['', '-'])}updated_at`, () => `/v1/accounts/export?order_by=-score&format=csv`,
     () => `/v1/users/${user.id}/agenda`, () => `/v1/access/explain?account_id=${one(ids)}`, () => '/v1/me',
   ];
   const member = new Client(plain.url, key), there = new Client(hidden.url, key);
