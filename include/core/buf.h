@@ -15,6 +15,8 @@ struct buf {
 };
 
 void buf_init(struct buf *buf, size_t max);
+/* In `size` bytes of the caller's, NUL included: never grows, and is not released. */
+void buf_over(struct buf *buf, char *memory, size_t size);
 void buf_release(struct buf *buf);
 void buf_reset(struct buf *buf); /* empty again, memory kept, failure forgotten */
 bool buf_ok(const struct buf *buf);

@@ -19,6 +19,7 @@ enum metric_labels {
     LABELS_CACHE,
     LABELS_POOL,
     LABELS_CLIENT,
+    LABELS_SPANS,
     LABELS_COUNT
 };
 
@@ -87,6 +88,8 @@ enum metric_labels {
       "1 from SIGTERM on: not ready, but still serving.")                                          \
     X(AUDIT_ANCHOR, METRIC_GAUGE, "kamd_audit_anchor", LABELS_NONE,                                \
       "Number of the last anchor of the audit that this process wrote.")                           \
+    X(TRACE_SPANS, METRIC_COUNTER, "kamd_trace_spans_total", LABELS_SPANS,                         \
+      "Spans: sent to the collector, dropped because it took none, refused by it.")                \
     X(LOOP_ERRORS, METRIC_COUNTER, "kamd_worker_errors_total", LABELS_LOOP,                        \
       "Worker rounds that failed.")                                                                \
     X(LOOP_LAST, METRIC_GAUGE, "kamd_worker_last_round_timestamp_seconds", LABELS_LOOP,            \

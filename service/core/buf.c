@@ -13,6 +13,11 @@ void buf_init(struct buf *buf, size_t max) {
     *buf = (struct buf){.max = max < SIZE_MAX ? max : SIZE_MAX - 1};
 }
 
+void buf_over(struct buf *buf, char *memory, size_t size) {
+    *buf = (struct buf){.ptr = memory, .cap = size, .max = size - 1};
+    memory[0] = '\0';
+}
+
 void buf_release(struct buf *buf) {
     free(buf->ptr);
     buf_init(buf, buf->max);
