@@ -10,6 +10,8 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/start.h"
+#include "core/trace.h"
+#include "remote/otlp.h"
 #include "remote/post.h"
 #include "store/migrate.h"
 #include "store/record.h"
@@ -39,6 +41,7 @@ struct process {
     struct reload *reload;
     struct worker *worker;
     struct api *api;
+    struct otlp *otlp;
 };
 
 enum { CELL_API, CELL_WORKER };
@@ -85,9 +88,20 @@ static bool open_cache(struct process *process, struct err *err) {
     return cache_open(&options, &process->cache, err);
 }
 
+static struct otlp_options otlp_options(const struct config *config) {
+    return (struct otlp_options){
+        .endpoint = config->otlp_endpoint ? config->otlp_endpoint : "",
+        .headers = config->otlp_headers ? config->otlp_headers : "",
+        .ca_file = config->otlp_ca_file,
+        .version = KAMD_VERSION,
+        .per_mille = config->otlp_sample,
+    };
+}
+
 static bool start_metrics(void) {
     static const char *const pools[] = {"pool=\"api\"", "pool=\"worker\""};
-    return metrics_labels(LABELS_POOL, pools, COUNT_OF(pools)) && api_metrics() && worker_metrics();
+    return metrics_labels(LABELS_POOL, pools, COUNT_OF(pools)) && trace_metrics() &&
+           api_metrics() && worker_metrics();
 }
 
 /* Without the database they follow from the master key, as they do now, until the next start. */
@@ -103,7 +117,9 @@ static bool start_parts(struct process *process, bool with_worker, struct err *e
         return false;
     if (!start_metrics() || !post_start())
         return err_set(err, PROBLEM_INTERNAL, "A part could not be initialised.");
-    if (!open_store(config, false, &process->store, err) || !open_cache(process, err))
+    const struct otlp_options otlp = otlp_options(config);
+    if (!otlp_start(&otlp, &process->otlp, err) ||
+        !open_store(config, false, &process->store, err) || !open_cache(process, err))
         return false;
     process->app = (struct app){
         .config = config,
@@ -143,6 +159,7 @@ static void stop_parts(struct process *process) {
         cache_close(process->cache);
     if (process->store)
         store_close(process->store);
+    otlp_stop(process->otlp);
     keyring_wipe(&process->keyring);
 }
 
@@ -239,6 +256,8 @@ static void check_all(const struct config *config, struct keyring *keyring, stru
                 why.detail);
     err_release(&why);
     keyring_wipe(keyring);
+    const struct otlp_options otlp = otlp_options(config);
+    otlp_check(&otlp, err);
     issuer_rules(config, &rules, err);
 }
 

@@ -134,6 +134,15 @@
       "Origins whose web pages may call the API, comma-separated, e.g. https://app.example.com.")  \
     X(hsts_seconds, INT, "KAMD_HSTS_SECONDS", "0", 0, 63072000, false,                             \
       "Strict-Transport-Security, for when TLS ends before kamd; 0: not sent.")                    \
+    X(otlp_endpoint, TEXT, "KAMD_OTLP_ENDPOINT", "", 0, 0, false,                                  \
+      "Collector of OpenTelemetry that gets spans by OTLP/HTTP, e.g. http://collector:4318; "      \
+      "empty: none are made.")                                                                     \
+    X(otlp_headers, TEXT, "KAMD_OTLP_HEADERS", "", 0, 0, true,                                     \
+      "Headers for it, name=value, comma-separated, values percent-encoded.")                      \
+    X(otlp_ca_file, TEXT, "KAMD_OTLP_CA_FILE", "", 0, 0, false,                                    \
+      "Certificates that vouch for it, a PEM file; empty: the system's.")                          \
+    X(otlp_sample, INT, "KAMD_OTLP_SAMPLE_PER_MILLE", "1000", 0, 1000, false,                      \
+      "Of 1,000 traces that begin here, how many are recorded; others as their caller says.")      \
     X(log_level, TEXT, "KAMD_LOG_LEVEL", "info", 0, 0, false, "debug, info, warn or error.")       \
     X(fault, TEXT, "KAMD_FAULT", "", 0, 0, false,                                                  \
       "For tests: `point:action`, e.g. after_commit:kill. Empty in production.")
