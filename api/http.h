@@ -6,6 +6,7 @@
 #include "core/buf.h"
 #include "core/clock.h"
 #include "core/err.h"
+#include "core/trace.h"
 
 struct header {
     struct str name; /* as sent */
@@ -31,7 +32,8 @@ struct request {
     deadline when;       /* admission + request_ms */
     int64_t started_us;  /* monotonic */
     char id[72];         /* X-Request-Id, ours or the client's */
-    char traceparent[56];
+    char traceparent[TRACEPARENT_TEXT]; /* of the request's own span, if that is recorded */
+    struct trace trace;
     struct arena *arena; /* freed after the answer */
 };
 

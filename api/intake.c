@@ -91,7 +91,13 @@ static void set_traceparent(struct request *request, const struct randomness *ra
     if (count == 1 && is_traceparent(sent)) {
         memcpy(out, sent.ptr, 55);
         memcpy(out, "00", 2);
+        trace_child(&request->trace, sent);
     } else {
+        trace_first(&request->trace, randomness);
+    }
+    if (request->trace.on) {
+        trace_text(&request->trace, out);
+    } else if (out[0] == '\0') {
         unsigned char bytes[24];
         random_fill(randomness, bytes, sizeof bytes);
         bytes[0] |= 1; /* neither id may be all zeros */

@@ -4,6 +4,7 @@
 #include "cors.h"
 #include "limit.h"
 #include "problem.h"
+#include "span.h"
 
 #include "app/audit.h"
 #include "app/sign_in.h"
@@ -375,6 +376,7 @@ static void finish(struct call *call) {
     call->answer->metrics_cell = row * 5 + (size_t)(class >= 1 && class <= 5 ? class - 1 : 4);
     metrics_time(METRIC_HTTP_REQUESTS, call->answer->metrics_cell, taken);
     write_log(call, taken);
+    span_end(call->request, call->answer, call->route, &call->err);
 }
 
 void pipeline_serve(void *context, struct request *request, struct answer *answer) {
@@ -407,6 +409,7 @@ void pipeline_refused(void *context, const struct request *request, const struct
                  taken);
     LOG(LOG_INFO, "refused", LOG_T("method", request->method), LOG_I("status", answer->status),
         LOG_MS("ms", taken), LOG_S("request_id", request->id), LOG_T("client", request->client));
+    span_end(request, answer, NULL, NULL);
 }
 
 void pipeline_adorn(void *context, const struct request *request, struct answer *answer) {

@@ -1,6 +1,7 @@
 #include "app/records.h"
 
 #include "batch.h"
+#include "core/trace.h"
 #include "store/record.h"
 #include "view.h"
 
@@ -75,6 +76,19 @@ static bool get_from_store(struct action *action, const struct record_key *key,
     return true;
 }
 
+static enum cache_outcome ask_cache(struct action *action, const char *name, struct str *ret_value,
+                                    struct cache_lease *ret_lease) {
+    static const char *const outcomes[] = {
+        [CACHE_HIT] = "hit", [CACHE_LEASE] = "lease", [CACHE_BUSY] = "busy", [CACHE_OFF] = "off"};
+    struct trace trace;
+    trace_child(&trace, action->traceparent);
+    enum cache_outcome cached =
+        cache_get(action->app->cache, name, action->arena, ret_value, ret_lease);
+    TRACE_END(&trace, SPAN_CLIENT, STR("redis read"), false, SPAN_S("db.system.name", "redis"),
+              SPAN_S("kamd.cache.outcome", outcomes[cached]));
+    return cached;
+}
+
 bool record_get(struct action *action, const struct record_key *key, const struct param *params,
                 size_t n_params, struct outcome *outcome, struct err *err) {
     struct view view;
@@ -95,7 +109,7 @@ bool record_get(struct action *action, const struct record_key *key, const struc
     struct str value;
     struct cache_lease lease;
     snprintf(name, sizeof name, "%s:%.*s", key->resource->name, STR_ARG(key->id));
-    enum cache_outcome cached = cache_get(action->app->cache, name, action->arena, &value, &lease);
+    enum cache_outcome cached = ask_cache(action, name, &value, &lease);
     if (cached == CACHE_HIT && answer_cached(action, value, outcome))
         return true;
     return get_from_store(action, key, &view, cached == CACHE_LEASE ? &lease : NULL, outcome, err);

@@ -1,5 +1,6 @@
 /* One effect, once: the frame around every write. */
 #include "app/directory.h"
+#include "core/trace.h"
 #include "frame.h"
 #include "notes.h"
 
@@ -208,6 +209,14 @@ static void fault(const struct action *action, const char *point) {
         kill(getpid(), SIGKILL);
 }
 
+static void invalidate(const struct action *action, const struct outcome *outcome) {
+    struct trace trace;
+    trace_child(&trace, action->traceparent);
+    bool done = cache_invalidate(action->app->cache, outcome->touches, outcome->n_touches);
+    TRACE_END(&trace, SPAN_CLIENT, STR("redis invalidate"), !done,
+              SPAN_S("db.system.name", "redis"), SPAN_I("kamd.cache.entries", outcome->n_touches));
+}
+
 bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome,
                 struct err *err) {
     struct once once = {
@@ -218,7 +227,7 @@ bool write_once(struct action *action, write_work work, void *arg, struct outcom
     action->notes.n = 0; /* committed with the write; a replay shows again what was noted then */
     fault(action, "after_commit");
     if (outcome->n_touches > 0)
-        cache_invalidate(action->app->cache, outcome->touches, outcome->n_touches);
+        invalidate(action, outcome);
     if (once.revoked)
         directory_settle(action->app->directory);
     return true;

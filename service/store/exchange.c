@@ -298,6 +298,7 @@ bool tx_exchange(struct tx *tx, struct err *err) {
     struct outcome outcome = {.end = END_LOST, .failed_at = tx->n_entries};
     int64_t sent_us = clock_mono(&clock_system);
 
+    tx->round_trips++;
     tx->conn->not_replicated = false;
     tx->repeatable = false;
     if (send_all(tx))

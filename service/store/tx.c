@@ -68,6 +68,7 @@ static size_t add_entry(struct tx *tx, enum entry_kind kind, const char *sql, bo
         if (!add_param(tx, params[i]))
             return fail(tx, "out of memory for parameters");
     }
+    tx->statements += kind == ENTRY_STATEMENT;
     tx->entries[tx->n_entries] = (struct entry){
         .kind = kind, .sql = sql, .once = once, .param_at = first, .n_params = n_params};
     return tx->n_entries++;
@@ -149,6 +150,7 @@ static bool may_exchange(struct tx *tx, struct err *err) {
 bool tx_flush(struct tx *tx, struct err *err) {
     bool ok = may_exchange(tx, err) && (tx->n_done == tx->n_entries || tx_exchange(tx, err));
 
+    tx->problem = ok ? PROBLEM_NONE : err == NULL ? PROBLEM_INTERNAL : err->problem;
     unqueue(tx);
     tx->over = !ok || tx->committed;
     return ok;
@@ -206,8 +208,12 @@ bool tx_begin(struct store *store, enum tx_mode mode, const struct tx_context *c
     buf_init(&tx->texts, TEXTS_MAX);
     if (!copy_context(tx, context == NULL ? &nobody : context))
         return err_memory(err);
-    if (!pool_acquire(store, when, &tx->conn, err))
+    if (context != NULL)
+        trace_child(&tx->trace, context->traceparent);
+    if (!pool_acquire(store, when, &tx->conn, err)) {
+        tx->problem = err == NULL ? PROBLEM_INTERNAL : err->problem;
         return false;
+    }
     *ret = TAKE(tx);
     return true;
 }
@@ -226,6 +232,25 @@ static bool clean_up(struct tx *tx) {
     return tx_exchange(tx, NULL) && PQtransactionStatus(tx->conn->pg) == PQTRANS_IDLE;
 }
 
+/* Expected refusals (a conflict, a broken rule) are no failure of the database. */
+static void end_trace(struct tx *tx) {
+    const struct problem_info *problem =
+        tx->problem == PROBLEM_NONE ? NULL : problem_info(tx->problem);
+    bool write = tx->mode == TX_WRITE;
+
+    if (!tx->trace.on)
+        return;
+    TRACE_END(&tx->trace, SPAN_CLIENT,
+              write ? STR("postgresql transaction") : STR("postgresql read"),
+              problem != NULL && problem->status >= 500, SPAN_S("db.system.name", "postgresql"),
+              SPAN_S("kamd.db.outcome", !write          ? ""
+                                        : tx->committed ? "committed"
+                                                        : "rolled_back"),
+              SPAN_I("kamd.db.round_trips", tx->round_trips),
+              SPAN_I("kamd.db.statements", tx->statements),
+              SPAN_S("error.type", problem == NULL ? "" : problem->code));
+}
+
 void tx_end(struct tx **tx_) {
     struct tx *tx = *tx_;
 
@@ -237,6 +262,7 @@ void tx_end(struct tx **tx_) {
             tx->conn->broken = true;
         pool_release(tx->store, tx->conn);
     }
+    end_trace(tx);
     for (size_t i = 0; i < tx->n_entries; i++)
         PQclear(tx->entries[i].result);
     buf_release(&tx->texts);

@@ -3,6 +3,7 @@
 #define KAMD_STORE_TX_STATE_H
 
 #include "core/buf.h"
+#include "core/trace.h"
 #include "pool.h"
 
 enum entry_kind {
@@ -49,6 +50,9 @@ struct tx {
     bool committed;
     bool over;       /* nothing more can be done, but after going back to a savepoint */
     bool repeatable; /* it failed only because of others: 40001, 40P01 */
+    struct trace trace;
+    int64_t round_trips, statements;
+    enum problem problem; /* that it ended with, if any */
 };
 #define PARAM_NULL SIZE_MAX
 

@@ -3,6 +3,7 @@
 #include "exchange.h"
 #include "schedule.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/log.h"
@@ -123,6 +124,38 @@ static void judge(struct sender *sender, struct delivery *delivery) {
 /* ---- sending
  * ------------------------------------------------------------------------------------- */
 
+/* An attempt is a span below the request that caused the event, in its trace; what no request
+ * caused (a reminder) begins a trace. */
+static void begin_trace(struct delivery *delivery) {
+    if (delivery->traceparent[0] != '\0')
+        trace_child(&delivery->trace, str_of(delivery->traceparent));
+    else
+        trace_first(&delivery->trace, &randomness_system);
+}
+
+/* Of the URL only what endpoint_id leads to: it may hold a receiver's secrets. */
+static void end_trace(struct delivery *delivery) {
+    const struct post_result *result = &delivery->result;
+    char status[16];
+    bool failed = result->error != NULL || result->status < 200 || result->status > 299;
+
+    if (!delivery->trace.on)
+        return;
+    snprintf(status, sizeof status, "%d", result->status);
+    const struct span_field fields[] = {
+        SPAN_S("http.request.method", "POST"),
+        SPAN_S("error.type", !failed                 ? ""
+                             : result->error != NULL ? result->error
+                                                     : status),
+        SPAN_I("kamd.webhook.attempt", delivery->n),
+        SPAN_S("kamd.webhook.endpoint_id", delivery->endpoint->id),
+        SPAN_S("kamd.webhook.event_id", delivery->event_id),
+        SPAN_I("http.response.status_code", result->status),
+    };
+    trace_end(&delivery->trace, SPAN_CLIENT, STR("POST webhook"), failed, fields,
+              COUNT_OF(fields) - (result->status == 0));
+}
+
 static const char *start(struct sender *sender, struct delivery *delivery) {
     struct err err CLEANUP(err_release) = ERR_INIT;
     int64_t now_us = clock_mono(&clock_system);
@@ -132,6 +165,7 @@ static const char *start(struct sender *sender, struct delivery *delivery) {
         return "event_expired";
     if (delivery->endpoint->n_secrets == 0)
         return "no_secret";
+    begin_trace(delivery);
     if (!message_make(&sender->message, delivery, (now_us + sender->clock_us) / 1000000))
         return "out_of_memory";
     if (poster_send(sender->worker->poster, &sender->message.request, &err))
@@ -161,6 +195,7 @@ static bool start_one(struct sender *sender, struct endpoint *endpoint) {
     const char *error = start(sender, delivery);
     if (error != NULL) {
         delivery->result = (struct post_result){.error = error};
+        end_trace(delivery);
         judge(sender, delivery);
     }
     return true;
@@ -186,6 +221,7 @@ static void finish(struct sender *sender, const struct post_result *result) {
     struct delivery *delivery = result->tag;
 
     delivery->result = *result;
+    end_trace(delivery);
     judge(sender, delivery);
 }
 
@@ -260,6 +296,7 @@ static void wind_down(struct sender *sender) {
     for (struct endpoint *e = sender->outbox.endpoints; e != NULL; e = e->next)
         while (e->flying != NULL) {
             e->flying->result = (struct post_result){.error = "interrupted"};
+            end_trace(e->flying);
             outbox_settle(&sender->outbox, e->flying, OUTCOME_FAILED);
         }
     try_exchange(sender, EXCHANGE_LEAVE);

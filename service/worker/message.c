@@ -95,8 +95,11 @@ bool message_make(struct message *message, const struct delivery *delivery, int6
     buf_text(text, "webhook-signature: ");
     signatures(message, delivery, str_of(seconds));
     end_header(message, &ends);
-    if (is_traceparent(str_of(delivery->traceparent))) {
-        buf_format(text, "traceparent: %s", delivery->traceparent);
+    if (delivery->trace.on || is_traceparent(str_of(delivery->traceparent))) {
+        char own[TRACEPARENT_TEXT];
+        if (delivery->trace.on)
+            trace_text(&delivery->trace, own);
+        buf_format(text, "traceparent: %s", delivery->trace.on ? own : delivery->traceparent);
         end_header(message, &ends);
     }
     own_headers(message, delivery, &ends);

@@ -3,14 +3,13 @@
 #ifndef KAMD_WORKER_OUTBOX_H
 #define KAMD_WORKER_OUTBOX_H
 
-#include "core/buf.h"
 #include "core/id.h"
+#include "core/trace.h"
 #include "remote/post.h"
 #include "remote/signature.h"
 
 #define SECRETS_MAX 10
 #define BREAKER_FAILURES 5
-#define TRACEPARENT_TEXT 56
 
 struct endpoint;
 
@@ -40,6 +39,7 @@ struct delivery {
     enum outcome_kind outcome;
     int64_t pause_ms; /* until the next attempt */
     int64_t started_us;
+    struct trace trace; /* of this attempt */
     struct post_result result;
 };
 
