@@ -10,7 +10,6 @@ const SQL = 'service/store/migrations/0022_access.sql';
 const MUTATIONS = [
   ['application: area of a record', 'service/domain/resource.c', 'x.areas & %llu <> 0"', 'x.areas & %llu is not null"'],
   ['application: plans by a section', 'service/domain/resource.c', 'area_number(t.section) & 1 = 1"', 'area_number(t.section) & 1 is not null"'],
-  ['application: area of a section', 'service/app/view.c', 'kept += row_readable(resource, row);', '(void)row_readable; kept++;'],
   ['application: field of another area, in filters and order', 'service/domain/filter_sql.c', 'bool hides = narrow && field->area != 0;', 'bool hides = narrow && field->area != 0 && false;'],
   ['application: field of another area, in answers', 'service/app/view.c', 'return fields_in(resource, ~row->hidden | AREA_BIT(resource->area));', '(void)row; return fields_in(resource, AREAS_ALL);'],
   ['application: expand', 'service/app/view.c', 'return target->id != RES_ACCOUNT && resource_account(target) &&', 'return false && target->id != RES_ACCOUNT && resource_account(target) &&'],
