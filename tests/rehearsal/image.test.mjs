@@ -6,13 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { statusOf } from '../e2e/lib/kamd.mjs';
+import { Client } from '../e2e/lib/client.mjs';
+import { makeKey, statusOf } from '../e2e/lib/kamd.mjs';
 import { freePort, openStack } from '../e2e/lib/stack.mjs';
 import { until } from '../e2e/lib/wait.mjs';
+import { makeAccount } from '../e2e/lib/world.mjs';
 
 const top = fileURLToPath(new URL('../../', import.meta.url));
 const TAG = 'kamd:rehearsal';
-const MOST = 32 << 20;
+const MOST = 30_000_000;
 
 function podman(...args) {
   return execFileSync('podman', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 64 << 20 }).trim();
@@ -47,6 +49,14 @@ test('the image: same twice, small, of listed parts, and it runs read-only witho
     assert.equal(image.User ?? image.Config.User, '10001:10001');
     for (const label of ['title', 'version', 'revision', 'created']) assert.ok(image.Labels[`org.opencontainers.image.${label}`], label);
 
+    const made = podman('create', TAG);
+    podman('cp', `${made}:/usr/share/kamd/sbom.spdx.json`, folder);
+    podman('rm', made);
+    const parts = new Map(JSON.parse(readFileSync(join(folder, 'sbom.spdx.json'), 'utf8')).packages.map((part) => [part.name, part.versionInfo]));
+    assert.match(parts.get('libmicrohttpd12t64'), /^1\./);
+    assert.match(parts.get('libhiredis1.1.0'), /^1\.2/);
+    for (const name of ['kamd', 'libc6', 'libpq5', 'libulfius2.7t64', 'libcurl3t64-gnutls', 'ca-certificates']) assert.ok(parts.has(name), name);
+
     const port = await freePort();
     const adminPort = await freePort();
     copyFileSync(stack.settings.KAMD_MASTER_KEY_FILE, join(folder, 'key'));
@@ -64,10 +74,14 @@ test('the image: same twice, small, of listed parts, and it runs read-only witho
     assert.match(field('Uid'), /^10001\b/);
     assert.equal(Number(`0x${field('CapEff')}`), 0);
     assert.equal(field('NoNewPrivs'), '1');
+    const api = new Client(`http://127.0.0.1:${port}`, await makeKey(stack.settings, 'admin'));
+    const account = await makeAccount(api);
+    assert.equal((await api.get(`/v1/accounts/${account.id}`)).name, account.name);
+    api.close();
     const resident = Number(field('VmRSS').split(' ')[0]);
     podman('stop', '-t', '30', container);
     assert.equal(podman('inspect', container, '--format', '{{.State.ExitCode}}'), '0');
-    t.diagnostic(`${identity[0]}: ${image.Size} bytes, ${(resident / 1024).toFixed(0)} MiB in RAM, uid 10001, no capabilities, read-only, ended with 0`);
+    t.diagnostic(`${identity[0]}: ${image.Size} bytes, ${(resident / 1024).toFixed(0)} MiB in RAM, ${parts.size} packages, uid 10001, no capabilities, read-only, ended with 0`);
   } finally {
     if (container) podman('rm', '-f', container);
     await stack.stop();
