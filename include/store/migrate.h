@@ -18,13 +18,14 @@ extern const struct migration migrations[]; /* made by the Makefile from the fol
 extern const size_t n_migrations;
 
 /* Applies what is missing. *ret_applied counts it. CONFLICT when an applied migration's text
- * differs or the schema is newer than this binary. lock_timeout 2 s, the whole repeated up to 10
+ * differs, or the schema is newer than this binary and no longer fits it (a rollback to a binary
+ * that still fits has nothing to do here). lock_timeout 2 s, the whole repeated up to 10
  * times when a lock was not got. */
 bool migrate(const char *url, int *ret_applied, struct err *err);
 
 /* Does the schema fit this binary? True when all of our migrations are applied, unedited. A schema
  * that is newer is accepted only if it says (table schema_migration, column min_binary) that this
- * binary still fits: expand/contract, N and N-1. */
+ * binary still fits: expand/contract, N and N-1. NOT_READY when it does not fit, and why. */
 bool schema_fits(struct store *store, deadline when, struct err *err);
 
 #endif

@@ -140,6 +140,17 @@ static void *run(void *arg) {
 
 /* ---- starting ---- */
 
+/* Where the keys come from must be authentic: they decide who is who. */
+static bool check_address(const struct config *config, struct err *err) {
+    bool fixed = config->oidc_jwks_url[0] != '\0';
+    const char *name = fixed ? "KAMD_OIDC_JWKS_URL" : "KAMD_OIDC_ISSUER";
+    struct str url = str_of(fixed ? config->oidc_jwks_url : config->oidc_issuer);
+    if (str_starts(url, "https://") || (config->oidc_allow_http && str_starts(url, "http://")))
+        return true;
+    return err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, name, "invalid",
+                   "%s must begin with https://", name);
+}
+
 bool issuer_rules(const struct config *config, struct claims_rules *ret, struct err *err) {
     *ret = (struct claims_rules){
         .issuer = str_of(config->oidc_issuer),
@@ -152,7 +163,10 @@ bool issuer_rules(const struct config *config, struct claims_rules *ret, struct 
         .email_claim = str_of(config->oidc_email_claim),
         .max_seconds = config->oidc_max_seconds,
     };
-    return ret->issuer.len == 0 || claims_rules_check(ret, err);
+    if (ret->issuer.len == 0)
+        return true;
+    bool address = check_address(config, err);
+    return claims_rules_check(ret, err) && address;
 }
 
 static void release(struct issuer *issuer) {

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define EVERY_MS 500
@@ -16,7 +17,10 @@ struct readiness {
     const struct app *app;
     pthread_t thread;
     atomic_bool stopping;
-    atomic_int problem; /* enum problem; PROBLEM_NONE: ready */
+    pthread_mutex_t lock;
+    bool asked;
+    enum problem problem; /* PROBLEM_NONE: ready */
+    char detail[sizeof((struct err){0}.detail)];
 };
 
 static void ask(struct readiness *readiness) {
@@ -24,10 +28,15 @@ static void ask(struct readiness *readiness) {
     enum problem now = schema_fits(readiness->app->store, deadline_in_ms(ASK_MS), &err)
                            ? PROBLEM_NONE
                            : err.problem;
-    enum problem before = (enum problem)atomic_exchange(&readiness->problem, (int)now);
-    if (now != before && now != PROBLEM_NONE)
+    pthread_mutex_lock(&readiness->lock);
+    bool changed = !readiness->asked || readiness->problem != now;
+    readiness->asked = true;
+    readiness->problem = now;
+    memcpy(readiness->detail, err.detail, sizeof readiness->detail);
+    pthread_mutex_unlock(&readiness->lock);
+    if (changed && now != PROBLEM_NONE)
         log_err(LOG_WARN, "not_ready", &err);
-    if (now != before && now == PROBLEM_NONE)
+    if (changed && now == PROBLEM_NONE)
         LOG(LOG_INFO, "ready", LOG_S("version", readiness->app->version));
 }
 
@@ -35,7 +44,7 @@ static void *run(void *arg) {
     struct readiness *readiness = arg;
     while (!atomic_load(&readiness->stopping)) {
         /* Until the first success it asks quickly: a start is ready as soon as it can be. */
-        bool ready = atomic_load(&readiness->problem) == PROBLEM_NONE;
+        bool ready = readiness->asked && readiness->problem == PROBLEM_NONE;
         struct timespec pause = {.tv_nsec = (ready ? EVERY_MS : 25) * 1000000L};
         ask(readiness);
         nanosleep(&pause, NULL);
@@ -48,8 +57,9 @@ bool readiness_start(const struct app *app, struct readiness **ret, struct err *
     if (!readiness)
         return err_memory(err);
     readiness->app = app;
-    atomic_store(&readiness->problem, PROBLEM_NOT_READY);
+    pthread_mutex_init(&readiness->lock, NULL);
     if (pthread_create(&readiness->thread, NULL, run, readiness) != 0) {
+        pthread_mutex_destroy(&readiness->lock);
         free(readiness);
         return err_memory(err);
     }
@@ -62,17 +72,23 @@ void readiness_stop(struct readiness *readiness) {
         return;
     atomic_store(&readiness->stopping, true);
     pthread_join(readiness->thread, NULL);
+    pthread_mutex_destroy(&readiness->lock);
     free(readiness);
 }
 
 bool readiness_ask(void *context, struct buf *ret_reasons) {
     struct readiness *readiness = context;
-    enum problem problem = (enum problem)atomic_load(&readiness->problem);
-    if (problem == PROBLEM_NONE)
-        return true;
-    bool schema = problem == PROBLEM_CONFLICT || problem == PROBLEM_NOT_READY;
-    buf_text(ret_reasons, problem == PROBLEM_NOT_READY ? "[\"starting\"]"
-                          : schema                     ? "[\"schema\"]"
-                                                       : "[\"database\"]");
-    return false;
+    pthread_mutex_lock(&readiness->lock);
+    bool ready = readiness->asked && readiness->problem == PROBLEM_NONE;
+    if (!ready && !readiness->asked)
+        buf_text(ret_reasons, "[\"starting\"]");
+    else if (!ready && readiness->problem != PROBLEM_NOT_READY)
+        buf_text(ret_reasons, "[\"database\"]");
+    else if (!ready) {
+        buf_text(ret_reasons, "[\"schema\",");
+        buf_json(ret_reasons, str_of(readiness->detail));
+        buf_char(ret_reasons, ']');
+    }
+    pthread_mutex_unlock(&readiness->lock);
+    return ready;
 }

@@ -156,21 +156,19 @@ static const struct migration *by_number(const struct migration *list, size_t n,
     return NULL;
 }
 
-static bool compare_row(const struct migration *list, size_t n, bool newer_may_fit, int64_t number,
-                        struct str checksum, int64_t least, struct err *err) {
+static bool compare_row(const struct migration *list, size_t n, int64_t number, struct str checksum,
+                        int64_t least, struct err *err) {
     const struct migration *m = by_number(list, n, number);
     int64_t newest = n == 0 ? 0 : list[n - 1].number;
     char ours[2 * CRYPTO_SHA256 + 1];
 
-    if (m == NULL && newer_may_fit && number > newest && least <= newest)
+    if (m == NULL && number > newest && least <= newest)
         return true;
-    if (m == NULL) {
-        err_set(err, PROBLEM_CONFLICT,
-                "The database schema is newer than this program: it has migration %lld.",
-                (long long)number);
-        return err_cause(err, "it needs at least the program that brings migration %lld",
-                         (long long)least);
-    }
+    if (m == NULL)
+        return err_set(err, PROBLEM_CONFLICT,
+                       "The database schema is newer than this program: its migration %lld needs a "
+                       "program that knows migration %lld, and this one knows none after %lld.",
+                       (long long)number, (long long)least, (long long)newest);
     checksum_hex(m, ours);
     if (str_is(checksum, ours))
         return true;
@@ -192,8 +190,7 @@ static bool compare_all(struct migrator *mi, const PGresult *applied, struct err
         int64_t number = 0, least = 0;
         if (!str_to_i64(str_of(PQgetvalue(applied, i, 0)), &number) ||
             !str_to_i64(str_of(PQgetvalue(applied, i, 2)), &least) ||
-            !compare_row(mi->list, mi->n, false, number, str_of(PQgetvalue(applied, i, 1)), least,
-                         err))
+            !compare_row(mi->list, mi->n, number, str_of(PQgetvalue(applied, i, 1)), least, err))
             return false;
     }
     return true;
@@ -357,17 +354,19 @@ bool schema_compare(struct store *store, const struct migration *list, size_t n,
     }
     for (size_t i = 0; i < tx_rows(tx, slot); i++) {
         int64_t number = tx_int(tx, slot, i, 0);
-        if (!compare_row(list, n, true, number, tx_value(tx, slot, i, 1), tx_int(tx, slot, i, 2),
-                         err))
-            return err_set(err, PROBLEM_NOT_READY,
-                           "The database schema does not fit this program.");
+        if (!compare_row(list, n, number, tx_value(tx, slot, i, 1), tx_int(tx, slot, i, 2), err)) {
+            if (err != NULL)
+                err->problem = PROBLEM_NOT_READY;
+            return false;
+        }
         found += by_number(list, n, number) != NULL;
     }
     if (found == n)
         return true;
-    err_set(err, PROBLEM_NOT_READY,
-            "The database schema is older than this program: run `kamd migrate`.");
-    return err_cause(err, "%zu of %zu migrations are applied", found, n);
+    return err_set(err, PROBLEM_NOT_READY,
+                   "The database schema is older than this program, it has %zu of %zu migrations: "
+                   "run `kamd migrate`.",
+                   found, n);
 }
 
 bool schema_fits(struct store *store, deadline when, struct err *err) {

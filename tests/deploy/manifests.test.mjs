@@ -106,6 +106,32 @@ test('`kamd config check` names everything that is wrong, at once, and shows no 
   assert.match(empty.stdout, /^DATABASE_URL is missing/m);
 });
 
+// What an administrator comes to the ConfigMap and the chart's values for, and what nobody needs there.
+test('the settings of sign-in are in the ConfigMap and the values, as the program has them', () => {
+  const tuning = ['KAMD_OIDC_ALLOW_HTTP', 'KAMD_OIDC_REFRESH_MS'];
+  const wanted = [...facts.settings.keys()].filter((name) => /^KAMD_(OIDC_|OAUTH)/.test(name) && !tuning.includes(name));
+  assert.ok(wanted.length >= 10, wanted.join(' '));
+  const values = YAML.load(readFileSync(join(top, 'deploy/helm/kamd/values.yaml'), 'utf8')).config;
+  for (const data of [...[...rendered.values()].map(config), values]) {
+    for (const name of wanted) assert.equal(data[name], facts.settings.get(name), name);
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'kamd-config-'));
+  try {
+    const objects = rendered.values().next().value;
+    const env = environmentOf(api(objects), objects, folder);
+    const issuer = { KAMD_OIDC_ISSUER: 'https://login.example.com/realms/main', KAMD_OIDC_AUDIENCE: 'https://kamd.example.com' };
+    const good = check({ ...env, ...issuer, KAMD_OIDC_ROLE_CLAIM: '/realm_access/roles', KAMD_OIDC_ROLES: 'kam-leads=director,kam-team=account_manager', KAMD_OAUTH: 'true' });
+    assert.equal(good.status, 0, good.stdout);
+    for (const [name, value] of [['KAMD_OIDC_AUDIENCE', ''], ['KAMD_OIDC_ROLES', 'kam-leads=king'], ['KAMD_OIDC_DEFAULT_ROLE', 'king'], ['KAMD_OIDC_ISSUER', 'http://login.example.com'], ['KAMD_OIDC_JWKS_URL', 'http://login.example.com/keys'], ['KAMD_OIDC_PROVISION', 'perhaps'], ['KAMD_OAUTH', 'on request']]) {
+      const { status, stdout } = check({ ...env, ...issuer, [name]: value });
+      assert.equal(status, 1, `${name}=${value}: ${stdout}`);
+      assert.match(stdout, new RegExp(`^(.*: )?${name}\\b`, 'm'), name);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
 // ---- broken on purpose ------------------------------------------------------------------------------
 
 const find = (objects, kind, name) => objects.find((object) => object.kind === kind && object.metadata.name === name);

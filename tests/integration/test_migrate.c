@@ -119,6 +119,23 @@ static void newer_is_refused(void **state) {
     assert_ok(migrate_run(url, two, 2, &applied, &err), err);
     assert_false(migrate_run(url, two, 1, &applied, &err));
     assert_problem(err, PROBLEM_CONFLICT);
+    assert_non_null(strstr(err.detail, "its migration 2 needs a program that knows migration 2"));
+}
+
+/* A rollback runs `migrate` of the version before. */
+static void newer_that_fits_is_left_alone(void **state) {
+    (void)state;
+    ERR(err);
+    int applied = -1;
+    static const struct migration expanded[] = {
+        M(1, "create table a(id int);"),
+        M(2, "-- min-binary: 1\nalter table a add column b text;")};
+
+    use_schema();
+    assert_ok(migrate_run(url, expanded, 2, &applied, &err), err);
+    assert_ok(migrate_run(url, expanded, 1, &applied, &err), err);
+    assert_int_equal(applied, 0);
+    expect("select count(*) from schema_migration", "2");
 }
 
 /* An older one that came in by a merge is made up for. */
@@ -300,6 +317,7 @@ int main(void) {
         cmocka_unit_test(own_transaction_is_refused),
         cmocka_unit_test(edited_is_noticed),
         cmocka_unit_test(newer_is_refused),
+        cmocka_unit_test(newer_that_fits_is_left_alone),
         cmocka_unit_test(gap_is_filled),
         cmocka_unit_test(several_at_once),
         cmocka_unit_test(outside_of_a_transaction),

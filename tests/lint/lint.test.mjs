@@ -51,6 +51,8 @@ const OFFENCES = [
   ['headers', 'include/core/needy.h', HEADER('NEEDY_H', 'size_t needy(void);\n'), /needy\.h.*size_t/],
   ['layers', 'service/core/up.c', '#include "../../include/domain/rule.h"\n', /up\.c:1/],
   ['layers', 'service/app/sql.c', '#include <libpq-fe.h>\n', /sql\.c:1.*service\/store/],
+  ['migrations', 'service/store/migrations/0040_more.sql', '-- More.\ncreate table more (id int);\n-- min-binary: 39\n', /0040_more\.sql:1.*min-binary/],
+  ['migrations', 'service/store/migrations/0041_other.sql', '-- More.\n-- min-binary: 42\n', /0041_other\.sql:1/],
   ['shell', 'deploy/bad', '#!/bin/bash\ncd $1\n', /deploy\/bad:2/],
   ['tidy', 'service/core/loop.c', 'int f(int a);\nint f(int a) {\n    if (a)\n        return 1;\n    else\n        return 1;\n}\n', /loop\.c:3/],
 ];
