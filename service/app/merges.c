@@ -1,6 +1,7 @@
 /* Two accounts that are one customer become one; merge_accounts() in 0029_merge.sql. */
 #include "app/records.h"
 #include "domain/decode.h"
+#include "operations.h"
 #include "store/record.h"
 #include "view.h"
 
@@ -21,6 +22,23 @@ struct merge {
     struct str taken;
 };
 
+/* So many records move within a request. */
+#define MOST "1000"
+#define RUN_MS 600000
+#define RUN_ARENA ((size_t)64 << 20)
+
+static bool queue_merge(struct action *action, struct tx *tx, const struct merge *merge,
+                        struct outcome *outcome, struct err *err) {
+    const char *request = arena_format(
+        action->arena,
+        "{\"account_id\":\"%.*s\",\"source_id\":\"%.*s\",\"take\":%.*s,\"actor\":\"%s\","
+        "\"origin\":\"%.*s\",\"request_id\":\"%.*s\"}",
+        STR_ARG(merge->target), STR_ARG(merge->source), STR_ARG(merge->taken), action->who->actor,
+        STR_ARG(action->origin), STR_ARG(action->request_id));
+    return request ? operation_queue(action, tx, "merge", str_of(request), outcome, err)
+                   : err_memory(err);
+}
+
 static bool merge_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                        struct err *err) {
     const struct merge *merge = arg;
@@ -32,6 +50,11 @@ static bool merge_work(struct action *action, struct tx *tx, void *arg, struct o
     size_t n = 0;
     if (!ids.ptr)
         return err_memory(err);
+    size_t size = tx_query(tx, "select merge_size($1::uuid, " MOST ") >= " MOST, &merge->source, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_bool(tx, size, 0, 0))
+        return queue_merge(action, tx, merge, outcome, err);
     tx_query(tx,
              "select merge_accounts($1::uuid, $2::uuid, array(select "
              "jsonb_array_elements_text($3::jsonb)))",
@@ -64,4 +87,33 @@ bool account_merge(struct action *action, struct str id, const jv *doc, struct o
         return false;
     }
     return merge.taken.ptr ? write_once(action, merge_work, &merge, outcome, err) : err_memory(err);
+}
+
+bool merge_step(struct app *app, struct str operation, struct str token, bool *ret_more,
+                struct err *err) {
+    static const struct tx_context context = {.scope = {"all", 3}, .actor = {"worker", 6}};
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    CLEANUP(arena_release) struct arena arena = {0};
+    struct action action = {.app = app, .arena = &arena};
+    CLEANUP(outcome_release) struct outcome outcome;
+    struct str params[] = {operation, token};
+    *ret_more = false;
+    arena_init(&arena, RUN_ARENA);
+    outcome_init(&outcome);
+    if (!tx_begin(app->store, TX_WRITE, &context, deadline_in_ms(RUN_MS), &tx, err))
+        return false;
+    tx_query(tx, "set local statement_timeout = '600s'", NULL, 0);
+    size_t lock = tx_query(tx,
+                           "select pg_try_advisory_xact_lock(hashtextextended('kamd operation ' || "
+                           "$1::text, 0))",
+                           params, 1);
+    if (!tx_flush(tx, err) || !tx_bool(tx, lock, 0, 0))
+        return !err_is_set(err); /* somebody else is at it */
+    size_t touched = tx_query(tx, "select merge_run($1::uuid, $2::uuid)", params, 2);
+    if (!tx_commit(tx, err))
+        return false;
+    touches_read(&action, &outcome, tx_value(tx, touched, 0, 0));
+    if (outcome.n_touches > 0)
+        cache_invalidate(app->cache, outcome.touches, outcome.n_touches);
+    return true;
 }

@@ -34,12 +34,13 @@ static bool replay(struct worker *worker, const struct operation *operation, str
 static bool audit(struct worker *worker, const struct operation *operation, struct err *err);
 static bool import(struct worker *worker, const struct operation *operation, struct err *err);
 static bool undo(struct worker *worker, const struct operation *operation, struct err *err);
+static bool merge(struct worker *worker, const struct operation *operation, struct err *err);
 static const struct operation_kind {
     const char *name;
     operation_run run;
 } kinds[] = {{"evaluation", evaluate}, {"report", report}, {"simulation", simulate},
              {"replay", replay},       {"audit", audit},   {"import", import},
-             {"import_revert", undo}};
+             {"import_revert", undo},  {"merge", merge}};
 
 static bool run(struct worker *worker, const struct operation *operation, struct err *err) {
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
@@ -307,6 +308,10 @@ static bool import(struct worker *worker, const struct operation *operation, str
 
 static bool undo(struct worker *worker, const struct operation *operation, struct err *err) {
     return step_by_step(worker, operation, import_revert_step, err);
+}
+
+static bool merge(struct worker *worker, const struct operation *operation, struct err *err) {
+    return step_by_step(worker, operation, merge_step, err);
 }
 
 /* While the database is away there is nothing to write; the lease runs out, and somebody tries

@@ -137,3 +137,30 @@ test('refused, and nothing moved: orders of one number, a key account, itself, n
   const replay = await api.call(200, 'POST', `/v1/accounts/${three.id}/merge`, { body: { source_id: four.id }, headers: { 'idempotency-key': key2 } });
   assert.deepEqual(replay.body, first.body);
 });
+
+test('much of it: an operation of who asked for it, all or nothing', async () => {
+  const [target, source, key] = [await makeAccount(api), await makeAccount(api), await makeAccount(api)];
+  for (const { id } of [source, key]) {
+    sql(world.settings, `insert into interaction (id, account_id, kind, channel, occurred_at, subject) select gen_random_uuid(), '${id}', 'conversation', 'phone', now() - n * interval '1 hour', 'Call ' || n from generate_series(1, 1200) n`);
+  }
+  const many = await api.get(`/v1/accounts/${source.id}/interactions?include_total=true`);
+  assert.equal(many.page.total, 1200);
+  const ended = async (source_) => {
+    const { body: asked } = await api.call(202, 'POST', `/v1/accounts/${target.id}/merge`, { body: { source_id: source_.id } });
+    return until(async () => {
+      const operation = await api.get(`/v1/operations/${asked.id}`);
+      return ['succeeded', 'failed'].includes(operation.status) && operation;
+    }, { ms: 60_000, what: 'the merge' });
+  };
+  const done = await ended(source);
+  assert.deepEqual([done.status, done.result], ['succeeded', { account_id: target.id }], done.failure);
+  assert.equal((await api.get(`/v1/accounts/${target.id}/interactions?include_total=true`)).page.total, 1200);
+  assert.equal((await api.get(`/v1/interactions/${many.data[0].id}`.replace('/v1/', `/v1/accounts/${target.id}/`))).account_id, target.id, 'not as it was cached');
+  const { actor } = (await api.all(`/v1/audit?account_id=${source.id}&action=merged`))[0];
+  assert.notEqual(actor, 'worker');
+  await api.call(201, 'POST', `/v1/accounts/${key.id}/designate`, { body: {} });
+  const refused = await ended(key);
+  assert.equal(refused.status, 'failed');
+  assert.ok(refused.failure.includes('key account'), refused.failure);
+  assert.equal((await api.get(`/v1/accounts/${key.id}/interactions?include_total=true`)).page.total, 1200);
+});

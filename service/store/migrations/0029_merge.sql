@@ -197,3 +197,37 @@ begin
            emails = array(select x from unnest(t.emails || s.emails) with ordinality u(x, n) group by x order by min(n) limit 20)%s
       from account s where t.id = $1 and s.id = $2$sql$, given) using target, source, gone.external_ids;
 end $$;
+
+-- How much moves, where that is less than `most`.
+create function merge_size(source uuid, most int) returns bigint language plpgsql stable security definer set search_path = public, pg_temp as $$
+declare
+    tab text;
+    one bigint;
+    size bigint := 0;
+begin
+    for tab in select m.name from merge_tables() m where m.moves loop
+        execute format('select count(*) from (select from %I where account_id = $1 limit $2) few', tab) into one using source, most;
+        size := size + one;
+    end loop;
+    return size;
+end $$;
+
+-- For a worker: what takes longer than a request may, as by who asked for it. The cache's entries that it replaced; null when the operation is not this worker's any more.
+create function merge_run(operation_id uuid, token uuid) returns text language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    asked jsonb;
+begin
+    select o.request into asked from operation o where o.id = operation_id and o.lease_token = token and o.status = 'running';
+    if not found then
+        return null;
+    end if;
+    perform set_config('kamd.' || k, asked ->> k, true) from unnest(array ['actor', 'origin', 'request_id']) k where asked ? k;
+    perform merge_accounts((asked ->> 'account_id')::uuid, (asked ->> 'source_id')::uuid, array(select jsonb_array_elements_text(asked -> 'take')));
+    update operation o set status = 'succeeded', updated_at = now(), leased_until = null, progress_done = 1, progress_total = 1,
+           result = jsonb_build_object('account_id', asked -> 'account_id')
+     where o.id = operation_id and o.lease_token = token and o.status = 'running';
+    if not found then
+        raise exception using errcode = 'KD409', message = 'conflict', detail = 'The operation was cancelled.';
+    end if;
+    return coalesce(current_setting('kamd.touched', true), '');
+end $$;
