@@ -150,10 +150,12 @@ static bool joins(const struct import *import, const struct rows *rows, const jv
 /* A record that is there already goes into the next step, so that the last one counts; one whose
  * parent is there, too, so that it finds it. */
 static bool follows(const struct rows *rows, const jv *record) {
-    for (size_t i = 0; i < rows->n; i++) {
-        struct str there = id_of(jv_at(rows->records, i));
-        for (void *it = jv_first(record); it && there.ptr; it = jv_next(record, it))
-            if (str_ends(str_of(jv_key(it)), "external_id") && str_eq(jv_text(jv_value(it)), there))
+    for (void *it = jv_first(record); it; it = jv_next(record, it)) {
+        struct str id = jv_text(jv_value(it));
+        if (!id.ptr || !str_ends(str_of(jv_key(it)), "external_id"))
+            continue;
+        for (size_t i = 0; i < rows->n; i++)
+            if (str_eq(rows->ids[i], id))
                 return true;
     }
     return false;
@@ -217,6 +219,7 @@ static enum csv_read next_json(const struct import *import, struct str rest, boo
 }
 
 static bool add(struct rows *rows, jv *record, int64_t line) {
+    rows->ids[rows->n] = id_of(record); /* lives as long as the record */
     rows->lines[rows->n++] = line;
     return jv_push(rows->records, record);
 }
@@ -246,7 +249,7 @@ bool import_rows(struct import *import, struct str window, bool last, struct row
             if (read == CSV_MORE && !last && import->resource->id == RES_ORDER && ret->n > 0) {
                 jv *kept = jv_new_array();
                 for (size_t i = 0; kept && i + 1 < ret->n; i++)
-                    jv_push(kept, jv_copy(jv_at(ret->records, i)));
+                    jv_push(kept, jv_ref(jv_at(ret->records, i)));
                 jv_unref(&ret->records);
                 ret->records = kept;
                 ret->n--;
@@ -260,7 +263,7 @@ bool import_rows(struct import *import, struct str window, bool last, struct row
             if (more) {
                 before = at;
                 lines_before = ret->n_lines;
-                more = add(ret, jv_copy(record), import->at_line + ret->n_lines + 1);
+                more = add(ret, jv_ref(record), import->at_line + ret->n_lines + 1);
             }
         }
         jv_unref(&record);

@@ -35,6 +35,7 @@ void import_end(struct import *import, struct tx *tx, const char *status, struct
 struct rows {
     jv *records; /* owned; as sync takes them */
     int64_t lines[IMPORT_RECORDS];
+    struct str ids[IMPORT_RECORDS]; /* external ids; borrowed from the records */
     size_t n;
     size_t used;      /* bytes of the window */
     int64_t n_lines;  /* lines of those */

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { PAIRS, SECONDS, memoryOf, pairs, pgbench, repeat, summary, wrk } from './measure.mjs';
 import { FIRST, KEY_ACCOUNTS, PREFIX, idOf, phoneOf } from './portfolio.mjs';
 import { answerOf, at, connect, sleep, startFastify, startKamd, startRaw } from './servers.mjs';
+import { syncRows } from './sync.mjs';
 import { logStatements, statementsOf, written } from './statements.mjs';
 import { webhookRows } from './webhooks.mjs';
 
@@ -346,6 +347,7 @@ export const ROWS = [
   { name: 'POST /v1/accounts, against pgbench c16', goal: 0.6, measure: (world) => againstPgbench(world, postLoad(world), postScript, 16) },
   { name: 'POST /v1/accounts, against fastify', goal: 2, measure: (world) => againstFastify(world, postLoad(world)) },
   { name: 'upsert of 200 records in one call, against COPY', goal: 0.2, measure: upsertAgainstCopy },
+  ...syncRows,
   { name: '100,000 follow-ups due in the same second: all events written', most: 10, unit: 's', measure: dueAtOnce },
   ...webhookRows((world) => ({ paths: accountPaths(1000, world), headers: bearer(world) }), postLoad),
   { name: 'memory, idle', most: 25, unit: 'MB', measure: idleMemory },
