@@ -112,7 +112,8 @@ test('sparse and expanded reads', async () => {
     const names = (name) => parameters.find((parameter) => parameter.name === name)?.schema.items.enum;
     if (method !== 'GET' || !names('order_by') || path.includes('{')) continue;
     await get(`${path}?fields=${names('fields').slice(-3).join(',')}`);
-    await get(`${path}?order_by=${names('order_by').slice(-1)}&page_size=1000`);
+    const size = parameters.some(({ name }) => name === 'page_size') ? '&page_size=1000' : ''; // an export has no pages
+    await get(`${path}?order_by=${names('order_by').slice(-1)}${size}`);
     if (names('expand')) await get(`${path}?expand=${names('expand').join(',')}`);
     assert.ok(operation.operationId);
   }
