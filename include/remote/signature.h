@@ -42,8 +42,10 @@ struct webhook_keys {
 /* Appends the text that a receiver is given: "whpk_" and base64. False: no key opens it. */
 bool webhook_public_text(const struct keyring *keyring, const struct webhook_key *key,
                          struct buf *ret);
-/* Makes the pairs of `rows`, unless they are there already; without those that no key opens. */
-void webhook_keys_set(struct webhook_keys *keys, const struct keyring *keyring,
+/* Makes the pairs of `rows`, unless they are there already (false); without those that no key
+ * opens.
+ */
+bool webhook_keys_set(struct webhook_keys *keys, const struct keyring *keyring,
                       const struct webhook_key *rows, size_t n);
 /* As webhook_sign(), "v1a," and base64(Ed25519) for each key. */
 void webhook_sign_public(const struct webhook_keys *keys, struct str id, struct str timestamp,

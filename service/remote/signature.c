@@ -88,13 +88,13 @@ static bool same_keys(const struct webhook_keys *keys, const struct webhook_key 
     return same;
 }
 
-void webhook_keys_set(struct webhook_keys *keys, const struct keyring *keyring,
+bool webhook_keys_set(struct webhook_keys *keys, const struct keyring *keyring,
                       const struct webhook_key *rows, size_t n) {
     unsigned char public[CRYPTO_SIGN_PUBLIC], seed[CRYPTO_KEY];
 
     n = n < WEBHOOK_KEYS ? n : WEBHOOK_KEYS;
     if (same_keys(keys, rows, n))
-        return;
+        return false;
     explicit_bzero(keys, sizeof(*keys));
     for (size_t i = 0; i < n; i++) {
         if (!seed_of(keyring, &rows[i], seed))
@@ -103,6 +103,7 @@ void webhook_keys_set(struct webhook_keys *keys, const struct keyring *keyring,
         crypto_sign_seeded(seed, public, keys->secrets[keys->n++]);
     }
     explicit_bzero(seed, sizeof(seed));
+    return true;
 }
 
 void webhook_sign_public(const struct webhook_keys *keys, struct str id, struct str timestamp,

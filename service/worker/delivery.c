@@ -9,10 +9,11 @@
 #include "core/log.h"
 #include "core/metrics.h"
 
-#define RESULTS 64     /* that are taken from curl at once */
-#define SETTLE_MS 15   /* a result waits so long for company */
-#define SETTLE_MANY 64 /* or until there are so many */
+#define RESULTS 64      /* that are taken from curl at once */
+#define SETTLE_MS 15    /* a result waits so long for company */
+#define SETTLE_MANY 256 /* or until there are so many */
 #define CLAIM_BUSY_MS 15
+#define WAIT_MS 1000
 #define STOP_MS 3000 /* what is in flight may take so long when the worker stops */
 #define RETRY_AFTER_MOST 3600
 #define HOUR_MS 3600000
@@ -201,10 +202,31 @@ static bool start_one(struct sender *sender, struct endpoint *endpoint) {
     return true;
 }
 
+/* Sends nothing more, neither now nor later, of what was claimed. */
+static void give_up(struct sender *sender) {
+    for (struct endpoint *e = sender->outbox.endpoints; e != NULL; e = e->next) {
+        e->open = true;
+        outbox_return(&sender->outbox, e, NULL);
+    }
+}
+
+/* May what was claimed be sent? Without the lease another process may be sending it, and also when
+ * the lease is back after a lapse. */
+static bool is_leased(struct sender *sender) {
+    struct worker *worker = sender->worker;
+    bool leased = deadline_left_ms(worker->leased_until) > 0;
+    int lapses = worker->lapses;
+
+    if (lapses != sender->lapses)
+        give_up(sender);
+    sender->lapses = lapses;
+    return leased;
+}
+
 /* One of each endpoint in turn, while there is room. */
 static void start_all(struct sender *sender) {
     const size_t most = (size_t)sender->worker->options.config->webhook_in_flight;
-    bool started = true;
+    bool started = is_leased(sender);
 
     while (started) {
         started = false;
@@ -228,19 +250,40 @@ static void finish(struct sender *sender, const struct post_result *result) {
 /* ---- the round
  * ----------------------------------------------------------------------------------- */
 
-static void try_exchange(struct sender *sender, enum exchange_kind kind) {
+static void report(struct sender *sender, bool ok, const struct err *err) {
+    int64_t pause = loop_report(sender->worker, &sender->health, ok, err);
+
+    sender->not_before = ok ? 0 : deadline_in_ms(pause);
+}
+
+static void begin_exchange(struct sender *sender, enum exchange_kind kind) {
     struct err err CLEANUP(err_release) = ERR_INIT;
-    size_t claimed;
 
     if (sender->outbox.n_settled > 0)
         fault_point(sender->worker, "delivery_sent");
-    bool ok = exchange(sender, kind, &claimed, &err);
-    int64_t pause = loop_report(sender->worker, &sender->health, ok, &err);
-    sender->not_before = ok ? 0 : deadline_in_ms(pause);
+    if (!exchange_begin(sender, kind, &err))
+        report(sender, false, &err);
+}
+
+/* False: it is still under way. */
+static bool end_exchange(struct sender *sender, bool wait) {
+    struct worker *worker = sender->worker;
+    struct err err CLEANUP(err_release) = ERR_INIT;
+    enum exchange_kind kind = sender->exchange.kind;
+    size_t claimed;
+
+    if (!sender->exchange.under_way)
+        return true;
+    if (!aside_done(&worker->exchanges, wait))
+        return false;
+    bool ok = exchange_end(sender, &claimed, &err);
+    if (sender->exchange.lapses != worker->lapses)
+        give_up(sender); /* what came was claimed before the lapse */
+    report(sender, ok, &err);
     if (ok && kind == EXCHANGE_CLAIM)
         sender->claim_at = deadline_in_ms(
-            claimed > 0 ? CLAIM_BUSY_MS
-                        : with_jitter(sender->worker, sender->worker->options.config->poll_ms));
+            claimed > 0 ? CLAIM_BUSY_MS : with_jitter(worker, worker->options.config->poll_ms));
+    return true;
 }
 
 static bool settle_is_due(const struct sender *sender) {
@@ -251,6 +294,9 @@ static bool settle_is_due(const struct sender *sender) {
 static int wait_ms(const struct sender *sender) {
     deadline next = sender->claim_at;
 
+    /* The end of the exchange, or the lease, wakes the thread. */
+    if (sender->exchange.under_way || deadline_left_ms(sender->worker->leased_until) == 0)
+        return WAIT_MS;
     if (sender->outbox.n_settled > 0 && sender->settle_at < next)
         next = sender->settle_at;
     if (sender->not_before > next)
@@ -272,24 +318,24 @@ static void round_once(struct sender *sender) {
     worker->delivery_seen_us = clock_mono(&clock_system);
     start_all(sender);
     drive(sender, wait_ms(sender));
+    if (!end_exchange(sender, false) || !is_leased(sender))
+        return;
     if (atomic_exchange(&worker->events_waiting, false))
         sender->claim_at = 0;
     if (deadline_left_ms(sender->not_before) > 0)
         return;
     if (deadline_left_ms(sender->claim_at) == 0)
-        try_exchange(sender, EXCHANGE_CLAIM);
+        begin_exchange(sender, EXCHANGE_CLAIM);
     else if (settle_is_due(sender))
-        try_exchange(sender, EXCHANGE_SETTLE);
+        begin_exchange(sender, EXCHANGE_SETTLE);
 }
 
 /* Nothing new; what is under way may end; the rest is for others. */
 static void wind_down(struct sender *sender) {
     deadline end = deadline_in_ms(STOP_MS);
 
-    for (struct endpoint *e = sender->outbox.endpoints; e != NULL; e = e->next) {
-        e->open = true;
-        outbox_return(&sender->outbox, e, NULL);
-    }
+    end_exchange(sender, true);
+    give_up(sender);
     while (poster_in_flight(sender->worker->poster) > 0 && deadline_left_ms(end) > 0)
         drive(sender, deadline_left_ms(end));
     poster_abort(sender->worker->poster);
@@ -299,7 +345,8 @@ static void wind_down(struct sender *sender) {
             end_trace(e->flying);
             outbox_settle(&sender->outbox, e->flying, OUTCOME_FAILED);
         }
-    try_exchange(sender, EXCHANGE_LEAVE);
+    begin_exchange(sender, EXCHANGE_LEAVE);
+    end_exchange(sender, true);
 }
 
 void delivery_run(struct worker *worker) {

@@ -1,6 +1,6 @@
 #include "exchange.h"
 
-#include "full.h"
+#include "results.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,138 +10,10 @@
 
 #define EXCHANGE_MS 5000
 #define BATCH "128" /* deliveries of one endpoint */
-#define LOW_WATER 64
 #define ENDPOINTS "256"
 #define QUEUED_MAX 8192
 #define TEXT_MAX (16 << 20)
 #define BODY_MAX (4 << 20)
-
-/* ---- what came out, as JSON for webhook_settle() ------------------------------------------------
- */
-
-static const char *outcome_name(enum outcome_kind outcome) {
-    switch (outcome) {
-    case OUTCOME_DELIVERED:
-        return "delivered";
-    case OUTCOME_FAILED:
-        return "failed";
-    case OUTCOME_EXHAUSTED:
-        return "exhausted";
-    case OUTCOME_NONE:
-    case OUTCOME_RETURNED:
-        break;
-    }
-    return "returned";
-}
-
-static void member_text(struct buf *ret, const char *name, const char *value) {
-    buf_format(ret, ",\"%s\":", name);
-    buf_json(ret, value[0] == '\0' ? STR_ABSENT : str_of(value));
-}
-
-static void member_int(struct buf *ret, const char *name, int64_t value) {
-    buf_format(ret, ",\"%s\":", name);
-    buf_i64(ret, value);
-}
-
-static void write_result(const struct delivery *delivery, struct buf *ret) {
-    const struct post_result *result = &delivery->result;
-    int64_t ago = delivery->started_us == 0 ? 0 : clock_mono(&clock_system) - delivery->started_us;
-
-    buf_format(ret, "{\"delivery_id\":\"%s\",\"endpoint_id\":\"%s\"", delivery->id,
-               delivery->endpoint->id);
-    member_text(ret, "account_id", delivery->account_id);
-    member_int(ret, "at_position", delivery->position);
-    buf_text(ret, delivery->lane ? ",\"lane\":true" : ",\"lane\":false");
-    member_int(ret, "n", delivery->n);
-    member_int(ret, "base", delivery->base);
-    member_text(ret, "outcome", outcome_name(delivery->outcome));
-    member_int(ret, "pause_ms", delivery->pause_ms);
-    member_int(ret, "ago_us", ago);
-    member_int(ret, "duration_ms", result->taken_us / 1000);
-    if (result->status != 0)
-        member_int(ret, "status", result->status);
-    member_text(ret, "error", result->error == NULL ? "" : result->error);
-    member_text(ret, "address", result->address);
-    member_text(ret, "response_excerpt", result->excerpt);
-    buf_char(ret, '}');
-}
-
-static void write_results(const struct outbox *outbox, struct buf *ret) {
-    buf_char(ret, '[');
-    for (const struct delivery *d = outbox->settled; d != NULL; d = d->next) {
-        if (d != outbox->settled)
-            buf_char(ret, ',');
-        write_result(d, ret);
-    }
-    buf_char(ret, ']');
-}
-
-static void write_endpoint(const struct endpoint *endpoint, struct buf *ret) {
-    int64_t settled = outbox_settled_to(endpoint);
-
-    buf_format(ret, "{\"endpoint_id\":\"%s\"", endpoint->id);
-    if (settled != INT64_MAX)
-        member_int(ret, "settled", settled);
-    member_int(ret, "failures", endpoint->failures);
-    member_int(ret, "opened", endpoint->opened);
-    if (endpoint->pause_ms >= 0)
-        member_int(ret, "pause_ms", endpoint->pause_ms);
-    member_text(ret, "gone", endpoint->closed == NULL ? "" : endpoint->closed);
-    buf_text(ret, endpoint->release ? ",\"release\":true}" : ",\"release\":false}");
-}
-
-/* Those that something happened to, and those that have nothing left. */
-static void write_endpoints(struct outbox *outbox, struct buf *ret) {
-    bool first = true;
-
-    buf_char(ret, '[');
-    for (struct endpoint *e = outbox->endpoints; e != NULL; e = e->next) {
-        e->release = e->n_queued == 0 && e->n_flying == 0;
-        if (!e->touched && !e->release)
-            continue;
-        if (!first)
-            buf_char(ret, ',');
-        first = false;
-        write_endpoint(e, ret);
-    }
-    buf_char(ret, ']');
-}
-
-/* ---- arrays of ids ------------------------------------------------------------------------------
- */
-
-static void add_id(struct buf *ret, const char *id) {
-    if (ret->len > 1)
-        buf_char(ret, ',');
-    buf_text(ret, id);
-}
-
-/* Has enough, or has trouble. */
-static bool is_busy(const struct endpoint *endpoint) {
-    if (endpoint->release)
-        return false;
-    return endpoint->open || endpoint->n_queued >= LOW_WATER || endpoint->failures > 0;
-}
-
-static void write_busy(const struct outbox *outbox, struct buf *ret) {
-    buf_char(ret, '{');
-    for (const struct endpoint *e = outbox->endpoints; e != NULL; e = e->next)
-        if (is_busy(e))
-            add_id(ret, e->id);
-    buf_char(ret, '}');
-}
-
-static void write_known(const struct outbox *outbox, struct buf *ret) {
-    buf_char(ret, '{');
-    for (const struct endpoint *e = outbox->endpoints; e != NULL; e = e->next) {
-        for (const struct delivery *d = e->queue; d != NULL; d = d->next)
-            add_id(ret, d->id);
-        for (const struct delivery *d = e->flying; d != NULL; d = d->next)
-            add_id(ret, d->id);
-    }
-    buf_char(ret, '}');
-}
 
 /* ---- what comes
  * ---------------------------------------------------------------------------------- */
@@ -199,15 +71,18 @@ static bool take_endpoint(struct sender *sender, struct tx *tx, size_t slot, siz
     struct endpoint *endpoint = outbox_find(&sender->outbox, id);
     struct str url = tx_value(tx, slot, row, 1);
 
-    if (endpoint == NULL && (endpoint = outbox_add(&sender->outbox, id)) == NULL)
-        return err_memory(err);
+    if (endpoint == NULL) {
+        if ((endpoint = outbox_add(&sender->outbox, id)) == NULL)
+            return err_memory(err);
+        /* Of one that is here already, this process knows better. */
+        endpoint->failures = (int)tx_int(tx, slot, row, 3);
+        endpoint->opened = (int)tx_int(tx, slot, row, 4);
+    }
     free(endpoint->url);
     endpoint->url = strndup(url.ptr, url.len);
     free(endpoint->headers);
     endpoint->headers = open_headers(sender, tx_value(tx, slot, row, 6));
     endpoint->ordered = tx_bool(tx, slot, row, 2);
-    endpoint->failures = (int)tx_int(tx, slot, row, 3);
-    endpoint->opened = (int)tx_int(tx, slot, row, 4);
     endpoint->n_secrets = 0;
     sender->clock_us = tx_int(tx, slot, row, 5) - clock_mono(&clock_system);
     return (endpoint->url != NULL && endpoint->headers != NULL) || err_memory(err);
@@ -278,7 +153,7 @@ static void take_keys(struct sender *sender, struct tx *tx, size_t slot) {
 
     for (size_t i = 0; i < n && i < WEBHOOK_KEYS; i++)
         keys[i] = (struct webhook_key){tx_int(tx, slot, i, 0), tx_value(tx, slot, i, 1)};
-    webhook_keys_set(&sender->message.keys, sender->worker->options.keyring, keys, n);
+    message_keys(&sender->message, sender->worker->options.keyring, keys, n);
 }
 
 static bool take_body(struct delivery *delivery, struct tx *tx, size_t slot, size_t row,
@@ -324,93 +199,109 @@ static bool take_delivery(struct sender *sender, struct tx *tx, size_t slot, siz
     delivery->n = (int)tx_int(tx, slot, row, C_N);
     delivery->base = (int)tx_int(tx, slot, row, C_BASE);
     delivery->lane = tx_bool(tx, slot, row, C_LANE);
+    bool behind = outbox_lane_waits(&sender->outbox, delivery);
     outbox_queue(&sender->outbox, endpoint, delivery);
+    /* What failed since the claim was asked for holds back what it brought. */
+    if (endpoint->open || behind)
+        outbox_return(&sender->outbox, endpoint, endpoint->open ? NULL : delivery->account_id);
     return true;
 }
 
-/* ---- the exchange
- * -------------------------------------------------------------------------------- */
+/* ---- the transaction, aside
+ * ---------------------------------------------------------------------- */
 
-struct slots {
-    size_t settle;
-    size_t claim;
-    size_t endpoints;
-    size_t secrets;
-    size_t keys;
-    struct full full;
-};
+static void queue_settle(struct exchange *x, struct tx *tx) {
+    const struct str params[] = {x->me, buf_str(&x->results), buf_str(&x->endpoints)};
 
-static bool queue_settle(struct sender *sender, struct tx *tx, struct slots *slots,
-                         struct err *err) {
-    struct buf results CLEANUP(buf_release) = {0};
-    struct buf endpoints CLEANUP(buf_release) = {0};
-
-    buf_init(&results, TEXT_MAX);
-    buf_init(&endpoints, TEXT_MAX);
-    write_results(&sender->outbox, &results);
-    write_endpoints(&sender->outbox, &endpoints);
-    if (!buf_ok(&results) || !buf_ok(&endpoints))
-        return err_memory(err);
-    const struct str params[] = {worker_token(sender->worker), buf_str(&results),
-                                 buf_str(&endpoints)};
-    if (endpoints.len > 2)
-        slots->settle = tx_query(
+    x->settle = SIZE_MAX;
+    if (x->endpoints.len > 2)
+        x->settle = tx_query(
             tx,
             "select webhook_settle($1::uuid,"
-            " array(select r from jsonb_populate_recordset(null::webhook_result, $2::jsonb) r),"
-            " array(select e from jsonb_populate_recordset(null::webhook_endpoint_result, "
-            "$3::jsonb) e))",
+            " array(select r from json_populate_recordset(null::webhook_result, $2::json) r),"
+            " array(select e from json_populate_recordset(null::webhook_endpoint_result, "
+            "$3::json) e))",
             params, 3);
-    return true;
 }
 
-/* Claims that this process never heard of, beside what it knows. */
-static bool queue_doubt(struct sender *sender, struct tx *tx, struct err *err) {
-    struct buf known CLEANUP(buf_release) = {0};
+static bool queue_claim(struct exchange *x, struct tx *tx, struct err *err) {
+    const struct str known[] = {x->me, buf_str(&x->known)};
+    const struct str busy[] = {x->me, buf_str(&x->busy)};
 
-    buf_init(&known, TEXT_MAX);
-    write_known(&sender->outbox, &known);
-    if (!buf_ok(&known))
-        return err_memory(err);
-    const struct str params[] = {worker_token(sender->worker), buf_str(&known)};
-    tx_query(tx, "select webhook_doubt($1::uuid, $2::uuid[])", params, 2);
-    return true;
+    if (x->known.len > 0)
+        tx_query(tx, "select webhook_doubt($1::uuid, $2::uuid[])", known, 2);
+    x->claim = tx_query(tx, SQL_CLAIM, busy, 2);
+    x->claimed = tx_query(tx, SQL_ENDPOINTS, &x->me, 1);
+    x->secrets = tx_query(tx, SQL_SECRETS, &x->me, 1);
+    x->keys = tx_query(tx, SQL_KEYS, NULL, 0);
+    return full_query(&x->full, tx, x->claim, x->claimed, err);
 }
 
-static bool queue_claim(struct sender *sender, struct tx *tx, struct slots *slots,
-                        struct err *err) {
-    struct buf busy CLEANUP(buf_release) = {0};
-    struct str me = worker_token(sender->worker);
+static bool transact(struct exchange *x, struct tx **ret, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
 
-    buf_init(&busy, TEXT_MAX);
-    write_busy(&sender->outbox, &busy);
-    if (!buf_ok(&busy))
-        return err_memory(err);
-    if (sender->doubt && !queue_doubt(sender, tx, err))
+    if (!tx_begin(x->worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(EXCHANGE_MS),
+                  &tx, err))
         return false;
-    slots->claim = tx_query(tx, SQL_CLAIM, (struct str[]){me, buf_str(&busy)}, 2);
-    slots->endpoints = tx_query(tx, SQL_ENDPOINTS, &me, 1);
-    slots->secrets = tx_query(tx, SQL_SECRETS, &me, 1);
-    slots->keys = tx_query(tx, SQL_KEYS, NULL, 0);
-    return full_query(&slots->full, tx, slots->claim, slots->endpoints, err);
+    queue_settle(x, tx);
+    if (x->claims && !queue_claim(x, tx, err))
+        return false;
+    if (x->kind == EXCHANGE_LEAVE)
+        tx_query(tx, "select worker_leave($1::uuid)", &x->me, 1);
+    if (!tx_commit(tx, err))
+        return false;
+    *ret = TAKE(tx);
+    return true;
 }
 
-/* What was settled is written, what was given back is gone. */
-static void forget_settled(struct outbox *outbox) {
-    while (outbox->settled != NULL) {
-        struct delivery *next = outbox->settled->next;
-        delivery_release(outbox->settled);
-        outbox->settled = next;
+static void run(void *arg) {
+    struct exchange *x = arg;
+
+    transact(x, &x->tx, &x->err);
+    poster_wake(x->worker->poster);
+}
+
+/* ---- before and after it
+ * ------------------------------------------------------------------------- */
+
+static void clean_up(struct exchange *x) {
+    tx_end(&x->tx);
+    err_release(&x->err);
+    buf_release(&x->results);
+    buf_release(&x->endpoints);
+    buf_release(&x->busy);
+    buf_release(&x->known);
+    x->under_way = false;
+}
+
+bool exchange_begin(struct sender *sender, enum exchange_kind kind, struct err *err) {
+    struct exchange *x = &sender->exchange;
+
+    *x = (struct exchange){.worker = sender->worker,
+                           .me = worker_token(sender->worker),
+                           .kind = kind,
+                           .lapses = sender->lapses,
+                           .claims = kind == EXCHANGE_CLAIM && sender->outbox.n_queued < QUEUED_MAX,
+                           .err = ERR_INIT};
+    buf_init(&x->results, TEXT_MAX);
+    buf_init(&x->endpoints, TEXT_MAX);
+    buf_init(&x->busy, TEXT_MAX);
+    buf_init(&x->known, TEXT_MAX);
+    results_write(&sender->outbox, &x->results);
+    results_endpoints(&sender->outbox, &x->endpoints);
+    results_busy(&sender->outbox, &x->busy);
+    /* Claims that this process never heard of, beside what it knows. */
+    if (x->claims && sender->doubt)
+        results_known(&sender->outbox, &x->known);
+    outbox_write(&sender->outbox);
+    if (!buf_ok(&x->results) || !buf_ok(&x->endpoints) || !buf_ok(&x->busy) || !buf_ok(&x->known)) {
+        outbox_written(&sender->outbox, false);
+        clean_up(x);
+        return err_memory(err);
     }
-    outbox->n_settled = 0;
-    for (struct endpoint *e = outbox->endpoints, *next; e != NULL; e = next) {
-        next = e->next;
-        e->touched = false;
-        e->pause_ms = -1;
-        e->closed = NULL;
-        if (e->release)
-            outbox_remove(outbox, e);
-    }
+    x->under_way = true;
+    aside_ask(&sender->worker->exchanges, run, x);
+    return true;
 }
 
 /* Taken over, disabled or deleted: send nothing more to it. */
@@ -423,50 +314,45 @@ static void let_go(struct outbox *outbox, struct str id) {
     outbox_return(outbox, endpoint, NULL);
 }
 
-static bool take_all(struct sender *sender, struct tx *tx, const struct slots *slots,
-                     size_t *ret_claimed, struct err *err) {
-    size_t n = tx_rows(tx, slots->claim);
+static bool take_all(struct sender *sender, struct exchange *x, size_t *ret_claimed,
+                     struct err *err) {
+    size_t n = tx_rows(x->tx, x->claim);
 
-    for (size_t i = 0; i < tx_rows(tx, slots->endpoints); i++)
-        if (!take_endpoint(sender, tx, slots->endpoints, i, err))
+    for (size_t i = 0; i < tx_rows(x->tx, x->claimed); i++)
+        if (!take_endpoint(sender, x->tx, x->claimed, i, err))
             return false;
-    for (size_t i = 0; i < tx_rows(tx, slots->secrets); i++)
-        take_secret(sender, tx, slots->secrets, i);
-    take_keys(sender, tx, slots->keys);
+    for (size_t i = 0; i < tx_rows(x->tx, x->secrets); i++)
+        take_secret(sender, x->tx, x->secrets, i);
+    take_keys(sender, x->tx, x->keys);
     for (size_t i = 0; i < n; i++)
-        if (!take_delivery(sender, tx, slots->claim, i, &slots->full, err))
+        if (!take_delivery(sender, x->tx, x->claim, i, &x->full, err))
             return false;
     *ret_claimed = n;
     return true;
 }
 
-bool exchange(struct sender *sender, enum exchange_kind kind, size_t *ret_claimed,
-              struct err *err) {
-    struct worker *worker = sender->worker;
-    struct str me = worker_token(worker);
-    struct tx *tx CLEANUP(tx_end) = NULL;
-    struct slots slots = {.settle = SIZE_MAX};
-    bool claims = kind == EXCHANGE_CLAIM && sender->outbox.n_queued < QUEUED_MAX;
-
-    *ret_claimed = 0;
-    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(EXCHANGE_MS),
-                  &tx, err) ||
-        !queue_settle(sender, tx, &slots, err) || (claims && !queue_claim(sender, tx, &slots, err)))
-        return false;
-    if (kind == EXCHANGE_LEAVE)
-        tx_query(tx, "select worker_leave($1::uuid)", &me, 1);
-    if (!tx_commit(tx, err)) {
+static bool take(struct sender *sender, struct exchange *x, size_t *ret_claimed, struct err *err) {
+    outbox_written(&sender->outbox, x->tx != NULL);
+    if (x->tx == NULL) {
         sender->doubt = true;
+        *err = x->err;
+        x->err = (struct err)ERR_INIT;
         return false;
     }
-    forget_settled(&sender->outbox);
-    for (size_t i = 0; slots.settle != SIZE_MAX && i < tx_rows(tx, slots.settle); i++)
-        let_go(&sender->outbox, tx_value(tx, slots.settle, i, 0));
-    if (!claims)
+    for (size_t i = 0; x->settle != SIZE_MAX && i < tx_rows(x->tx, x->settle); i++)
+        let_go(&sender->outbox, tx_value(x->tx, x->settle, i, 0));
+    if (!x->claims)
         return true;
     /* From here on only memory can fail: then what was claimed but not taken is in doubt. */
-    sender->doubt = !take_all(sender, tx, &slots, ret_claimed, err);
+    sender->doubt = !take_all(sender, x, ret_claimed, err);
     if (*ret_claimed > 0)
-        fault_point(worker, "delivery_claimed");
+        fault_point(sender->worker, "delivery_claimed");
     return !sender->doubt;
+}
+
+bool exchange_end(struct sender *sender, size_t *ret_claimed, struct err *err) {
+    *ret_claimed = 0;
+    bool ok = take(sender, &sender->exchange, ret_claimed, err);
+    clean_up(&sender->exchange);
+    return ok;
 }

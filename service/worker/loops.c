@@ -69,6 +69,8 @@ bool loop_sequence(struct worker *worker, bool *ret_more, struct err *err) {
 
 bool loop_lease(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
+    /* From before the database is asked, so that it never ends earlier there. */
+    deadline until = deadline_in_ms(LEASE_SECONDS * 1000);
     char seconds[12];
     size_t slot;
 
@@ -79,8 +81,15 @@ bool loop_lease(struct worker *worker, bool *ret_more, struct err *err) {
     }
     snprintf(seconds, sizeof(seconds), "%d", LEASE_SECONDS);
     const struct str params[] = {worker_token(worker), str_of(worker->name), str_of(seconds)};
-    return run_one(worker, 1000, "select worker_renew($1::uuid, $2, $3::int)", params, 3, &tx,
-                   &slot, err);
+    if (!run_one(worker, 1000, "select worker_renew($1::uuid, $2, $3::int)", params, 3, &tx, &slot,
+                 err))
+        return false;
+    bool lapsed = deadline_left_ms(worker->leased_until) == 0;
+    worker->lapses += lapsed;
+    worker->leased_until = until;
+    if (lapsed)
+        poster_wake(worker->poster);
+    return true;
 }
 
 bool loop_follow_ups(struct worker *worker, bool *ret_more, struct err *err) {

@@ -26,10 +26,29 @@ void message_body(const struct message_event *event, struct buf *ret) {
     buf_char(ret, '}');
 }
 
-void message_init(struct message *message) { buf_init(&message->text, 16 * 1024); }
+void message_init(struct message *message) {
+    buf_init(&message->text, 16 * 1024);
+    for (size_t i = 0; i < MESSAGE_SIGNED; i++) {
+        buf_init(&message->lately[i].body, MESSAGE_SIGNED_BODY);
+        buf_init(&message->lately[i].signatures, 4096);
+    }
+}
+
 void message_release(struct message *message) {
     explicit_bzero(&message->keys, sizeof(message->keys));
     buf_release(&message->text);
+    for (size_t i = 0; i < MESSAGE_SIGNED; i++) {
+        buf_release(&message->lately[i].body);
+        buf_release(&message->lately[i].signatures);
+    }
+}
+
+void message_keys(struct message *message, const struct keyring *keyring,
+                  const struct webhook_key *keys, size_t n) {
+    if (!webhook_keys_set(&message->keys, keyring, keys, n))
+        return;
+    for (size_t i = 0; i < MESSAGE_SIGNED; i++)
+        message->lately[i].event_id[0] = '\0';
 }
 
 static bool is_traceparent(struct str text) {
@@ -51,18 +70,46 @@ static void end_header(struct message *message, struct header_ends *ends) {
     ends->at[ends->n++] = message->text.len;
 }
 
-static void signatures(struct message *message, const struct delivery *delivery,
-                       struct str timestamp) {
+static bool was_signed(const struct message_signed *lately, const struct delivery *delivery,
+                       int64_t timestamp) {
+    return lately->timestamp == timestamp && strcmp(lately->event_id, delivery->event_id) == 0 &&
+           str_eq(buf_str(&lately->body), (struct str){delivery->body, delivery->body_len});
+}
+
+static void sign_public(struct message *message, const struct delivery *delivery, int64_t timestamp,
+                        struct str seconds, struct buf *ret) {
+    struct str body = {delivery->body, delivery->body_len};
+    struct message_signed *lately =
+        &message->lately[str_hash(str_of(delivery->event_id)) % MESSAGE_SIGNED];
+
+    if (!was_signed(lately, delivery, timestamp)) {
+        buf_reset(&lately->body);
+        buf_reset(&lately->signatures);
+        buf_put(&lately->body, body);
+        webhook_sign_public(&message->keys, str_of(delivery->event_id), seconds, body,
+                            &lately->signatures);
+        memcpy(lately->event_id, delivery->event_id, sizeof(lately->event_id));
+        lately->timestamp = timestamp;
+    }
+    if (lately->signatures.len > 0)
+        buf_char(ret, ' ');
+    buf_put(ret, buf_str(&lately->signatures));
+    ret->failed |= lately->signatures.failed;
+    if (!buf_ok(&lately->body) || lately->signatures.failed) /* too long to be kept */
+        lately->event_id[0] = '\0';
+}
+
+static void signatures(struct message *message, const struct delivery *delivery, int64_t timestamp,
+                       struct str seconds) {
     const struct endpoint *endpoint = delivery->endpoint;
     struct buf text CLEANUP(buf_release) = {0};
 
     buf_init(&text, 4096);
     for (size_t i = 0; i < endpoint->n_secrets; i++)
         webhook_sign((struct str){(const char *)endpoint->secrets[i], WEBHOOK_SECRET},
-                     str_of(delivery->event_id), timestamp,
+                     str_of(delivery->event_id), seconds,
                      (struct str){delivery->body, delivery->body_len}, &text);
-    webhook_sign_public(&message->keys, str_of(delivery->event_id), timestamp,
-                        (struct str){delivery->body, delivery->body_len}, &text);
+    sign_public(message, delivery, timestamp, seconds, &text);
     buf_put(&message->text, buf_str(&text));
     message->text.failed |= text.failed;
 }
@@ -93,7 +140,7 @@ bool message_make(struct message *message, const struct delivery *delivery, int6
     buf_format(text, "webhook-timestamp: %s", seconds);
     end_header(message, &ends);
     buf_text(text, "webhook-signature: ");
-    signatures(message, delivery, str_of(seconds));
+    signatures(message, delivery, timestamp, str_of(seconds));
     end_header(message, &ends);
     if (delivery->trace.on || is_traceparent(str_of(delivery->traceparent))) {
         char own[TRACEPARENT_TEXT];

@@ -19,14 +19,28 @@ struct message_event {
  * record as it is when it is claimed. */
 void message_body(const struct message_event *event, struct buf *ret);
 
+/* Signatures that anybody can verify are the same for all endpoints, and dear. */
+#define MESSAGE_SIGNED 256
+#define MESSAGE_SIGNED_BODY 4096
+struct message_signed {
+    char event_id[UUID_TEXT];
+    int64_t timestamp;
+    struct buf body;
+    struct buf signatures;
+};
+
 /* The texts of a request's headers live here while it is made. */
 struct message {
     struct buf text;
     struct webhook_keys keys;
+    struct message_signed lately[MESSAGE_SIGNED]; /* by event */
     struct post_request request;
 };
 void message_init(struct message *message);
 void message_release(struct message *message);
+/* The live keys; see webhook_keys_set(). */
+void message_keys(struct message *message, const struct keyring *keyring,
+                  const struct webhook_key *keys, size_t n);
 /* `timestamp`: seconds, by the database's clock. False when memory is out. */
 bool message_make(struct message *message, const struct delivery *delivery, int64_t timestamp);
 

@@ -32,6 +32,7 @@ void outbox_release(struct outbox *outbox) {
         outbox->endpoints = next;
     }
     list_release(outbox->settled);
+    list_release(outbox->written);
     *outbox = (struct outbox){0};
 }
 
@@ -127,9 +128,15 @@ struct delivery *outbox_take(struct outbox *outbox, struct endpoint *endpoint) {
     return delivery;
 }
 
+static bool waits(const struct delivery *delivery) {
+    return delivery->lane &&
+           (delivery->outcome == OUTCOME_FAILED || delivery->outcome == OUTCOME_RETURNED);
+}
+
 static void settle(struct outbox *outbox, struct delivery *delivery, enum outcome_kind outcome) {
     delivery->outcome = outcome;
     delivery->endpoint->touched = true;
+    outbox->n_waiting += waits(delivery);
     delivery->next = outbox->settled;
     outbox->settled = delivery;
     outbox->n_settled++;
@@ -153,6 +160,49 @@ void outbox_return(struct outbox *outbox, struct endpoint *endpoint, const char 
             settle(outbox, unqueue(outbox, at), OUTCOME_RETURNED);
         else
             at = &(*at)->next;
+    }
+}
+
+bool outbox_lane_waits(const struct outbox *outbox, const struct delivery *delivery) {
+    const struct delivery *s = delivery->lane && outbox->n_waiting > 0 ? outbox->settled : NULL;
+
+    while (s != NULL && !(waits(s) && s->endpoint == delivery->endpoint &&
+                          strcmp(s->account_id, delivery->account_id) == 0))
+        s = s->next;
+    return s != NULL;
+}
+
+void outbox_write(struct outbox *outbox) {
+    outbox->written = outbox->settled;
+    outbox->settled = NULL;
+    outbox->n_settled = outbox->n_waiting = 0;
+}
+
+static void settle_again(struct outbox *outbox) {
+    while (outbox->written != NULL) {
+        struct delivery *delivery = outbox->written;
+        outbox->written = delivery->next;
+        settle(outbox, delivery, delivery->outcome);
+    }
+    for (struct endpoint *e = outbox->endpoints; e != NULL; e = e->next)
+        e->touched |= e->told;
+}
+
+void outbox_written(struct outbox *outbox, bool ok) {
+    if (!ok) {
+        settle_again(outbox);
+        return;
+    }
+    list_release(outbox->written);
+    outbox->written = NULL;
+    for (struct endpoint *e = outbox->endpoints, *next; e != NULL; e = next) {
+        next = e->next;
+        if (e->told && !e->touched) {
+            e->pause_ms = -1;
+            e->closed = NULL;
+        }
+        if (e->release)
+            outbox_remove(outbox, e);
     }
 }
 

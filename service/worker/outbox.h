@@ -61,7 +61,8 @@ struct endpoint {
     bool tripped;       /* ... because too many failed: single successes do not close it */
     int64_t pause_ms;   /* with open: for so long; -1: no change */
     const char *closed; /* static: why it must be disabled */
-    bool touched;       /* something was settled since the last writing */
+    bool touched;       /* something was settled since it was last told of */
+    bool told;          /* what it was then is being written */
     bool release;       /* is being given back */
 };
 
@@ -70,7 +71,9 @@ struct outbox {
     size_t n_endpoints;
     struct delivery *settled; /* waits to be written */
     size_t n_settled;
-    size_t n_queued; /* of all endpoints */
+    size_t n_waiting;         /* of these, the ones that a lane waits for */
+    struct delivery *written; /* is being written */
+    size_t n_queued;          /* of all endpoints */
 };
 
 void outbox_release(struct outbox *outbox);
@@ -89,9 +92,16 @@ struct delivery *outbox_take(struct outbox *outbox, struct endpoint *endpoint);
 void outbox_settle(struct outbox *outbox, struct delivery *delivery, enum outcome_kind outcome);
 /* Gives back what is queued: all, or, with `account_id`, that account's lane. */
 void outbox_return(struct outbox *outbox, struct endpoint *endpoint, const char *account_id);
+/* What is settled is being written from now on. */
+void outbox_write(struct outbox *outbox);
+/* It is written, and what is told of the endpoints is known; or it is not, and waits again. */
+void outbox_written(struct outbox *outbox, bool ok);
 /* Up to where everything claimed is settled, once what is in outbox->settled is written. INT64_MAX:
  * all. */
 int64_t outbox_settled_to(const struct endpoint *endpoint);
+/* Was something of this account's lane settled, but not delivered, that is not written yet? Then
+ * nothing behind it may be sent. */
+bool outbox_lane_waits(const struct outbox *outbox, const struct delivery *delivery);
 void delivery_release(struct delivery *delivery);
 
 #endif

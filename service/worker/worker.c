@@ -234,6 +234,8 @@ static bool thread_start(struct worker *worker, void *(*run)(void *), void *arg)
 }
 
 static bool threads_start(struct worker *worker) {
+    if (!aside_open(&worker->exchanges, STACK))
+        return false;
     for (int i = 0; i < LOOP_THREADS; i++) {
         struct loop_thread *thread = malloc(sizeof(*thread));
         if (thread == NULL)
@@ -277,6 +279,7 @@ void worker_stop(struct worker *worker) {
         poster_wake(worker->poster);
     for (size_t i = 0; i < worker->n_threads; i++)
         pthread_join(worker->threads[i], NULL);
+    aside_close(&worker->exchanges);
     poster_close(worker->poster);
     pthread_cond_destroy(&worker->wake);
     pthread_mutex_destroy(&worker->lock);

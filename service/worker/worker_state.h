@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "aside.h"
 #include "core/id.h"
 #include "remote/post.h"
 #include "worker/worker.h"
@@ -32,6 +33,11 @@ struct worker {
     /* Of the loop of promises alone: when it is due, and the day that it saw. */
     deadline promises_due;
     int64_t promises_day;
+    struct aside exchanges; /* the delivery thread's, with the database */
+    /* Others may take what this process has claimed once this has passed; how often it has passed
+     * is counted before the lease is there again. */
+    _Atomic deadline leased_until;
+    atomic_int lapses;
     pthread_t threads[WORKER_THREADS];
     size_t n_threads;
 };

@@ -101,7 +101,8 @@ static int freeze_its_sender(const struct sink_request *request) {
     return 200;
 }
 
-/* One that comes back after its lease has run out writes nothing over the other's work. */
+/* One that comes back after its lease has run out sends nothing of what is the other's now, and
+ * writes nothing over its work. */
 static void frozen_and_back(void **state) {
     (void)state;
     struct sink *sink = sink_open(freeze_its_sender);
@@ -117,6 +118,8 @@ static void frozen_and_back(void **state) {
     worker_open();
     assert_true(sql_becomes(
         "31", 30000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
+    event_ids(account, "%", ids, sizeof(ids));
+    size_t came = all_came(sink, ids);
     kill(pid, SIGCONT);
     assert_true(sql_becomes(
         "31", 30000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
@@ -124,6 +127,7 @@ static void frozen_and_back(void **state) {
         account_change(account);
     assert_true(sql_becomes(
         "36", 30000, "select count(distinct delivery_id) from webhook_attempt where status = 200"));
+    assert_int_equal(all_came(sink, ids), came);
     kill(pid, SIGKILL);
     waitpid(pid, &status, 0);
     event_ids(account, "%", ids, sizeof(ids));
