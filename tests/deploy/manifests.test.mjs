@@ -2,13 +2,13 @@
 // broken on purpose must be found out.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import test from 'node:test';
 import YAML from 'js-yaml';
 import { KAMD } from '../e2e/lib/stack.mjs';
-import { CHART, helm, kustomize, nameOf, podOf, readBase, written } from './lib/objects.mjs';
+import { CHART, KUSTOMIZE, helm, kustomize, nameOf, parse, podOf, readBase, written } from './lib/objects.mjs';
 import { fit } from './lib/rules.mjs';
 import { missingData, openSchemas } from './lib/schema.mjs';
 import { missing, run, top } from './lib/tools.mjs';
@@ -95,11 +95,11 @@ test('`kamd config check` takes what each pod is given', () => {
 test('`kamd config check` names everything that is wrong, at once, and shows no secret', () => {
   const { status, stdout } = check({
     KAMD_PORT: '99999', KAMD_DB_POOL: 'many', KAMD_LOG_LEVEL: 'loud', KAMD_WORKER: 'maybe', REDIS_URL: 'http://s3cret@x', KAMD_MASTER_KEY: 's3cret',
-    DATABASE_URL: 'mysql://s3cret', DATABASE_WORKER_URL_FILE: '/nowhere/at/all', KAMD_WEBHOOK_PORTS: 'all', KAMD_WEBHOOK_RETRY_MS: '1,x', KAMD_TYPO: '1',
+    DATABASE_URL: 'mysql://s3cret', DATABASE_WORKER_URL_FILE: '/nowhere/at/all', KAMD_WEBHOOK_PORTS: 'all', KAMD_WEBHOOK_RETRY_MS: '1,x', KAMD_OTLP_ENDPOINT: 'collector:4318', KAMD_OTLP_HEADERS: 's3cret', KAMD_TYPO: '1',
   });
   assert.equal(status, 1);
   for (const name of ['KAMD_PORT', 'KAMD_DB_POOL', 'KAMD_LOG_LEVEL', 'KAMD_WORKER', 'REDIS_URL', 'KAMD_MASTER_KEY', 'DATABASE_URL', 'DATABASE_WORKER_URL',
-    'KAMD_WEBHOOK_PORTS', 'KAMD_WEBHOOK_RETRY_MS', 'KAMD_TYPO']) assert.match(stdout, new RegExp(`^(.*: )?${name}\\b`, 'm'), `${name} in\n${stdout}`);
+    'KAMD_WEBHOOK_PORTS', 'KAMD_WEBHOOK_RETRY_MS', 'KAMD_OTLP_ENDPOINT', 'KAMD_OTLP_HEADERS', 'KAMD_TYPO']) assert.match(stdout, new RegExp(`^(.*: )?${name}\\b`, 'm'), `${name} in\n${stdout}`);
   assert.doesNotMatch(stdout, /s3cret/);
   const empty = check({ KAMD_MASTER_KEY: Buffer.alloc(32, 7).toString('base64') });
   assert.equal(empty.status, 1);
@@ -238,6 +238,23 @@ for (const [name, ...args] of [['base'], ['overlays/prod', ...values('prod')], [
     assert.deepEqual(plain(helm('--set', 'namespace.create=true', ...args)), plain(installed(rendered.get(name))));
   });
 }
+
+test('spans: the component and the chart\'s values give kamd the same settings and the same way to the collector', { skip: noKubectl }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'kamd-otlp-'));
+  try {
+    const at = (path) => relative(realpathSync(folder), join(KUSTOMIZE, path));
+    writeFileSync(join(folder, 'kustomization.yaml'), YAML.dump({ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', resources: [at('base')], components: [at('components/otlp')] }));
+    const objects = parse(run('kubectl', ['kustomize', folder]));
+    assert.deepEqual(fit(objects, facts), []);
+    assert.match(config(objects).KAMD_OTLP_ENDPOINT, /:4318$/);
+    assert.equal(find(objects, 'NetworkPolicy', 'kamd-otlp').spec.egress[0].ports[0].port, 4318);
+    const { status, stdout } = check({ ...config(objects), DATABASE_URL: 'postgresql://db/kamd', KAMD_MASTER_KEY: Buffer.alloc(32, 7).toString('base64') });
+    assert.equal(status, 0, stdout);
+    if (!noHelm) assert.deepEqual(plain(helm('--set', 'namespace.create=true', '--set', 'otlp.enabled=true')), plain(objects));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
 
 test('helm lint finds nothing, and the templates use every value', { skip: noHelm }, () => {
   assert.match(run('helm', ['lint', '--strict', CHART, ...values('prod')]), /0 chart\(s\) failed/);

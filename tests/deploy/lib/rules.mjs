@@ -85,7 +85,7 @@ function workload(object, objects, facts) {
     if (ours && ports.has('http')) {
       const pause = one.lifecycle?.preStop?.sleep?.seconds ?? 0;
       must(pause > 0, 'no pause before it stops: endpoints outlive it');
-      const needed = pause + seconds(config.KAMD_DRAIN_MS ?? facts.settings.get('KAMD_DRAIN_MS')) + seconds(facts.settings.get('KAMD_REQUEST_MS')) + 5;
+      const needed = pause + seconds(config.KAMD_DRAIN_MS ?? facts.settings.get('KAMD_DRAIN_MS')) + seconds(facts.settings.get('KAMD_REQUEST_MS')) + 5 + 2;
       must((pod.spec.terminationGracePeriodSeconds ?? 30) > needed, `it is killed after ${pod.spec.terminationGracePeriodSeconds} s and may need ${needed}`);
     }
   }
