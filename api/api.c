@@ -4,6 +4,7 @@
 
 #include "app/limits.h"
 #include "call.h"
+#include "core/cidr.h"
 #include "core/metrics.h"
 #include "limit.h"
 #include "server.h"
@@ -16,6 +17,7 @@
 struct api {
     struct face face;
     struct admin admin;
+    struct cidrs trusted;
     struct server *public;
     struct server *private;
     atomic_bool draining;
@@ -43,6 +45,7 @@ static struct server_options options(const struct config *config, struct api *ap
         .body_seconds = config->body_seconds,
         .idle_seconds = config->idle_seconds,
         .request_ms = config->request_ms,
+        .trusted = &api->trusted,
         .metrics = true,
         .name = "public",
         .serve = pipeline_serve,
@@ -84,6 +87,7 @@ bool api_start(struct app *app, const struct config *config, bool public, api_re
     api->ready_context = ready_context;
     api->admin = (struct admin){.ready = ready, .context = api, .version = app->version};
     api->face = (struct face){.app = app, .admin = &api->admin};
+    cidrs_parse(str_of(config->trusted_proxies), &api->trusted); /* config_read() has checked it */
     if (!listen_private(api, config, err) || (public && !listen_public(api, config, err))) {
         api_stop(api);
         return false;

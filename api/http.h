@@ -28,7 +28,7 @@ struct request {
     size_t n_headers;
     struct str body;
     bool body_too_large; /* longer than the server's largest limit; body is then empty */
-    struct str client;   /* numeric address of the peer, IPv6 whole */
+    struct str client;   /* its numeric address, IPv6 whole; behind proxies, forwarded.h */
     deadline when;       /* admission + request_ms */
     int64_t started_us;  /* monotonic */
     char id[72];         /* X-Request-Id, ours or the client's */

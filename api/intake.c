@@ -1,4 +1,5 @@
 #include "conn.h"
+#include "forwarded.h"
 
 #include "core/id.h"
 
@@ -182,6 +183,8 @@ bool intake(const struct conn *conn, const struct _u_request *from, struct reque
     set_body(request, from, options->body_limit);
     bool whole = false;
     bool collected = collect_headers(conn, request, &whole, err);
+    if (options->trusted != NULL && options->trusted->n > 0)
+        request->client = forwarded_client(request, options->trusted, request->client);
     set_id(request, &pooled);
     set_traceparent(request, &pooled);
     if (!collected)

@@ -14,6 +14,8 @@
 
 #define SERVER_BODY_LIMIT ((size_t)8 << 20)
 
+struct cidrs;
+
 struct server_options {
     const char *host; /* "127.0.0.1", "::" (all addresses of both families), a name */
     int port;         /* 0: any free one */
@@ -36,6 +38,7 @@ struct server_options {
     void (*adorn)(void *context, const struct request *request, struct answer *answer);
     void *context;
     const struct randomness *randomness; /* NULL: the system's */
+    const struct cidrs *trusted;         /* proxies; NULL: none */
 };
 
 struct server;

@@ -130,6 +130,9 @@
       "Requests a second of one client, over all processes; 0: no limit.")                         \
     X(rate_burst, INT, "KAMD_RATE_BURST", "20000", 1, 1000000, false,                              \
       "Requests that a client which was silent may send at once.")                                 \
+    X(trusted_proxies, TEXT, "KAMD_TRUSTED_PROXIES", "", 0, 0, false,                              \
+      "Addresses of proxies before kamd, comma-separated CIDRs: from them alone X-Forwarded-For "  \
+      "is believed. Empty: whoever connects is the client.")                                       \
     X(cors_origins, TEXT, "KAMD_CORS_ORIGINS", "", 0, 0, false,                                    \
       "Origins whose web pages may call the API, comma-separated, e.g. https://app.example.com.")  \
     X(hsts_seconds, INT, "KAMD_HSTS_SECONDS", "0", 0, 63072000, false,                             \

@@ -4,25 +4,19 @@
 #ifndef KAMD_REMOTE_TARGET_H
 #define KAMD_REMOTE_TARGET_H
 
+#include "core/cidr.h"
 #include "core/err.h"
 
 struct sockaddr;
 
 #define TARGET_PORTS 16
-#define TARGET_CIDRS 32
-
-struct target_cidr {
-    unsigned char address[16]; /* IPv4 as ::ffff:a.b.c.d */
-    int prefix;                /* 0..128 */
-};
 
 struct target_policy {
     bool allow_http; /* beside https */
     bool any_port;
     int ports[TARGET_PORTS];
     size_t n_ports;
-    struct target_cidr cidrs[TARGET_CIDRS]; /* allowed although they are not public */
-    size_t n_cidrs;
+    struct cidrs allowed; /* although they are not public */
 };
 
 /* From the settings' texts: ports "443,8443" or "any"; cidrs "127.0.0.0/8,fd00::/8". err names the

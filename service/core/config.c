@@ -1,5 +1,6 @@
 #include "core/config.h"
 
+#include "core/cidr.h"
 #include "core/log.h"
 
 #include "process.h"
@@ -212,6 +213,16 @@ static void check_origins(struct str list, struct err *err) {
                     "KAMD_CORS_ORIGINS must be origins in lower case, such as "
                     "https://app.example.com, separated by commas.");
 }
+
+static void check_proxies(struct str list, struct err *err) {
+    struct cidrs cidrs;
+    if (!cidrs_parse(list, &cidrs))
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_TRUSTED_PROXIES", "malformed",
+                "KAMD_TRUSTED_PROXIES must be up to %d CIDRs such as 10.0.0.0/8 or fd00::/8, "
+                "separated by commas.",
+                CIDRS_MAX);
+}
+
 static int threads_for(int cpus) { return cpus < 2 ? 8 : cpus > 8 ? 32 : 4 * cpus; }
 
 /* What the types cannot say, and the values that others stand in for. */
@@ -221,6 +232,7 @@ static void finish(struct config *config, struct err *err) {
     if (!log_level_parse(str_of(config->log_level), &level))
         bad(err, "KAMD_LOG_LEVEL", "unknown_value", "must be debug, info, warn or error.");
     check_origins(str_of(config->cors_origins), err);
+    check_proxies(str_of(config->trusted_proxies), err);
     if (config->database_worker_url[0] == '\0')
         config->database_worker_url = config->database_url;
     if (config->database_migrate_url[0] == '\0')

@@ -8,8 +8,6 @@
 
 #define URL_MAX 2000
 
-static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-
 struct range {
     const char *address;
     int prefix;
@@ -27,43 +25,23 @@ static const struct range closed4[] = {
 static const struct range closed6[] = {
     {"2001::", 23}, {"2001:db8::", 32}, {"2002::", 16}, {"3fff::", 20}};
 
-static bool prefix_matches(const unsigned char *a, const unsigned char *b, int prefix) {
-    int whole = prefix / 8;
-    int rest = prefix % 8;
-
-    if (memcmp(a, b, (size_t)whole) != 0)
-        return false;
-    return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
-}
-
-/* Either family's text as 16 bytes. */
-static bool address_parse(const char *text, unsigned char ret[16], bool *ret_is4) {
-    if (inet_pton(AF_INET, text, ret + 12) == 1) {
-        memcpy(ret, mapped, sizeof(mapped));
-        *ret_is4 = true;
-        return true;
-    }
-    *ret_is4 = false;
-    return inet_pton(AF_INET6, text, ret) == 1;
-}
-
 static bool in_ranges(const unsigned char address[16], const struct range *ranges, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        unsigned char start[16];
-        bool is4;
+        struct cidr range;
 
-        if (address_parse(ranges[i].address, start, &is4) &&
-            prefix_matches(address, start, ranges[i].prefix + (is4 ? 96 : 0)))
+        if (!address_parse(str_of(ranges[i].address), range.address))
+            continue;
+        range.prefix = ranges[i].prefix + (address_is4(range.address) ? 96 : 0);
+        if (cidr_holds(&range, address))
             return true;
     }
     return false;
 }
 
 static bool bytes_ok(const struct target_policy *policy, const unsigned char address[16]) {
-    for (size_t i = 0; i < policy->n_cidrs; i++)
-        if (prefix_matches(address, policy->cidrs[i].address, policy->cidrs[i].prefix))
-            return true;
-    if (memcmp(address, mapped, sizeof(mapped)) == 0)
+    if (cidrs_hold(&policy->allowed, address))
+        return true;
+    if (address_is4(address))
         return !in_ranges(address, closed4, COUNT_OF(closed4));
     return (address[0] & 0xe0) == 0x20 && !in_ranges(address, closed6, COUNT_OF(closed6));
 }
@@ -74,7 +52,8 @@ bool target_address_ok(const struct target_policy *policy, const struct sockaddr
     if (address->sa_family == AF_INET) {
         struct sockaddr_in in;
         memcpy(&in, address, sizeof(in));
-        memcpy(bytes, mapped, sizeof(mapped));
+        memset(bytes, 0, 10);
+        memset(bytes + 10, 0xff, 2);
         memcpy(bytes + 12, &in.sin_addr, 4);
     } else if (address->sa_family == AF_INET6) {
         struct sockaddr_in6 in6;
@@ -87,42 +66,6 @@ bool target_address_ok(const struct target_policy *policy, const struct sockaddr
 }
 
 /* ---- the settings ---------------------------------------------------------------------------- */
-
-static bool cidr_parse(struct str text, struct target_cidr *ret) {
-    struct str head;
-    struct str rest = text;
-    char address[64];
-    int64_t prefix;
-    bool is4;
-
-    if (!str_split(&rest, '/', &head) || head.len >= sizeof(address))
-        return false;
-    memcpy(address, head.ptr, head.len);
-    address[head.len] = '\0';
-    if (!address_parse(address, ret->address, &is4))
-        return false;
-    int most = is4 ? 32 : 128;
-    if (rest.ptr == NULL)
-        prefix = most;
-    else if (!str_to_i64(rest, &prefix) || prefix < 0 || prefix > most)
-        return false;
-    ret->prefix = (int)prefix + (is4 ? 96 : 0);
-    return true;
-}
-
-static bool cidrs_parse(struct target_policy *policy, struct str text) {
-    struct str item;
-
-    while (str_split(&text, ',', &item)) {
-        item = str_trim(item);
-        if (item.len == 0)
-            continue;
-        if (policy->n_cidrs == TARGET_CIDRS || !cidr_parse(item, &policy->cidrs[policy->n_cidrs]))
-            return false;
-        policy->n_cidrs++;
-    }
-    return true;
-}
 
 static bool ports_parse(struct target_policy *policy, struct str text) {
     struct str item;
@@ -150,10 +93,10 @@ bool target_policy_init(struct target_policy *ret, bool allow_http, struct str p
     if (!ports_parse(&policy, ports))
         ok = err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_WEBHOOK_PORTS", "invalid",
                      "Up to %d ports from 1 to 65535, comma-separated, or `any`.", TARGET_PORTS);
-    if (!cidrs_parse(&policy, cidrs))
+    if (!cidrs_parse(cidrs, &policy.allowed))
         ok = err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_WEBHOOK_ALLOWED_CIDRS",
                      "invalid", "Up to %d CIDRs like 10.0.0.0/8 or fd00::/8, comma-separated.",
-                     TARGET_CIDRS);
+                     CIDRS_MAX);
     if (ok)
         *ret = policy;
     return ok;
@@ -206,8 +149,7 @@ static const char *port_fault(const struct target_policy *policy, CURLU *url) {
 static const char *host_fault(const struct target_policy *policy, CURLU *url) {
     static const char closed[] = "The URL's address is not a public one.";
     char *host CLEANUP(part_free) = NULL;
-    unsigned char bytes[16];
-    bool is4;
+    unsigned char bytes[ADDRESS_BYTES];
 
     if (curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK || host[0] == '\0')
         return "The URL has no host.";
@@ -226,7 +168,7 @@ static const char *host_fault(const struct target_policy *policy, CURLU *url) {
     if (str_case_is(name, "localhost") ||
         (len > 10 && str_case_is((struct str){host + len - 10, 10}, ".localhost")))
         memcpy(host, "127.0.0.1", sizeof "127.0.0.1"); /* as long as "localhost" */
-    if (address_parse(host, bytes, &is4) && !bytes_ok(policy, bytes))
+    if (address_parse(str_of(host), bytes) && !bytes_ok(policy, bytes))
         return closed;
     return NULL;
 }

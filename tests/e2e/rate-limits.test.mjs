@@ -138,6 +138,26 @@ test('wrong keys run into the limit of their address; a good key from there neve
   assert.ok(await limitedTotal(kamd, 'address') >= 2);
 });
 
+// ASVS 5.0, 4.1.3: what proxies say of clients cannot be forged by clients.
+test('behind trusted proxies each client has its own limit, and the log its address; nobody can make up another', async () => {
+  const few = { KAMD_RATE_LIMIT: '1', KAMD_RATE_BURST: '5', REDIS_URL: '' };
+  const behind = await limited({ ...few, KAMD_TRUSTED_PROXIES: '127.0.0.0/8, 10.0.0.0/8' });
+  const open = await limited(few);
+  const wrong = (client, ...forwarded) => client.as('kamd_live_wrong').send('GET', '/v1/me', { headers: { 'x-forwarded-for': forwarded } });
+  const until429 = (send) => until(async () => (await inParallel(20, Array.from({ length: 20 }), send)).some(({ status }) => status === 429), { ms: 20_000, what: 'a 429' });
+  await until429(() => wrong(behind.client, '198.51.100.7, 10.1.2.3'));
+  assert.equal((await wrong(behind.client, '198.51.100.8')).status, 401, 'another client of the same proxy');
+  // What the client wrote himself stands left of what the proxy added, in the same line or one before.
+  await until429(() => wrong(behind.client, `203.0.113.${Math.floor(Math.random() * 250)}, 198.51.100.9`));
+  await until429(() => wrong(behind.client, `203.0.113.${Math.floor(Math.random() * 250)}`, '198.51.100.10'));
+  // Not through a proxy: it is not read at all.
+  await until429(() => wrong(open.client, `203.0.113.${Math.floor(Math.random() * 250)}`));
+  assert.match(behind.kamds[0].log(), /"client":"198\.51\.100\.7"/);
+  assert.doesNotMatch(behind.kamds[0].log(), /"client":"203\.0\.113/);
+  await until(() => /"client":"127\.0\.0\.1"/.test(open.kamds[0].log()), { what: 'the log' });
+  assert.doesNotMatch(open.kamds[0].log(), /"client":"203\.0\.113/);
+});
+
 test('0 switches it off', async () => {
   const { client } = await limited({ KAMD_RATE_LIMIT: '0', KAMD_RATE_BURST: '1' });
   for (let i = 0; i < 20; i++) {

@@ -190,6 +190,11 @@ static void origins(void **state) {
         const char *text;
         bool fine;
     } cases[] = {
+        {"KAMD_TRUSTED_PROXIES=", true},
+        {"KAMD_TRUSTED_PROXIES=10.0.0.0/8, fd00::/8,192.0.2.1", true},
+        {"KAMD_TRUSTED_PROXIES=10.0.0.0/33", false},
+        {"KAMD_TRUSTED_PROXIES=ingress.example.com", false},
+        {"KAMD_TRUSTED_PROXIES=10.0.0.0/8 192.0.2.1", false},
         {"KAMD_CORS_ORIGINS=", true},
         {"KAMD_CORS_ORIGINS=https://app.example.com, http://127.0.0.1:3000,http://[::1]:80", true},
         {"KAMD_CORS_ORIGINS=*", false},
