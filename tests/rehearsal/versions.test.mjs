@@ -20,15 +20,16 @@ const top = fileURLToPath(new URL('../../', import.meta.url));
 const BUILD = process.env.BUILD || join(top, '.build');
 const MIGRATIONS = 'service/store/migrations/';
 const git = (...args) => execFileSync('git', ['-C', top, ...args], { encoding: 'utf8' }).trim();
-const migrationsOf = (commit) => git('ls-tree', '--name-only', commit, MIGRATIONS).split('\n').map((path) => path.slice(MIGRATIONS.length)).sort();
+const treeOf = (commit) => git('ls-tree', commit, MIGRATIONS).split('\n').sort((a, b) => (a.slice(53) < b.slice(53) ? -1 : 1)); // with digests: mode, type, digest, path
+const migrationsOf = (commit) => treeOf(commit).map((line) => line.slice(line.indexOf('\t') + 1 + MIGRATIONS.length));
 const numberOf = (name) => Number(name.slice(0, 4));
 
 // The newest commit whose migrations are today's without the last ones: what may have been released before.
 function previous() {
   if (process.env.PREVIOUS) return git('rev-parse', process.env.PREVIOUS);
-  const now = migrationsOf('HEAD');
+  const now = treeOf('HEAD');
   const found = git('log', '--format=%H', '--', MIGRATIONS).split('\n').find((commit) => {
-    const then = migrationsOf(commit);
+    const then = treeOf(commit);
     return then.length < now.length && then.every((name, i) => name === now[i]);
   });
   assert.ok(found, 'no commit has fewer migrations');
@@ -144,7 +145,8 @@ create trigger rehearsal_note after insert on account referencing new table as a
     assert.equal(alone, null);
     assert.ok(seen);
     assert.deepEqual(errors, []);
-    assert.equal(sql(stack.settings, 'select count(*) from account where id not in (select account_id from rehearsal)'), '1', 'the one from before the migration');
+    assert.equal(sql(stack.settings, `select count(*) from account where id not in (select account_id from rehearsal) and created_at > (select applied_at + interval '1 s' from schema_migration where number = ${newest + 1})`), '0', 'what both wrote has met the new trigger');
+    assert.ok(Number(sql(stack.settings, 'select count(*) from rehearsal')) > 0);
   } finally {
     await stack.stop();
   }

@@ -1,4 +1,5 @@
 -- What stood in the way of long imports, as measured.
+-- min-binary: 29
 
 -- Marks for scoring are added, and locked by nobody: who writes for an account does not wait for its score. A worker deletes those that it sees, then reads: what a
 -- later mark is for may have been read already, never the other way round. Whoever scores an account at the same time waits for its standing, and reads after that.
