@@ -71,6 +71,8 @@ async function upgrade(stack, older, newer, between = async () => {}) {
   const settings = { ...stack.settings, KAMD_DRAIN_MS: '2000', KAMD_LOG_LEVEL: 'warn', KAMD_RATE_LIMIT: '0' };
   const kamds = [await startKamd(settings, { program: older })];
   let proxy;
+  let running;
+  let over = false;
   try {
     const ports = { KAMD_PORT: await freePort(), KAMD_ADMIN_PORT: await freePort() };
     proxy = await startHaproxy([{ port: new URL(kamds[0].url).port, adminPort: new URL(kamds[0].adminUrl).port }, { port: ports.KAMD_PORT, adminPort: ports.KAMD_ADMIN_PORT }]);
@@ -78,9 +80,8 @@ async function upgrade(stack, older, newer, between = async () => {}) {
     const api = new Client(kamds[0].url, key);
     const account = await makeAccount(api);
     await until(async () => await statusOf(`${proxy.url}/readyz`) === 200, { ms: 15_000 });
-    let over = false;
     let n = 0;
-    const running = load({ url: proxy.url, key, width: 8, enough: () => over,
+    running = load({ url: proxy.url, key, width: 8, enough: () => over,
       next: () => (++n % 5 === 0 ? { method: 'POST', path: '/v1/accounts', body: { name: unique('Version') } } : { method: 'GET', path: `/v1/accounts/${account.id}` }) });
     await sleep(2000);
     runOf(newer, stack.settings)('migrate');
@@ -99,6 +100,8 @@ async function upgrade(stack, older, newer, between = async () => {}) {
     api.close();
     return { alone, seen: seen?.name === made.name, done, errors };
   } finally {
+    over = true;
+    await running;
     await Promise.allSettled(kamds.map((kamd) => kamd.stop({ ms: 30_000 })));
     await proxy?.stop();
   }
