@@ -110,7 +110,7 @@ test('every export, as NDJSON and as CSV', async () => {
 test('sparse and expanded reads', async () => {
   for (const { path, operation, method, parameters } of operations) {
     const names = (name) => parameters.find((parameter) => parameter.name === name)?.schema.items.enum;
-    if (method !== 'GET' || !names('order_by') || path.includes('{')) continue;
+    if (method !== 'GET' || !names('order_by') || /{|\/export$/.test(path)) continue;
     await get(`${path}?fields=${names('fields').slice(-3).join(',')}`);
     const size = parameters.some(({ name }) => name === 'page_size') ? '&page_size=1000' : ''; // an export has no pages
     await get(`${path}?order_by=${names('order_by').slice(-1)}${size}`);
