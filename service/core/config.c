@@ -321,6 +321,12 @@ void config_print_defaults(struct buf *ret) {
     }
 }
 
+/* What `make start` writes into .run/env for clients, beside the settings. */
+static bool is_for_clients(struct str name) {
+    return str_is(name, "KAMD_URL") || str_is(name, "KAMD_ADMIN_URL") ||
+           str_is(name, "KAMD_API_KEY");
+}
+
 void config_unknown(char **environment, struct buf *ret) {
     for (char **at = environment; *at != NULL; at++) {
         struct str rest = str_of(*at);
@@ -328,7 +334,7 @@ void config_unknown(char **environment, struct buf *ret) {
         bool is_file;
 
         str_split(&rest, '=', &name);
-        if (!str_starts(name, "KAMD_") || str_is(name, CONFIG_FILE) ||
+        if (!str_starts(name, "KAMD_") || str_is(name, CONFIG_FILE) || is_for_clients(name) ||
             find(name, &is_file) < COUNT_OF(table))
             continue;
         if (buf_str(ret).len > 0)

@@ -175,9 +175,9 @@ static void printed_defaults(void **state) {
 
 static void unknown(void **state) {
     (void)state;
-    char *entries[] = {"PATH=/bin",        "KAMD_PORT=1",       "KAMD_PORTS=1",
-                       "KAMD_PORT_FILE=x", "KAMD_CONFIG_FILE=", "KAMD_PORT_FILES=1",
-                       "KAMD_=",           "KAMDX=1",           NULL};
+    char *entries[] = {"KAMD_API_KEY=x",    "KAMD_URL=x",   "KAMD_ADMIN_URL=x", "PATH=/bin",
+                       "KAMD_PORT=1",       "KAMD_PORTS=1", "KAMD_PORT_FILE=x", "KAMD_CONFIG_FILE=",
+                       "KAMD_PORT_FILES=1", "KAMD_=",       "KAMDX=1",          NULL};
     struct buf buf CLEANUP(buf_release) = {0};
     buf_init(&buf, 1000);
     config_unknown(entries, &buf);
