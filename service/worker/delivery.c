@@ -305,11 +305,10 @@ static int wait_ms(const struct sender *sender) {
 }
 
 static void drive(struct sender *sender, int ms) {
-    struct post_result results[RESULTS];
-    size_t n = poster_run(sender->worker->poster, ms, results, RESULTS);
+    size_t n = poster_run(sender->worker->poster, ms, sender->results, RESULTS);
 
     for (size_t i = 0; i < n; i++)
-        finish(sender, &results[i]);
+        finish(sender, &sender->results[i]);
 }
 
 static void round_once(struct sender *sender) {
