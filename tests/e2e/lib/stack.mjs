@@ -81,7 +81,7 @@ export async function openStack({ own = false } = {}) {
 // One value or row of text by a superuser's connection, for what the API rightly does not show.
 export function sql(settings, statement) {
   return execFileSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', statement, settings.DATABASE_SUPERUSER_URL],
-    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+    { encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 }
 
 // A Redis of the test's own: {url, pid, cli(...words), stop()}.
