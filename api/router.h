@@ -18,8 +18,8 @@ struct route {
     int resource;
     int verb;
     const char *operation_id;
-    uint64_t areas; /* of the account in the path, that this shows or changes as a whole; a
-                       resource's own area is asked for record by record */
+    uint64_t areas;       /* of the account in the path, that this shows or changes as a whole; a
+                             resource's own area is asked for record by record */
     const char *explains; /* shows the why of scores, which is economics: its name in the audit */
     const void *extra;
 };
