@@ -165,23 +165,20 @@ static void put_span(struct buf *into, const struct trace *trace, enum span_kind
     buf_format(into, "],\"status\":{%s}}", failed ? "\"code\":2" : "");
 }
 
-/* The slot of the next place; NULL when the ring is full. */
+/* The slot of the next place; NULL when the ring is full. A place that another writer took first is
+ * tried no more, and its slot's turn says nothing of the next. */
 static struct slot *claim(size_t *ret_place) {
-    size_t place = atomic_load_explicit(&ring.next, memory_order_relaxed);
     for (;;) {
+        size_t place = atomic_load_explicit(&ring.next, memory_order_relaxed);
         struct slot *slot = &ring.slots[place % ring.room];
         size_t turn = atomic_load_explicit(&slot->turn, memory_order_acquire);
+        *ret_place = place;
         if (turn == place &&
             atomic_compare_exchange_weak_explicit(&ring.next, &place, place + 1,
-                                                  memory_order_relaxed, memory_order_relaxed)) {
-            *ret_place = place;
+                                                  memory_order_relaxed, memory_order_relaxed))
             return slot;
-        }
-        if (turn != place) {
-            if ((ptrdiff_t)(turn - place) < 0)
-                return NULL;
-            place = atomic_load_explicit(&ring.next, memory_order_relaxed);
-        }
+        if ((ptrdiff_t)(turn - *ret_place) < 0)
+            return NULL;
     }
 }
 

@@ -232,7 +232,8 @@ static void *run(void *arg) {
     struct otlp *otlp = arg;
     deadline next = deadline_in_ms(GATHER_MS);
     while (!is_stopping(otlp)) {
-        pause_for(otlp, TICK_MS);
+        if (trace_waiting() < BATCH)
+            pause_for(otlp, TICK_MS);
         if (trace_waiting() < BATCH && deadline_left_ms(next) > 0)
             continue;
         send_batch(otlp);

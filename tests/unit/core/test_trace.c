@@ -159,13 +159,23 @@ static void too_long_is_dropped(void **state) {
 #define WRITERS 4
 #define EACH 20000
 
-static void *write_many(void *unused) {
-    (void)unused;
-    for (int i = 0; i < EACH; i++) {
+static void write_spans(int n) {
+    for (int i = 0; i < n; i++) {
         struct trace trace;
         trace_child(&trace, STR(PARENT));
         end_one(&trace);
     }
+}
+
+static void *write_many(void *unused) {
+    (void)unused;
+    write_spans(EACH);
+    return NULL;
+}
+
+static void *write_some(void *unused) {
+    (void)unused;
+    write_spans((1 << 15) / WRITERS);
     return NULL;
 }
 
@@ -200,6 +210,21 @@ static void many_writers_one_reader(void **state) {
     trace_close();
 }
 
+/* While there is room nothing is dropped, however many write at once. */
+static void nothing_is_dropped_while_there_is_room(void **state) {
+    (void)state;
+    pthread_t threads[WRITERS];
+    assert_true(trace_metrics());
+    assert_true(trace_open(1 << 15, 1000));
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, write_some, NULL), 0);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(metrics_value(METRIC_TRACE_SPANS, TRACE_DROPPED), 0);
+    assert_int_equal(trace_waiting(), 1 << 15);
+    trace_close();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(off_does_nothing),
@@ -209,6 +234,7 @@ int main(void) {
         cmocka_unit_test(a_full_ring_drops_and_counts),
         cmocka_unit_test(too_long_is_dropped),
         cmocka_unit_test(many_writers_one_reader),
+        cmocka_unit_test(nothing_is_dropped_while_there_is_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
