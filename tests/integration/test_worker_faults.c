@@ -229,6 +229,36 @@ static void stops_cleanly(void **state) {
                      0);
 }
 
+/* A worker died with much in hand: to put its lanes in order must take less than a claim may, or
+ * nobody ever takes over. */
+static void left_behind_much(void **state) {
+    (void)state;
+    struct sink *sink = sink_open(NULL);
+    const char *const a = "01970000-0000-7000-8000-00000000000a";
+    const char *const b = "01970000-0000-7000-8000-00000000000b";
+    char endpoint[UUID_TEXT], account[UUID_TEXT], sql[400];
+
+    if (getenv("DATABASE_SUPERUSER_URL") == NULL)
+        skip();
+    endpoint_make(sink, "/hook", "account", "{}", endpoint);
+    account_make(account);
+    do_sql("select sequence_events()");
+    do_sql("select worker_renew('%s', 'a', 60)", a);
+    assert_true(
+        sql_becomes("1", 10000, "select count(*) from webhook_claim('%s', '{}', 1, 10)", a));
+    snprintf(sql, sizeof(sql),
+             "insert into webhook_retry (delivery_id, endpoint_id, position, account_id, attempts, "
+             "lane, state) select webhook_delivery_id(n, 1), '%s', n, '%s', 1, true, 'sending' "
+             "from generate_series(1000001, 1010000) n",
+             endpoint, account);
+    pg_do(getenv("DATABASE_SUPERUSER_URL"), sql);
+    do_sql("select worker_leave('%s')", a);
+    do_sql("select worker_renew('%s', 'b', 60)", b);
+    do_sql("set statement_timeout = '5s'");
+    assert_true(int_sql("select count(*) from webhook_claim('%s', '{}', 128, 256)", b) > 0);
+    assert_true(int_sql("select count(*) from webhook_retry where state = 'sending'") <= 128);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         worker_test(killed_before_sending),
@@ -237,6 +267,7 @@ int main(int argc, char **argv) {
         worker_test(frozen_and_back),
         worker_test(fenced),
         worker_test(connections_cut),
+        worker_test(left_behind_much),
         worker_test(stops_cleanly),
     };
     worker_main(argc, argv);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -170,8 +171,20 @@ struct sink *sink_open(int (*answer)(const struct sink_request *request)) {
     return NULL;
 }
 
+static pid_t spawned; /* the last one */
+
+/* Of a test that failed half-way it would take what is the next one's. */
+static void spawned_stop(void) {
+    if (spawned > 0 && waitpid(spawned, NULL, WNOHANG) == 0) {
+        kill(spawned, SIGKILL);
+        waitpid(spawned, NULL, 0);
+    }
+    spawned = 0;
+}
+
 int worker_test_stop(void **state) {
     (void)state;
+    spawned_stop();
     for (size_t i = 0; i < COUNT_OF(running); i++)
         worker_close(running[i].worker);
     for (size_t i = 0; i < COUNT_OF(sinks); i++) {
@@ -191,10 +204,12 @@ pid_t worker_spawn(const char *fault) {
     setting("KAMD_FAULT", fault);
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         execv(program, args);
         _exit(127);
     }
     setting("KAMD_FAULT", "");
+    spawned = pid;
     return pid;
 }
 

@@ -50,7 +50,7 @@ static void a_child_hangs_below_its_parent(void **state) {
     assert_true(trace.on);
     trace_text(&trace, own);
     assert_memory_equal(own, PARENT, 36);
-    assert_memory_not_equal(own + 36, PARENT + 36, 16);
+    assert_memory_not_equal(own + 36, &PARENT[36], 16);
     assert_string_equal(own + 52, "-01");
     end_one(&trace);
     end_one(&trace); /* once only */
