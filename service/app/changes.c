@@ -140,8 +140,8 @@ static void put_change(struct feed_page *page, size_t slot, size_t i,
     " case when e.type = 'account.tier_changed' then '[\"tier\"]'"                                 \
     " when e.type like 'account.key\\_status.%' then '[\"key_status\"]'"                           \
     " else coalesce(e.data -> 'changed_fields', '[]') end, e.at, e.origin, " sequence              \
-    ", e.data ->> 'merged_into' from event_position p join event e on e.at = p.at and e.seq = "    \
-    "p.seq" join " where p.position > $1::bigint and p.position <= $1::bigint + " WINDOW           \
+    ", e.data ->> 'merged_into' from " EVENT_LOG join                                              \
+    " where p.position > $1::bigint and p.position <= $1::bigint + " WINDOW                        \
     " and change_op(e.type, e.resource) is not null"                                               \
     " and ($2::text[] is null or e.resource = any ($2::text[]))"                                   \
     " and ($3::text[] is null or e.origin is null or e.origin <> all ($3::text[]))"                \

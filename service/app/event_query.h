@@ -16,6 +16,12 @@ struct event_query {
 /* All that is wrong with the parameters is added to `err`. */
 void event_query_read(struct action *action, const struct param *params, size_t n_params,
                       struct event_query *query, struct err *err);
+/* The log in its order: p.position, e.*. Event by event, whatever the planner knows of the day's
+ * partition, which is new each morning: a join of its choice has read all of it for each position.
+ */
+#define EVENT_LOG                                                                                  \
+    "event_position p cross join lateral (select * from event l where l.at = p.at and l.seq = "    \
+    "p.seq offset 0) e"
 /* The slot of (earliest kept, last position), and whether `after` lies before it. */
 size_t event_bounds(struct tx *tx);
 bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *err);

@@ -145,8 +145,7 @@ bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *e
 
 #define EVENT_SQL(areas, join, seen)                                                               \
     "select p.position, e.id, e.type, e.at, e.sequence, e.account_id, e.origin, e.data, "          \
-    "e.previous, e.area, " areas                                                                   \
-    " from event_position p join event e on e.at = p.at and e.seq = p.seq" join                    \
+    "e.previous, e.area, " areas " from " EVENT_LOG join                                           \
     " where p.position > (case when $1 = 'now' then (select position from "                        \
     "sequencer) else coalesce($1::bigint, 0) end)"                                                 \
     " and ($2::text[] is null or e.type = any ($2::text[])) and ($3::uuid "                        \
