@@ -1,6 +1,7 @@
 #include "import_run.h"
 
 #include "core/log.h"
+#include "operations.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -87,10 +88,7 @@ bool import_begin(struct import *import, struct tx **ret, struct err *err) {
     struct str params[] = {import->operation, import->token, import->id};
     if (!tx_begin(import->app->store, TX_WRITE, &context, import->action.when, &tx, err))
         return false;
-    size_t lock = tx_query(tx,
-                           "select pg_try_advisory_xact_lock(hashtextextended('kamd operation ' || "
-                           "$1::text, 0))",
-                           params, 1);
+    size_t lock = tx_query(tx, OPERATION_LOCK_SQL, params, 1);
     size_t mine = tx_query(tx,
                            "select 1 from operation where id = $1::uuid and lease_token = $2::uuid "
                            "and status = 'running'",

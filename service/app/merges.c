@@ -2,7 +2,6 @@
 #include "app/records.h"
 #include "domain/decode.h"
 #include "operations.h"
-#include "store/record.h"
 #include "view.h"
 
 /* clang-format off */
@@ -29,27 +28,31 @@ struct merge {
 
 static bool queue_merge(struct action *action, struct tx *tx, const struct merge *merge,
                         struct outcome *outcome, struct err *err) {
-    const char *request = arena_format(
-        action->arena,
-        "{\"account_id\":\"%.*s\",\"source_id\":\"%.*s\",\"take\":%.*s,\"actor\":\"%s\","
-        "\"origin\":\"%.*s\",\"request_id\":\"%.*s\"}",
-        STR_ARG(merge->target), STR_ARG(merge->source), STR_ARG(merge->taken), action->who->actor,
-        STR_ARG(action->origin), STR_ARG(action->request_id));
-    return request ? operation_queue(action, tx, "merge", str_of(request), outcome, err)
-                   : err_memory(err);
+    const struct {
+        const char *name;
+        struct str value;
+    } texts[] = {{"{\"account_id\":", merge->target},
+                 {",\"source_id\":", merge->source},
+                 {",\"actor\":", str_of(action->who->actor)},
+                 {",\"origin\":", action->origin},
+                 {",\"request_id\":", action->request_id}};
+    CLEANUP(buf_release) struct buf request;
+    buf_init(&request, 8192);
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        buf_text(&request, texts[i].name);
+        buf_json(&request, texts[i].value);
+    }
+    buf_text(&request, ",\"take\":");
+    buf_put(&request, merge->taken);
+    buf_char(&request, '}');
+    return buf_ok(&request) ? operation_queue(action, tx, "merge", buf_str(&request), outcome, err)
+                            : err_memory(err);
 }
 
 static bool merge_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                        struct err *err) {
     const struct merge *merge = arg;
-    const struct resource *resource = resource_of(RES_ACCOUNT);
-    struct record_key key = {.resource = resource, .id = merge->target};
     struct str values[] = {merge->target, merge->source, merge->taken};
-    struct str ids = array_param(action->arena, &merge->target, 1);
-    struct view view;
-    size_t n = 0;
-    if (!ids.ptr)
-        return err_memory(err);
     size_t size = tx_query(tx, "select merge_size($1::uuid, " MOST ") >= " MOST, &merge->source, 1);
     if (!tx_flush(tx, err))
         return false;
@@ -59,17 +62,7 @@ static bool merge_work(struct action *action, struct tx *tx, void *arg, struct o
              "select merge_accounts($1::uuid, $2::uuid, array(select "
              "jsonb_array_elements_text($3::jsonb)))",
              values, COUNT_OF(values));
-    size_t slot = tx_query(tx, sql_for(action, RES_ACCOUNT)->get, &ids, 1);
-    if (!tx_flush(tx, err))
-        return false;
-    const struct row *rows = rows_of(action, resource, tx, slot, &n);
-    if (!rows)
-        return err_memory(err);
-    if (n == 0)
-        return not_found(&key, err);
-    view_init(&view);
-    view_write(action, resource, &view, rows, NULL, &outcome->body, outcome->etag);
-    return true;
+    return view_answer(action, tx, RES_ACCOUNT, merge->target, outcome, err);
 }
 
 bool account_merge(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
@@ -103,10 +96,7 @@ bool merge_step(struct app *app, struct str operation, struct str token, bool *r
     if (!tx_begin(app->store, TX_WRITE, &context, deadline_in_ms(RUN_MS), &tx, err))
         return false;
     tx_query(tx, "set local statement_timeout = '600s'", NULL, 0);
-    size_t lock = tx_query(tx,
-                           "select pg_try_advisory_xact_lock(hashtextextended('kamd operation ' || "
-                           "$1::text, 0))",
-                           params, 1);
+    size_t lock = tx_query(tx, OPERATION_LOCK_SQL, params, 1);
     if (!tx_flush(tx, err) || !tx_bool(tx, lock, 0, 0))
         return !err_is_set(err); /* somebody else is at it */
     size_t touched = tx_query(tx, "select merge_run($1::uuid, $2::uuid)", params, 2);

@@ -8,4 +8,9 @@
 bool operation_queue(struct action *action, struct tx *tx, const char *kind, struct str request,
                      struct outcome *outcome, struct err *err);
 
+/* Whether an operation ($1) is nobody else's: held as long as the transaction, as the worker's loop
+ * asks for it, too. */
+#define OPERATION_LOCK_SQL                                                                         \
+    "select pg_try_advisory_xact_lock(hashtextextended('kamd operation ' || $1::text, 0))"
+
 #endif
