@@ -5,7 +5,8 @@ import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { load } from '../e2e/lib/northwind.mjs';
 import { openWorld } from '../e2e/lib/world.mjs';
-import { ids, readable, targets } from './targets.mjs';
+import { startHelper } from './helper.mjs';
+import { bodies, ids, readable, targets } from './targets.mjs';
 
 const RUN = process.env.ATTACK_RUN;
 const seconds = (name, preset) => Number(process.env[name] ?? preset);
@@ -33,12 +34,14 @@ const CLEAN = /all tested parameters do not appear to be injectable|does not see
 // Its last word: what only "appears to be injectable" it checks itself for being a false positive.
 const FOUND = /identified the following injection point/;
 
-async function sqlmap(target, key) {
+let begun = 0;
+async function sqlmap(target, key, helper) {
+  const mine = `n${++begun}`;
   const headers = { Authorization: `Bearer ${key}`, ...(target.data && { 'Content-Type': 'application/json' }), ...target.headers };
   const folder = join(RUN, 'sqlmap', target.name.replace(/[^\w.]+/g, '_').slice(0, 120));
   rmSync(folder, { recursive: true, force: true });
   const { code, output } = await tool('sqlmap', [
-    '-u', target.url, '--method', target.method, ...(target.data ? ['--data', target.data] : []), '--headers', Object.entries(headers).map(([name, value]) => `${name}: ${value}`).join('\n'),
+    '-u', `${helper.url}/t/${mine}${target.url}`, '--method', target.method, ...(target.data ? ['--data', target.data] : []), '--headers', Object.entries(headers).map(([name, value]) => `${name}: ${value}`).join('\n'),
     '--level', '5', '--risk', '3', '--dbms', 'PostgreSQL', '--batch', '--disable-coloring', '--output-dir', folder, '--timeout', '10', '--retries', '0', '--time-sec', '2',
     '--ignore-code', '400,401,404,409,412,415,422,428', '--skip-heuristics', '--skip-waf', '--keep-alive', '--answers', 'injection marker=Y,redirect=N,JSON data=Y,keep testing=N',
   ], EACH);
@@ -48,10 +51,10 @@ async function sqlmap(target, key) {
     mkdirSync(join(RUN, 'said'), { recursive: true });
     writeFileSync(join(RUN, 'said', `${target.name.replace(/[^\w.]+/g, '_').slice(0, 120)}.txt`), output);
   }
-  return { result };
+  return { result, answers: helper.answers(mine) };
 }
 
-async function attackParameters(all, key) {
+async function attackParameters(all, key, helper) {
   const until = Date.now() + TOTAL * 1000;
   // Out of time once: again, after all that were not tried.
   const rank = ({ name }) => ({ clean: 2, FINDING: 2 }[state[name]?.result] ?? (state[name] ? 1 : 0));
@@ -60,11 +63,11 @@ async function attackParameters(all, key) {
     while (!stopping && queue.length && Date.now() + EACH * 250 < until) {
       const target = queue.shift();
       const started = Date.now();
-      const answer = await sqlmap(target, key);
+      const answer = await sqlmap(target, key, helper);
       if (stopping) return;
       state[target.name] = { ...answer, seconds: Math.round((Date.now() - started) / 1000) };
       save();
-      console.log(`${answer.result.padEnd(11)} ${String(state[target.name].seconds).padStart(4)} s ${target.name}`);
+      console.log(`${answer.result.padEnd(11)} ${String(state[target.name].seconds).padStart(4)} s ${target.name} ${JSON.stringify(answer.answers)}`);
     }
   }));
 }
@@ -103,10 +106,15 @@ try {
   const loaded = await load(kamd.url, api.key);
   if (loaded.code !== 0) throw new Error(loaded.output);
   const known = await ids(api);
-  const every = targets(kamd.url, known);
+  const fitting = await bodies(api, known);
+  const unfit = [...fitting].filter(([, { status }]) => status >= 400);
+  console.log(`${fitting.size} operations with a body, ${fitting.size - unfit.length} accept theirs${unfit.map(([name, { status, said }]) => `\n  ${status} ${name} ${said}`).join('')}`);
+  const every = targets(known, fitting);
   const chosen = every.filter(({ name }) => !parts.length || parts.some((part) => name.includes(part)));
   console.log(`${every.length} parameters, ${chosen.length} chosen, ${chosen.filter(({ name }) => state[name]?.result === 'clean').length} clean before; ${PARALLEL} at once for ${TOTAL} s, then wapiti for ${WAPITI} s`);
-  await attackParameters(chosen, api.key);
+  const helper = await startHelper(kamd.url);
+  await attackParameters(chosen, api.key, helper);
+  await helper.close();
   const starts = readable(kamd.url, known);
   const crawl = WAPITI > 0 ? await wapiti(kamd.url, api.key, starts) : { findings: [] };
   const alive = (await api.send('GET', '/v1/me')).status === 200 && kamd.pid > 0;

@@ -1,4 +1,5 @@
 // What there is to attack: every documented parameter of every operation, with a request around it that the service would serve.
+import { EACH_TIME } from './helper.mjs';
 import { deref, operationsOf, readOpenapi } from '../contract/lib/contract.mjs';
 
 const doc = readOpenapi();
@@ -17,6 +18,8 @@ const text = (value) => (Array.isArray(value) ? value.join(',') : String(value))
 // An asterisk is sqlmap's mark for the place to inject.
 const plain = (value) => JSON.parse(JSON.stringify(value ?? null).replaceAll('*', 'x'));
 
+// What is deleted is there no more for the others.
+const NOBODY = '01970000-0000-7000-8000-000000000000';
 const FIXED = { section: 'capabilities', version: '1', version_no: '1', code: 'not_found', file: 'page.js', currency_code: 'EUR', system: 'erp', resource: 'accounts', external_id: 'ALFKI' };
 
 // Ids of records that are there, by the path of their list.
@@ -43,12 +46,51 @@ const bodyOf = (operation) => {
   return media && plain(deref(doc, example)?.value ?? {});
 };
 
-// [{name, method, url, headers, data, unique}]: `*` stands where to inject. `unique` is the same for what the same code reads.
-export function targets(base, known) {
+// By what a member is called: where to find a record that it may name.
+const LISTS = { account_id: '/v1/accounts', contact_id: '/v1/contacts', plan_id: '/v1/plans', review_id: '/v1/reviews', objective_id: '/v1/objectives', need_id: '/v1/needs', opportunity_id: '/v1/opportunities' };
+const USERS = /^(user|owner|manager|accountable|sponsor|assignee|assigned_to|lead)(_id)?$|_user_id$/;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-/;
+function withKnownIds(body, known) {
+  return JSON.parse(JSON.stringify(body), (name, value) => {
+    if (typeof value !== 'string' || !UUID.test(value)) return value;
+    return known.get(LISTS[name] ?? (USERS.test(name) ? '/v1/users' : undefined)) ?? value;
+  });
+}
+
+// The examples' bodies as this service accepts them, so that what is injected beside them reaches the database: what it refuses is left out, and what it
+// has already is made new each time. Operation -> {body, status and what was said}.
+export async function bodies(api, known) {
+  const found = new Map();
+  for (const { method, path, operation } of operationsOf(doc)) {
+    const example = bodyOf(operation);
+    if (!example || Array.isArray(example)) continue;
+    const body = withKnownIds(example, known);
+    const at = path.replace(/\{(\w+)\}/g, (_, name) => pathValue(path, name, known));
+    let status, said;
+    for (let n = 0; n < 12; n++) {
+      const answer = await api.send(method, at, { raw: JSON.stringify(body).replaceAll(EACH_TIME, `${method}${path}${n}`), headers: { 'if-match': '*', 'idempotency-key': `fit-${method}-${path}-${n}` } });
+      ({ status } = answer);
+      said = answer.body?.detail ?? '';
+      if (status === 201 && answer.body?.id && doc.paths[`${path}/{id}`] && !known.has(path)) known.set(path, answer.body.id);
+      const members = (answer.body?.errors ?? []).map(({ pointer = '' }) => [pointer.split('/')[1], answer.body.errors.find((one) => one.pointer === pointer).code]).filter(([name]) => name in body);
+      if (status < 400 || !members.length) break;
+      for (const [name, code] of members) {
+        if (code === 'taken' && typeof body[name] === 'string' && !body[name].includes(EACH_TIME)) body[name] = body[name].slice(0, 20) + EACH_TIME;
+        else delete body[name];
+      }
+    }
+    found.set(`${method} ${path}`, { body, status, said });
+  }
+  return found;
+}
+
+// [{name, method, url: a path and query, headers, data, unique}]: `*` stands where to inject. `unique` is the same for what the same code reads.
+export function targets(known, fitting = new Map()) {
   const all = [];
   const size = ({ path }) => (path === '/v1/me' ? 0 : path.startsWith('/v1/') ? 1 : 2); // small answers first
   for (const { method, path, operation, parameters } of operationsOf(doc).sort((a, b) => size(a) - size(b))) {
-    const body = bodyOf(operation);
+    const example = bodyOf(operation);
+    const body = fitting.get(`${method} ${path}`)?.body ?? example;
     // A page of one: sqlmap compares answers, which takes it long when they are.
     const required = parameters.filter((one) => one.in === 'query' && (one.required || one.name === 'page_size'));
     const query = (marked) => {
@@ -56,14 +98,14 @@ export function targets(base, known) {
         .map((one) => `${one.name}=${one.name === 'page_size' ? 1 : encodeURIComponent(text(plain(sample(one.schema))))}${one === marked ? '*' : ''}`);
       return pairs.length ? `?${pairs.join('&')}` : '';
     };
-    const url = (marked) => base + path.replace(/\{(\w+)\}/g, (_, name) => pathValue(path, name, known) + (marked?.in === 'path' && marked.name === name ? '*' : '')) + query(marked);
+    const url = (marked) => path.replace(/\{(\w+)\}/g, (_, name) => (method === 'DELETE' && name === 'id' ? NOBODY : pathValue(path, name, known)) + (marked?.in === 'path' && marked.name === name ? '*' : '')) + query(marked);
     const add = (where, name, unique, more) => all.push({ name: `${method} ${path} ${where} ${name}`, method, unique, url: url(), headers: {}, data: body && JSON.stringify(body), ...more });
     for (const one of parameters) {
       if (one.in === 'header') add('header', one.name, `header ${one.name}`, { headers: { [one.name]: `${text(plain(sample(one.schema)))}*` } });
       else add(one.in, one.name, one.in === 'path' ? `path ${path} ${one.name}` : `query ${one.name} ${text(sample(one.schema)).slice(0, 20)}`, { url: url(one) });
     }
-    for (const name of Object.keys(body && !Array.isArray(body) ? body : {})) {
-      const marked = JSON.stringify(mark(body, name));
+    for (const name of Object.keys(example && !Array.isArray(example) ? example : {})) {
+      const marked = JSON.stringify(mark({ ...body, [name]: body[name] ?? example[name] }, name));
       add('body', name, `body ${method} ${name}`, { data: marked });
     }
   }
