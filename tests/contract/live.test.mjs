@@ -267,7 +267,13 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   const delivery = await until(async () => (await get(`/v1/webhook-deliveries?endpoint_id=${hook.id}`)).data.find(({ attempt_count: n }) => n > 0), { what: 'an attempt' });
   await get(`/v1/webhook-deliveries/${delivery.id}`);
   await get(`/v1/webhook-deliveries/${delivery.id}/attempts`);
-  await send(202, 'POST', `/v1/webhook-deliveries/${delivery.id}/retry`, {}, key());
+  const retry = `/v1/webhook-deliveries/${delivery.id}/retry`;
+  const between = await until(async () => { // while an attempt is under way, it is refused
+    const answer = await api.send('POST', retry, { body: {}, headers: key() });
+    return answer.status !== 409 && answer;
+  }, { ms: 30_000, what: 'the end of an attempt' });
+  assert.equal(between.status, 202, between.text);
+  compare({ ...operationOf('POST', retry), what: retry }, between);
   const replay = await send(202, 'POST', `${endpoint}/replay`, { since: '2026-01-01T00:00:00Z', only_failed: true }, key());
   await until(async () => (await get(`/v1/operations/${replay.id}`)).status === 'succeeded', { ms: 30_000, what: 'the replay' });
   await send(422, 'POST', `${endpoint}/replay`, {});
