@@ -31,7 +31,7 @@ function run(command, args, { seconds, env = {} }) {
   return new Promise((done) => {
     const started = Date.now();
     const child = spawn(command, args, {
-      detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env },
+      detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, KAMD_TEST_PATIENCE: '3', ...env },
     });
     running.add(child);
     const text = { out: '', err: '', all: '' };

@@ -145,7 +145,7 @@ static void one_backend_frozen(void **state) {
     assert_false(ask(store, TX_READ, "select 1", in_ms(1000), NULL, 0, &err));
     assert_within(start, 1000);
     assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
-    assert_true(works_within(store, 2000) >= 0);
+    assert_true(works_within(store, 2000 + LATE_MS) >= 0);
     assert_int_not_equal(ask_int(store, "select pg_backend_pid()"), backend);
     kill(backend, SIGCONT);
 }
@@ -222,7 +222,7 @@ static void frozen_during_commit(void **state) {
     assert_int_equal(err.retry_after, 1);
     tx_end(&tx);
     kill(backend, SIGCONT);
-    assert_true(works_within(store, 3000) >= 0);
+    assert_true(works_within(store, 3000 + LATE_MS) >= 0);
 }
 
 static void *kill_soon(void *arg) {
@@ -265,7 +265,7 @@ static void killed_during_commit(void **state) {
     tx_end(&tx);
     /* The server restarts itself after a backend's death. */
     until_dropped(witness);
-    assert_true(works_within(store, 10000) >= 0);
+    assert_true(works_within(store, 10000 + LATE_MS) >= 0);
     assert_int_equal(ask_int(store, "select count(*) from thing"), 0);
 }
 
@@ -299,7 +299,7 @@ static void not_replicated(void **state) {
         assert_within(start, cancelled ? 1500 : 2000);
         if (cancelled)
             pthread_join(thread, NULL);
-        assert_true(works_within(store, 5000) >= 0);
+        assert_true(works_within(store, 5000 + LATE_MS) >= 0);
     }
     pg_do(server.url, "alter system reset synchronous_standby_names");
     pg_do(server.url, "select pg_reload_conf()");

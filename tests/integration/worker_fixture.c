@@ -277,7 +277,7 @@ bool sql_becomes(const char *want, int ms, const char *format, ...) {
     int64_t start = now_us();
     FORMAT(sql, format);
 
-    while (now_us() - start < (int64_t)ms * 1000) {
+    while (now_us() - start < patient_us(ms)) {
         run_text(sql, text, sizeof(text));
         if (strcmp(text, want) == 0)
             return true;

@@ -53,7 +53,9 @@ size_t sink_count(struct sink *sink);
 /* Of this webhook-id, or all with NULL, with this path (NULL: any) and status (0: any). */
 size_t sink_count_of(struct sink *sink, const char *id, const char *path, int status);
 bool sink_get(struct sink *sink, size_t index, struct sink_request *ret);
-/* Waits until so many came that fit; false after `ms`. */
+/* `ms`, longer by KAMD_TEST_PATIENCE: beside other tests, everything takes longer. */
+int64_t patient_us(int ms);
+/* Waits until so many came that fit; false after `ms`, with patience. */
 bool sink_wait(struct sink *sink, const char *path, int status, size_t n, int ms);
 
 #endif

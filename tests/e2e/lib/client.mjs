@@ -2,7 +2,7 @@
 // conventions.md has it, and an answer of another status than expected fails with all that was said.
 import assert from 'node:assert/strict';
 import { Agent, request as httpRequest } from 'node:http';
-import { sleep } from './wait.mjs';
+import { PATIENCE, sleep } from './wait.mjs';
 
 let insisted = 0;
 const PROBLEM = 'application/problem+json';
@@ -61,7 +61,7 @@ export class Client {
           done({ status: answer.statusCode, headers: answer.headers, text, body: parsed, ms: Date.now() - started });
         });
       });
-      request.setTimeout(ms, () => request.destroy(new Error(`${method} ${path}: no answer within ${ms} ms`)));
+      request.setTimeout(ms * PATIENCE, () => request.destroy(new Error(`${method} ${path}: no answer within ${ms * PATIENCE} ms`)));
       request.on('error', fail);
       request.end(content);
     });

@@ -3,7 +3,7 @@ import { execFile, spawn } from 'node:child_process';
 import { get } from 'node:http';
 import { promisify } from 'node:util';
 import { KAMD, environment, freePort } from './stack.mjs';
-import { until } from './wait.mjs';
+import { PATIENCE, until } from './wait.mjs';
 
 const MAX_LOG = 4 << 20;
 
@@ -55,7 +55,7 @@ export async function startKamd(settings, ...words) {
     // As an operator does. Whatever is not a clean end is a failure.
     async stop({ ms = 15_000 } = {}) {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
-      const late = setTimeout(() => child.kill('SIGKILL'), ms);
+      const late = setTimeout(() => child.kill('SIGKILL'), ms * PATIENCE);
       const { code, signal } = await ended;
       clearTimeout(late);
       if (code !== 0) throw new Error(`kamd ended with ${signal ?? code}:\n${log.slice(-3000)}`);

@@ -2,10 +2,13 @@
 
 export const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
-// Calls `look` until it gives something true; that is the result. After `ms` it fails with `what`,
-// and with the error of the last look if that threw.
+// The runner's, for what runs beside other tests: how many times as long to wait for what will come.
+export const PATIENCE = Number(process.env.KAMD_TEST_PATIENCE ?? 1);
+
+// Calls `look` until it gives something true; that is the result. After `ms` (longer by PATIENCE) it fails
+// with `what`, and with the error of the last look if that threw.
 export async function until(look, { ms = 10_000, every = 25, what = 'what the test waits for' } = {}) {
-  const end = Date.now() + ms;
+  const end = Date.now() + ms * PATIENCE;
   for (let last; ;) {
     try {
       const found = await look();
@@ -14,7 +17,7 @@ export async function until(look, { ms = 10_000, every = 25, what = 'what the te
     } catch (error) {
       last = error;
     }
-    if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms`, { cause: last });
+    if (Date.now() > end) throw new Error(`${what}: not within ${ms * PATIENCE} ms`, { cause: last });
     await sleep(every);
   }
 }
