@@ -33,7 +33,7 @@ static const struct passwd *other_user(void) {
     return geteuid() == 0 ? getpwnam("postgres") : NULL;
 }
 
-_Noreturn static void become(const char *program, const char *home, char *const *args) {
+_Noreturn static void become(const char *program, const char *home, char **args) {
     const struct passwd *user = other_user();
     char path[300], log[80];
 
@@ -48,6 +48,7 @@ _Noreturn static void become(const char *program, const char *home, char *const 
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
+    args[0] = path; /* PostgreSQL's programs look for each other beside it */
     if (chdir(home) == 0)
         execv(path, args);
     _exit(127);
@@ -56,9 +57,15 @@ _Noreturn static void become(const char *program, const char *home, char *const 
 bool pg_server_init(struct pg_server *server) {
     const struct passwd *user = other_user();
     char data[80];
-    char *const args[] = {(char[]){"initdb"},     (char[]){"-D"},         data,
-                          (char[]){"-Upostgres"}, (char[]){"-Atrust"},    (char[]){"-EUTF8"},
-                          (char[]){"--no-sync"},  (char[]){"--locale=C"}, NULL};
+    char *args[] = {NULL,
+                    (char[]){"-D"},
+                    data,
+                    (char[]){"-Upostgres"},
+                    (char[]){"-Atrust"},
+                    (char[]){"-EUTF8"},
+                    (char[]){"--no-sync"},
+                    (char[]){"--locale=C"},
+                    NULL};
     int status = 1;
 
     *server = (struct pg_server){.home = "/tmp/kamd-test-pg-XXXXXX"};
@@ -87,18 +94,18 @@ static bool answers(const struct pg_server *server) {
 
 bool pg_server_start(struct pg_server *server) {
     char data[80], port[16], socket_dir[96];
-    char *const args[] = {(char[]){"postgres"},
-                          (char[]){"-D"},
-                          data,
-                          (char[]){"-p"},
-                          port,
-                          (char[]){"-c"},
-                          socket_dir,
-                          (char[]){"-clisten_addresses=127.0.0.1"},
-                          (char[]){"-cfsync=off"},
-                          (char[]){"-cmax_connections=30"},
-                          (char[]){"-cshared_buffers=16MB"},
-                          NULL};
+    char *args[] = {NULL,
+                    (char[]){"-D"},
+                    data,
+                    (char[]){"-p"},
+                    port,
+                    (char[]){"-c"},
+                    socket_dir,
+                    (char[]){"-clisten_addresses=127.0.0.1"},
+                    (char[]){"-cfsync=off"},
+                    (char[]){"-cmax_connections=30"},
+                    (char[]){"-cshared_buffers=16MB"},
+                    NULL};
 
     snprintf(data, sizeof(data), "%s/data", server->home);
     snprintf(port, sizeof(port), "%d", server->port);

@@ -18,9 +18,9 @@ static struct pg_server server;
 static int start_server(void **state) {
     (void)state;
     if (!pg_server_init(&server) || !pg_server_start(&server)) {
-        print_message("PostgreSQL could not be started: nothing to test against\n");
+        print_message("PostgreSQL could not be started\n");
         pg_server_remove(&server);
-        return 0;
+        return -1;
     }
     pg_do(server.url, "create table thing(id int primary key, n int default 0)");
     return 0;
@@ -42,8 +42,6 @@ static int thaw(void **state) {
 static struct store *open_sized(int size) {
     struct store_options options = store_fixture_options(server.url);
 
-    if (server.pid == 0)
-        skip();
     pg_do(server.url, "truncate thing");
     options.size = size;
     return store_fixture_open(&options);
@@ -169,8 +167,6 @@ static void frozen_before_the_first_connection(void **state) {
     TX(tx);
     struct store *store = NULL;
 
-    if (server.pid == 0)
-        skip();
     struct store_options options = store_fixture_options(server.url);
     pg_server_signal(&server, SIGSTOP);
     assert_ok(store_open(&options, &store, &err), err);
@@ -427,8 +423,6 @@ static void short_of_connections(void **state) {
     (void)state;
     char url[128];
 
-    if (server.pid == 0)
-        skip();
     pg_do(server.url, "drop role if exists limited; create role limited login connection limit 2");
     snprintf(url, sizeof(url), "postgresql://limited@127.0.0.1:%d/postgres", server.port);
     struct store_options options = store_fixture_options(url);
@@ -448,8 +442,6 @@ static void silent_host(void **state) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int port = free_port();
 
-    if (server.pid == 0)
-        skip();
     address.sin_port = htons((uint16_t)port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int one = 1;
