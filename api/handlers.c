@@ -3,6 +3,7 @@
 #include "app/access.h"
 #include "app/agenda.h"
 #include "app/audit.h"
+#include "app/erasures.h"
 #include "app/events.h"
 #include "app/facts.h"
 #include "app/follow_ups.h"
@@ -330,6 +331,15 @@ void account_release(struct call *call) {
 
 void account_join(struct call *call) {
     account_merge(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void contact_forget(struct call *call) {
+    contact_erase(&call->action, arg(call, "id"), call->doc, &call->outcome, &call->err);
+}
+
+void contact_known(struct call *call) {
+    personal_data_list(&call->action, arg(call, "id"), call->params, call->n_params, &call->outcome,
+                       &call->err);
 }
 
 void account_swap(struct call *call) {

@@ -23,6 +23,7 @@ handler program_show, program_change, criteria_show, criteria_add, criteria_use,
     evaluation_show, operation_show, simulation_add, nomination_refuse, nomination_take_back;
 handler report_show;
 handler settings_show, settings_change, criteria_one, rates_show, rates_set, rates_drop;
+handler contact_forget, contact_known;
 handler account_designation, account_join, account_release, account_swap, account_months,
     account_status, account_transitions, account_recognition;
 handler opportunities_show, economics_show, whitespace_show;

@@ -113,6 +113,8 @@ const struct route routes[] = {
     RESOURCE("/v1/accounts/{account_id}/projects", id, RES_PROJECT, VERB_WRITE, VERB_WRITE, "Project", "Projects"),
     RESOURCE("/v1/accounts/{account_id}/links", id, RES_LINK, VERB_WRITE, VERB_WRITE, "Link", "Links"),
     BELOW("contacts", RES_CONTACT, "Contacts"),
+    {.method = "GET", .path = "/v1/contacts/{id}/personal-data", .handler = contact_known, .flags = ROUTE_QUERY, .resource = RES_CONTACT, .verb = VERB_AUDIT, .operation_id = "getContactPersonalData"},
+    {.method = "POST", .path = "/v1/contacts/{id}/erase", .handler = contact_forget, .flags = ROUTE_BODY, .resource = RES_CONTACT, .verb = VERB_DECIDE, .operation_id = "eraseContact"},
     BELOW("plans", RES_PLAN, "Plans"),
     BELOW("reviews", RES_REVIEW, "Reviews"),
     BELOW("follow-ups", RES_FOLLOW_UP, "FollowUps"),

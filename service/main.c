@@ -1,6 +1,7 @@
 /* kamd: reads the configuration, wires the parts, starts them, and stops them in reverse. */
 #include "api/api.h"
 #include "app/directory.h"
+#include "app/erasures.h"
 #include "app/issuer.h"
 #include "app/keys.h"
 #include "app/readiness.h"
@@ -293,18 +294,20 @@ static int print(void (*write_text)(struct buf *ret)) {
 }
 
 static int usage(void) {
-    fputs("kamd " KAMD_VERSION ": key account management\n\n"
-          "  kamd serve [--no-worker]     serve the API, and run the workers\n"
-          "  kamd worker                  run the workers alone\n"
-          "  kamd migrate                 bring the schema up to date\n"
-          "  kamd api-key create --role ROLE --name NAME [--user-id ID] [--expires-at TIME]\n"
-          "  kamd rotate-secrets          seal secrets in the database anew with the newest master "
-          "key\n"
-          "  kamd config check            read the configuration and say what is wrong\n"
-          "  kamd --print-defaults        all settings with their defaults\n"
-          "  kamd --print-api             routes, resources and problems as JSON\n"
-          "  kamd --version\n",
-          stderr);
+    fputs(
+        "kamd " KAMD_VERSION ": key account management\n\n"
+        "  kamd serve [--no-worker]     serve the API, and run the workers\n"
+        "  kamd worker                  run the workers alone\n"
+        "  kamd migrate                 bring the schema up to date\n"
+        "  kamd api-key create --role ROLE --name NAME [--user-id ID] [--expires-at TIME]\n"
+        "  kamd rotate-secrets          seal secrets in the database anew with the newest master "
+        "key\n"
+        "  kamd erase-again < IDS       after a restore: erase whom the ledger or the input names\n"
+        "  kamd config check            read the configuration and say what is wrong\n"
+        "  kamd --print-defaults        all settings with their defaults\n"
+        "  kamd --print-api             routes, resources and problems as JSON\n"
+        "  kamd --version\n",
+        stderr);
     return 2;
 }
 
@@ -364,6 +367,43 @@ static int rotate_command(struct process *process) {
     return report.lost > 0;
 }
 
+/* One id in each line of the input: whom backups may have brought back. The ledger says the others.
+ */
+static bool read_ids(struct arena *arena, struct str *ret, size_t room, size_t *ret_n,
+                     struct err *err) {
+    char line[256];
+    *ret_n = 0;
+    while (fgets(line, sizeof line, stdin)) {
+        line[strcspn(line, "\r\n")] = '\0';
+        struct str id = str_trim(str_of(line));
+        if (id.len == 0)
+            continue;
+        if (!uuid_is(id) || *ret_n == room)
+            return err_set(err, PROBLEM_VALIDATION,
+                           "The input has one contact's id in each line, at most %zu.", room);
+        ret[*ret_n] = arena_str(arena, id);
+        if (!ret[(*ret_n)++].ptr)
+            return err_memory(err);
+    }
+    return true;
+}
+
+#define IDS_MOST 100000
+static int erase_again_command(struct process *process) {
+    struct err err = ERR_INIT;
+    CLEANUP(arena_release) struct arena arena = {0};
+    size_t n = 0, erased = 0;
+    arena_init(&arena, (size_t)32 << 20);
+    struct str *ids = arena_array(&arena, IDS_MOST, sizeof *ids);
+    process->config.db_acquire_ms = CONSOLE_MS;
+    bool fine = (ids || err_memory(&err)) && read_ids(&arena, ids, IDS_MOST, &n, &err) &&
+                open_store(&process->config, true, &process->worker_store, &err) &&
+                erase_again(process->worker_store, ids, n, &erased, &err);
+    stop_parts(process);
+    printf("%zu contacts erased again\n", erased);
+    return fine ? 0 : fail("not_erased", &err);
+}
+
 static int run(struct process *process, int argc, char **argv) {
     const char *command = argv[1], *second = argc > 2 ? argv[2] : "";
     if (strcmp(command, "serve") == 0)
@@ -374,6 +414,8 @@ static int run(struct process *process, int argc, char **argv) {
         return migrate_command(process);
     if (strcmp(command, "rotate-secrets") == 0)
         return rotate_command(process);
+    if (strcmp(command, "erase-again") == 0)
+        return erase_again_command(process);
     if (strcmp(command, "api-key") == 0 && strcmp(second, "create") == 0)
         return api_key_command(process, argc - 3, argv + 3);
     return usage();

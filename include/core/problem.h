@@ -34,6 +34,9 @@
       "errors[] names the field whose value another record already has.")                          \
     X(IN_FLIGHT, 409, "request_in_flight", "The same Idempotency-Key is being worked on",          \
       "Wait for retry_after_seconds and send the same request again.")                             \
+    X(CONTACT_ERASED, 409, "contact_erased", "The person was erased for good",                     \
+      "A contact that was erased is not restored, written or created again, also not by another "  \
+      "system under the id that it had there.")                                                    \
     X(ACCOUNT_CYCLE, 409, "account_cycle", "An account cannot be below itself",                    \
       "The parent named is the account itself or one of its descendants.")                         \
     X(KEY_CAP_REACHED, 409, "key_account_cap_reached", "The list of key accounts is full",         \

@@ -26,6 +26,7 @@ struct steering {
     /* What is known of the record. */
     bool known;          /* the system has said something before */
     bool was_deleted;    /* its last word was that it is deleted */
+    bool erased;         /* it means a person who was erased: nothing of it is kept */
     int64_t version;     /* of ours, after its last word; 0: none */
     jv *said;            /* owned; {field: digest} of what it said before */
     jv *changed_at;      /* owned; {field: time} of our last changes; only for latest_wins */

@@ -60,6 +60,36 @@ bool operation_queue(struct action *action, struct tx *tx, const char *kind, str
     return operation_answer(action, tx, str_of(text), outcome, err);
 }
 
+#define RUN_MS 600000
+#define RUN_ARENA ((size_t)64 << 20)
+
+bool operation_whole(struct app *app, struct str operation, struct str token, const char *sql,
+                     bool *ret_done, struct err *err) {
+    static const struct tx_context context = {.scope = {"all", 3}, .actor = {"worker", 6}};
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    CLEANUP(arena_release) struct arena arena = {0};
+    struct action action = {.app = app, .arena = &arena};
+    CLEANUP(outcome_release) struct outcome outcome;
+    struct str params[] = {operation, token};
+    *ret_done = false;
+    arena_init(&arena, RUN_ARENA);
+    outcome_init(&outcome);
+    if (!tx_begin(app->store, TX_WRITE, &context, deadline_in_ms(RUN_MS), &tx, err))
+        return false;
+    tx_query(tx, "set local statement_timeout = '600s'", NULL, 0);
+    size_t lock = tx_query(tx, OPERATION_LOCK_SQL, params, 1);
+    if (!tx_flush(tx, err) || !tx_bool(tx, lock, 0, 0))
+        return !err_is_set(err); /* somebody else is at it */
+    size_t touched = tx_query(tx, sql, params, 2);
+    if (!tx_commit(tx, err))
+        return false;
+    *ret_done = tx_value(tx, touched, 0, 0).ptr != NULL;
+    touches_read(&action, &outcome, tx_value(tx, touched, 0, 0));
+    if (outcome.n_touches > 0)
+        cache_invalidate(app->cache, outcome.touches, outcome.n_touches);
+    return true;
+}
+
 static bool evaluation_work(struct action *action, struct tx *tx, void *arg,
                             struct outcome *outcome, struct err *err) {
     struct str as_of = *(const struct str *)arg;

@@ -13,6 +13,8 @@
 const struct event_type event_types[] = {
     {"account.merged", "An account became part of another, `merged_into`, and is gone; what lay below it is told of as updated, each by itself.",
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"version\":9,\"merged_into\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d02\",\"changed_fields\":[\"deleted_at\",\"merged_into\",\"parent_id\"]}"},
+    {"contact.erased", "A person was erased for good: whoever keeps something about that contact should do the same. Told beside contact.deleted.",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"contact_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d04\",\"version\":5}"},
     {"account.manager_changed", "An account has another manager, or none; told beside account.updated.",
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"version\":8,\"manager_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"manager_id_before\":null}"},
     {"account.tier_changed", "An account's tier (A, B, C) is another one.",

@@ -23,8 +23,6 @@ struct merge {
 
 /* So many records move within a request. */
 #define MOST "1000"
-#define RUN_MS 600000
-#define RUN_ARENA ((size_t)64 << 20)
 
 static bool queue_merge(struct action *action, struct tx *tx, const struct merge *merge,
                         struct outcome *outcome, struct err *err) {
@@ -84,26 +82,8 @@ bool account_merge(struct action *action, struct str id, const jv *doc, struct o
 
 bool merge_step(struct app *app, struct str operation, struct str token, bool *ret_more,
                 struct err *err) {
-    static const struct tx_context context = {.scope = {"all", 3}, .actor = {"worker", 6}};
-    CLEANUP(tx_end) struct tx *tx = NULL;
-    CLEANUP(arena_release) struct arena arena = {0};
-    struct action action = {.app = app, .arena = &arena};
-    CLEANUP(outcome_release) struct outcome outcome;
-    struct str params[] = {operation, token};
+    bool done;
     *ret_more = false;
-    arena_init(&arena, RUN_ARENA);
-    outcome_init(&outcome);
-    if (!tx_begin(app->store, TX_WRITE, &context, deadline_in_ms(RUN_MS), &tx, err))
-        return false;
-    tx_query(tx, "set local statement_timeout = '600s'", NULL, 0);
-    size_t lock = tx_query(tx, OPERATION_LOCK_SQL, params, 1);
-    if (!tx_flush(tx, err) || !tx_bool(tx, lock, 0, 0))
-        return !err_is_set(err); /* somebody else is at it */
-    size_t touched = tx_query(tx, "select merge_run($1::uuid, $2::uuid)", params, 2);
-    if (!tx_commit(tx, err))
-        return false;
-    touches_read(&action, &outcome, tx_value(tx, touched, 0, 0));
-    if (outcome.n_touches > 0)
-        cache_invalidate(app->cache, outcome.touches, outcome.n_touches);
-    return true;
+    return operation_whole(app, operation, token, "select merge_run($1::uuid, $2::uuid)", &done,
+                           err);
 }

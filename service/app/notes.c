@@ -27,12 +27,10 @@ static bool grow(struct action *action) {
     return true;
 }
 
-void audit_note(struct action *action, enum area area, const char *resource, struct str account_id,
-                struct str record_id) {
+void audit_note_always(struct action *action, enum area area, const char *resource,
+                       struct str account_id, struct str record_id) {
     struct audit_notes *notes = &action->notes;
     struct audit_note note = {area, resource, account_id, record_id, 1};
-    if (!area_sensitive(area))
-        return;
     struct audit_note *same = find(notes, &note);
     if (same) {
         if (!str_eq(same->record_id, record_id)) {
@@ -51,6 +49,12 @@ void audit_note(struct action *action, enum area area, const char *resource, str
                    (notes->n == notes->room && !grow(action));
     if (!notes->lost)
         notes->list[notes->n++] = note;
+}
+
+void audit_note(struct action *action, enum area area, const char *resource, struct str account_id,
+                struct str record_id) {
+    if (area_sensitive(area))
+        audit_note_always(action, area, resource, account_id, record_id);
 }
 
 static const enum area section_areas[] = {AREA_LEADER_PERCEPTIONS, AREA_VALUES_BELIEFS};

@@ -13,6 +13,9 @@ struct row;
 void note_row(struct action *action, const struct resource *resource, const struct row *row);
 /* The sections that a document of a plan holds. */
 void note_sections(struct action *action, struct str plan_id, struct str document);
+/* As audit_note(), whatever the area. */
+void audit_note_always(struct action *action, enum area area, const char *resource,
+                       struct str account_id, struct str record_id);
 /* The notes as a statement of a write's transaction. */
 bool notes_queue(struct action *action, struct tx *tx, struct err *err);
 

@@ -13,4 +13,10 @@ bool operation_queue(struct action *action, struct tx *tx, const char *kind, str
 #define OPERATION_LOCK_SQL                                                                         \
     "select pg_try_advisory_xact_lock(hashtextextended('kamd operation ' || $1::text, 0))"
 
+/* For a worker: an operation that is one transaction, `sql` ($1 its id, $2 the worker's token), as
+ * by who asked for it. The entries of the cache that it replaced are invalidated. *ret_done: this
+ * worker did it. */
+bool operation_whole(struct app *app, struct str operation, struct str token, const char *sql,
+                     bool *ret_done, struct err *err);
+
 #endif

@@ -88,7 +88,9 @@ static bool resolve_references(struct action *action, const struct bulk *bulk, s
     struct str params[] = {bulk->system, array_param(action->arena, kinds, n),
                            array_param(action->arena, ids, n)};
     size_t slot = tx_query(tx,
-                           "select x.record_id from unnest($2::text[], $3::text[]) with ordinality "
+                           "select coalesce(x.record_id, case when w.resource = 'contact' then "
+                           "erased_contact($1, w.external_id) end) from unnest($2::text[], "
+                           "$3::text[]) with ordinality "
                            "w(resource, external_id, nth)"
                            " left join lateral (select e.record_id from external_id e where "
                            "e.system = $1 and e.resource = w.resource and e.external_id = "

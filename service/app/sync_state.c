@@ -100,7 +100,8 @@ bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, st
     size_t slot = tx_query(
         tx,
         "select x.record_id, coalesce(s.system_modstamp > nullif(w.stamp, '')::timestamptz, false),"
-        " s.system is not null, s.is_deleted, s.version, s.said"
+        " s.system is not null, s.is_deleted, s.version, s.said, $2 = 'contact' and"
+        " erased_contact($1, w.external_id) is not null"
         " from unnest($3::text[], $4::text[]) with ordinality w(external_id, stamp, nth)"
         " left join lateral (select e.record_id from external_id e where e.system = $1"
         " and e.resource = $2 and e.external_id = w.external_id offset 0) x on true"
@@ -123,6 +124,10 @@ bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, st
         steering->known = tx_bool(tx, slot, i, 2);
         steering->was_deleted = tx_bool(tx, slot, i, 3);
         steering->version = tx_int(tx, slot, i, 4);
+        steering->erased = tx_bool(tx, slot, i, 6);
+        if (steering->erased && work->batch->entries[i].kind != ENTRY_DELETE)
+            err_set(&work->batch->entries[i].err, PROBLEM_CONTACT_ERASED,
+                    "The person with this id was erased and is not coming back.");
         if (!read_json(tx_value(tx, slot, i, 5), &steering->said, err))
             return false;
     }
@@ -150,7 +155,7 @@ static struct str states_of(struct action *action, const struct work *work) {
     buf_init(&text, (size_t)8 << 20);
     for (size_t i = 0; i < work->batch->n; i++) {
         const struct entry *entry = &work->batch->entries[i];
-        if (!said(entry))
+        if (!said(entry) || work->steering[i].erased)
             continue;
         buf_text(&text, text.len == 0 ? "[{\"external_id\":" : ",{\"external_id\":");
         buf_json(&text, entry->external_id);

@@ -2,6 +2,7 @@
 #include "worker_state.h"
 
 #include "app/audit.h"
+#include "app/erasures.h"
 #include "app/imports.h"
 #include "app/reports.h"
 #include "core/metrics.h"
@@ -35,12 +36,13 @@ static bool audit(struct worker *worker, const struct operation *operation, stru
 static bool import(struct worker *worker, const struct operation *operation, struct err *err);
 static bool undo(struct worker *worker, const struct operation *operation, struct err *err);
 static bool merge(struct worker *worker, const struct operation *operation, struct err *err);
+static bool erase(struct worker *worker, const struct operation *operation, struct err *err);
 static const struct operation_kind {
     const char *name;
     operation_run run;
 } kinds[] = {{"evaluation", evaluate}, {"report", report}, {"simulation", simulate},
              {"replay", replay},       {"audit", audit},   {"import", import},
-             {"import_revert", undo},  {"merge", merge}};
+             {"import_revert", undo},  {"merge", merge},   {"erasure", erase}};
 
 static bool run(struct worker *worker, const struct operation *operation, struct err *err) {
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
@@ -312,6 +314,10 @@ static bool undo(struct worker *worker, const struct operation *operation, struc
 
 static bool merge(struct worker *worker, const struct operation *operation, struct err *err) {
     return step_by_step(worker, operation, merge_step, err);
+}
+
+static bool erase(struct worker *worker, const struct operation *operation, struct err *err) {
+    return step_by_step(worker, operation, erasure_step, err);
 }
 
 /* While the database is away there is nothing to write; the lease runs out, and somebody tries

@@ -1,0 +1,437 @@
+-- Persons: what is kept about one, and its erasure for good.
+-- min-binary: 29
+
+-- The record of who was erased stays without anything about the person, so that what refers to it still does.
+alter table contact add column erased_at timestamptz;
+
+-- The ledger, to be applied again when a backup brings somebody back (deploy/README.md).
+create table erasure (contact_id uuid primary key, erased_at timestamptz not null default now(), actor text, reason text);
+-- Ids of theirs in other systems: digests under a key of this database alone, so that they are known again and read by nobody.
+create table erased_id (digest bytea primary key, contact_id uuid not null);
+create table erased_id_key (one boolean primary key default true check (one), key bytea not null);
+insert into erased_id_key (key) values (audit_salt_new());
+revoke all on erasure, erased_id, erased_id_key from kamd_app, kamd_worker;
+grant select on erasure to kamd_worker;
+
+create function erased_id_digest(system text, external_id text) returns bytea stable security definer set search_path = public, pg_temp language sql as $$
+    select sha256(k.key || convert_to(jsonb_build_array(system, external_id)::text, 'UTF8')) from erased_id_key k
+$$;
+-- Whom the id means, where that person was erased; null: nobody.
+create function erased_contact(system text, external_id text) returns uuid stable security definer set search_path = public, pg_temp language sql as $$
+    select e.contact_id from erased_id e where e.digest = erased_id_digest(system, external_id)
+$$;
+revoke execute on function erased_id_digest(text, text) from kamd_app, kamd_worker;
+
+-- Nobody comes back: not by restoring, and not by an id.
+create function contact_stays_erased() returns trigger language plpgsql as $$
+begin
+    raise exception using errcode = 'KD409', message = 'contact_erased', detail = 'The person was erased and is not coming back.';
+end $$;
+create trigger contact_stays_erased before update on contact for each row when (old.erased_at is not null and new.deleted_at is null) execute function contact_stays_erased();
+create function contact_erased_id() returns trigger language plpgsql as $$
+begin
+    if exists (select from jsonb_each_text(new.external_ids) k where erased_contact(k.key, k.value) is not null) then
+        raise exception using errcode = 'KD409', message = 'contact_erased', column = 'external_ids', detail = 'The person with this id was erased and is not coming back.';
+    end if;
+    return new;
+end $$;
+create trigger contact_erased_id_insert before insert on contact for each row when (new.external_ids <> '{}') execute function contact_erased_id();
+create trigger contact_erased_id_update before update on contact for each row when (new.external_ids is distinct from old.external_ids) execute function contact_erased_id();
+
+-- ---- where a person is found ----
+
+-- What a text is searched for, as patterns: names as words, and what nobody else has (addresses, numbers, ids of other systems). Also of former times. Null: nothing.
+create function person_words(person uuid, out names text, out exact text) stable language sql as $$
+    with said as (
+        select f.key as field, f.value #>> '{}' as value from contact c, jsonb_each(to_jsonb(c)) f where c.id = person
+        union select f.key, v.value #>> '{}' from history h, jsonb_each(h.changes) f, jsonb_array_elements(f.value) v where h.record_id = person and h.resource = 'contact'
+        union select s.field, v #>> '{}' from sync_conflict s, unnest(array[s.kamd_value, s.system_value]) v where s.record_id = person
+        union select 'external_id', e.value from contact c, jsonb_each_text(c.external_ids) e where c.id = person
+        union select 'external_id', e.value from history h, jsonb_array_elements(h.changes -> 'external_ids') v,
+                                            jsonb_each_text(case jsonb_typeof(v) when 'object' then v else '{}' end) e where h.record_id = person and h.resource = 'contact'
+    ), named as (
+        select string_agg(regexp_replace(value, '([^[:alnum:]])', '\\\1', 'g'), '|') filter (where field = 'family_name' and length(value) > 1) as family,
+               string_agg(regexp_replace(value, '([^[:alnum:]])', '\\\1', 'g'), '|') filter (where field = 'given_name') as given
+          from said where value not in ('', '(erased)')
+    ), quoted as ( -- a given name only beside the other
+        select coalesce('((' || n.given || ')[[:space:]]+)?', '') || '(' || n.family || ')' || coalesce('(,?[[:space:]]+(' || n.given || '))?', '') as pattern, true as name from named n
+        union select regexp_replace(value, '([^[:alnum:]])', '\\\1', 'g'), false from said where field in ('email', 'linkedin_url') or field = 'external_id' and length(value) between 8 and 17
+        union select left(value, 15) || '(' || right(value, 3) || ')?', false from said where field = 'external_id' and value ~ '^[[:alnum:]]{18}$' -- Salesforce's, also without its checksum
+        union select regexp_replace(value, '([^[:alnum:]])', '\\\1', 'g'), false from said where field = 'external_id' and length(value) > 17 and value !~ '^[[:alnum:]]{18}$'
+        union select '\+?' || regexp_replace(regexp_replace(value, '\D', '', 'g'), '(\d)(?!$)', '\1[ ./()-]*', 'g'), false from said where field = 'phone' and length(value) > 5
+    )
+    select string_agg(pattern, '|') filter (where name), string_agg(pattern, '|') filter (where not name)
+      from (select '(?<![[:alnum:]])' || pattern || '(?![[:alnum:]])' as pattern, name from quoted where pattern <> '' order by 1) q
+$$;
+
+-- Tables of records that may name a person: all that belong to an account, and accounts; not orders, which name products.
+create function person_tables() returns setof text stable language sql as $$
+    select m.name from merge_tables() m join pg_attribute a on a.attrelid = m.name::regclass and a.attname = 'id' and not a.attisdropped
+     where m.moves and m.name not in ('sales_order', 'sync_conflict') union select 'account' order by 1
+$$;
+create function table_resource(tab text) returns text immutable language sql as $$
+    select case tab when 'account_metric' then 'metric' when 'expectation_rating' then 'expectation' else tab end
+$$;
+create function person_accounts(person uuid) returns uuid[] stable language sql as $$
+    select array(select c.account_id from contact c where c.id = person union select h.account_id from history h where h.record_id = person and h.account_id is not null)
+$$;
+
+-- Of one table, in the order of ids: records of these accounts (null: of any others than `not_of`) that refer to the person, or say what `words` matches, and where.
+create function person_records(person uuid, words text, accounts uuid[], not_of uuid[], tab text, after_id uuid, most int)
+returns table (id uuid, account_id uuid, document jsonb, refers boolean, fields text[]) stable language plpgsql as $$
+begin
+    return query execute format($q$
+        select * from (
+            select t.id, t.of_account, t.j, coalesce(strpos(t.j::text, $1::text) > 0, false) as refers,
+                   array(select e.key from jsonb_each(t.j) e where e.value::text ~* $2 order by 1) as said
+              from (select x.id, x.%2$I as of_account, to_jsonb(x) as j from %1$I x
+                     where ($3 is null or x.%2$I = any ($3)) and ($4 is null or x.%2$I <> all ($4)) and ($5 is null or x.id > $5) and x.id is distinct from $1) t
+             where strpos(t.j::text, $1::text) > 0 or t.j::text ~* $2
+             order by t.id) r where r.refers or cardinality(r.said) > 0 limit $6$q$, tab, case tab when 'account' then 'id' else 'account_id' end)
+      using person, case when tab <> 'contact' then words end, accounts, not_of, after_id, most;
+end $$;
+
+-- What is kept about a person, in parts, by keyset: the record, its ids elsewhere, its history, who read it, imports that brought it, what lost in a conflict or waits, records that refer to
+-- it or say its name, and events with those to whom they were sent. A row without a document says how far a part was looked through that has more. For who reads everything of all accounts.
+create function personal_data(person uuid, after_part int, after_key text, most int) returns table (part int, key text, kind text, document jsonb) stable language plpgsql security definer set search_path = public, pg_temp as $$
+#variable_conflict use_column
+declare
+    w record;
+    accounts uuid[] := person_accounts(person);
+    n int := coalesce(after_part, 1);
+    start text := coalesce(after_key, '');
+    left_over int := most;
+    got int;
+    tab text;
+    until bigint;
+begin
+    if context('scope') is distinct from 'all' or caller_reads() <> areas_mask(area_names()) then
+        raise exception using errcode = 'KD403', message = 'forbidden', detail = 'What is kept about a person lies in all areas of an account.';
+    end if;
+    while n <= 9 and left_over > 0 loop
+        if n = 1 then
+            return query select 1, 'contact', 'contact', to_jsonb(c) - 'derived_version' from contact c where c.id = person and start = '';
+        elsif n = 2 then
+            return query select 2, x.system, 'external_id', jsonb_build_object('system', x.system, 'external_id', x.external_id, 'system_modstamp', s.system_modstamp, 'is_deleted', s.is_deleted)
+              from external_id x left join sync_state s on (s.system, s.resource, s.external_id) = (x.system, x.resource, x.external_id)
+             where x.record_id = person and x.system collate "C" > start order by x.system collate "C" limit left_over;
+        elsif n = 3 then
+            return query select 3, lpad(h.id::text, 20, '0'), 'history', jsonb_build_object('at', h.at, 'op', h.op, 'version', h.version, 'actor', h.actor, 'origin', h.origin,
+                   'request_id', h.request_id, 'changes', h.changes)
+              from history h where h.record_id = person and h.id > coalesce(nullif(start, '')::bigint, 0) order by h.id limit left_over;
+        elsif n = 4 then
+            return query select 4, lpad(a.id::text, 20, '0'), 'access', jsonb_build_object('at', a.at, 'actor', a.actor, 'origin', a.origin, 'request_id', a.request_id, 'resource', a.resource)
+              from audit a where a.record_id = person and a.kind = 'read' and a.id > coalesce(nullif(start, '')::bigint, 0) order by a.id limit left_over;
+        elsif n = 5 then
+            return query select 5, i.id::text, 'import', jsonb_build_object('id', i.id, 'created_at', i.created_at, 'system', i.system, 'source', i.source, 'status', i.status)
+              from import i where i.id::text > start and i.id in (select substr(h.request_id, 8)::uuid from history h where h.record_id = person
+                                                                     and h.request_id ~ '^import-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$') order by i.id limit left_over;
+        elsif n = 6 then
+            return query select 6, s.id::text, 'conflict', to_jsonb(s) from sync_conflict s where s.record_id = person and s.id::text > start order by s.id limit left_over;
+        elsif n = 7 then
+            return query select 7, d.system || '|' || d.external_id, 'deferred', to_jsonb(d)
+              from external_id x join sync_deferred d on (d.system, d.resource, d.external_id) = (x.system, 'contact', x.external_id)
+             where x.record_id = person and (d.system || '|' || d.external_id) collate "C" > start order by (d.system || '|' || d.external_id) collate "C" limit left_over;
+        elsif n = 8 then
+            select * into w from person_words(person);
+            for tab in select t from person_tables() t where t collate "C" >= split_part(start, '|', 1) order by t collate "C" loop
+                return query select 8, tab || '|' || r.id, 'record', jsonb_build_object('resource', table_resource(tab), 'refers', r.refers, 'says_in', r.fields, 'record', r.document)
+                  from person_records(person, concat_ws('|', w.names, w.exact), accounts, null, tab,
+                                      case when tab = split_part(start, '|', 1) then nullif(split_part(start, '|', 2), '')::uuid end, left_over) r;
+                get diagnostics got = row_count;
+                left_over := left_over - got;
+                exit when left_over <= 0;
+            end loop;
+            got := 0;
+        else
+            until := least(coalesce(nullif(start, '')::bigint, (select min(p.position) - 1 from event_position p), 0) + 20000, (select s.position from sequencer s));
+            return query select 9, lpad(p.position::text, 20, '0'), 'event', jsonb_build_object('id', e.id, 'at', e.at, 'type', e.type, 'data', e.data,
+                   'sent_to', (select coalesce(jsonb_agg(jsonb_build_object('endpoint_id', d.endpoint_id, 'at', d.created_at)), '[]')
+                                 from webhook_endpoint_state s join webhook_delivery d on d.id = webhook_delivery_id(p.position, s.number)))
+              from event_position p cross join lateral (select * from event e where e.at = p.at and e.seq = p.seq offset 0) e
+             where p.position > coalesce(nullif(start, '')::bigint, 0) and p.position <= until
+               and (e.record_id = person or e.data @> jsonb_build_object('contact_id', person) or e.data @> jsonb_build_object('made_to_contact_id', person))
+             order by p.position limit left_over;
+            get diagnostics got = row_count;
+            if got < left_over and until < (select s.position from sequencer s) then
+                return query select 9, lpad(until::text, 20, '0'), null::text, null::jsonb;
+            end if;
+            return;
+        end if;
+        if n <> 8 then
+            get diagnostics got = row_count;
+        end if;
+        left_over := left_over - got;
+        n := n + 1;
+        start := '';
+    end loop;
+end $$;
+
+-- ---- erasure ----
+
+-- A document without these words; and where it shows the person's record, without anything of it.
+create function erased_json(j jsonb, words text, person uuid) returns jsonb immutable language plpgsql as $$
+begin
+    if jsonb_typeof(j) = 'string' then
+        return to_jsonb(regexp_replace(j #>> '{}', words, '(erased)', 'gi'));
+    elsif jsonb_typeof(j) = 'array' then
+        return (select coalesce(jsonb_agg(erased_json(e.value, words, person) order by e.n), '[]') from jsonb_array_elements(j) with ordinality e(value, n));
+    elsif jsonb_typeof(j) = 'object' then
+        if j ->> 'id' = person::text and j ? 'family_name' then
+            j := (select jsonb_object_agg(f.key, case when f.key in ('id', 'account_id', 'version', 'created_at', 'updated_at', 'etag', 'last_interaction_at', 'redacted') then f.value
+                                                       when f.key = 'family_name' then '"(erased)"' when f.key = 'external_ids' then '{}' when f.key = 'influences' then '[]' else 'null' end)
+                    from jsonb_each(j) f);
+        end if;
+        return (select coalesce(jsonb_object_agg(f.key, erased_json(f.value, words, person)), '{}') from jsonb_each(j) f);
+    end if;
+    return j;
+end $$;
+
+create function history_digest(changes jsonb) returns text stable parallel safe language sql as $$ select encode(sha256(convert_to(changes::text, 'UTF8')), 'hex') $$;
+-- Overwrites what history says of a record: of a person everything, of other records these words. The digests of the rows as they are now are chained with it, so that the audit holds. Without
+-- the salt the digests of before say nothing any more.
+drop function history_erase(text, uuid);
+create function history_erase(resource text, record uuid, words text default null, reason text default null) returns bigint language plpgsql security definer set search_path = public, pg_temp as $$
+#variable_conflict use_variable
+declare
+    account uuid;
+    overwritten jsonb;
+    rows bigint;
+begin
+    select h.account_id into account from history h where h.record_id = record order by h.id desc limit 1;
+    with erased as (
+        update history h
+           set changes = case when words is null then (select jsonb_object_agg(f.key, case when f.key in ('account_id', 'deleted_at', 'erased_at', 'last_interaction_at') then f.value
+                                                                                             else '[null, null]' end) from jsonb_each(h.changes) f)
+                              else erased_json(h.changes, words, null) end
+         where h.record_id = record and h.resource = resource and h.op <> 'erased' and h.changes <> '{}' and (words is null or h.changes::text ~* words)
+        returning h.id, h.changes
+    )
+    select coalesce(jsonb_object_agg(e.id, history_digest(e.changes)), '{}'), count(*) into overwritten, rows from erased e;
+    if words is null then
+        delete from audit_salt t where t.record_id = record;
+    end if;
+    insert into history (account_id, resource, record_id, version, op, actor, origin, request_id, changes, area)
+    values (account, resource, record, 0, 'erased', context('actor'), context('origin'), context('request_id'),
+            jsonb_build_object('overwritten', jsonb_build_array(null, overwritten)) || case when reason is null then '{}' else jsonb_build_object('reason', jsonb_build_array(null, reason)) end,
+            coalesce((select h.area from history h where h.record_id = record order by h.id desc limit 1), resource_area(resource)));
+    return rows;
+end $$;
+-- Whether the row is as an erasure that is chained has left it; also in the chain of another account, which the record was with since.
+create function history_overwritten(h history) returns boolean stable language sql as $$
+    select exists (select from audit a join history e on e.id = a.history_id
+                    where a.record_id = h.record_id and a.action = 'erased' and a.digest = audit_digest(e.resource, e.changes, a.personal)
+                      and e.changes -> 'overwritten' -> 1 ->> h.id::text = history_digest(h.changes))
+$$;
+
+-- The same in a record.
+create function record_erase(tab text, record uuid, words text, reason text) returns void language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    given text;
+begin
+    select string_agg(format(case when c.column_name = 'version' then '%1$I = %1$I + 1' when c.column_name = 'updated_at' then '%1$I = now()'
+                                  when c.data_type = 'text' then '%1$I = regexp_replace(%1$I, $2, ''(erased)'', ''gi'')'
+                                  when c.data_type = 'jsonb' then '%1$I = erased_json(%1$I, $2, null)'
+                                  else '%1$I = array(select regexp_replace(x, $2, ''(erased)'', ''gi'') from unnest(%1$I) with ordinality u(x, n) order by n)' end, c.column_name), ', ')
+      into given
+      from information_schema.columns c
+     where c.table_schema = 'public' and c.table_name = tab and c.is_generated = 'NEVER'
+       and (c.data_type in ('text', 'jsonb') or c.udt_name = '_text' or c.column_name in ('version', 'updated_at'));
+    execute format('update %I set %s where id = $1', tab, given) using record, words;
+    perform history_erase(table_resource(tab), record, words, reason);
+end $$;
+
+-- What there is of the person beside records: answers kept for repetitions, imported files and their errors, answers of receivers, what waits, what lost. Returns how many of each.
+create function copies_erase(person uuid, every text, exact text, ids jsonb) returns jsonb language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    n bigint;
+    ret jsonb := '{}';
+    read uuid[]; -- imports that brought the person
+begin
+    update idempotency i set body = erased_json(i.body::jsonb, every, person)::text where i.body <> '' and (strpos(i.body, person::text) > 0 or i.body ~* every);
+    get diagnostics n = row_count;
+    ret := ret || jsonb_build_object('stored_answers', n);
+
+    select coalesce(array_agg(distinct i.id), '{}') into read
+      from import i join (
+          select r.import_id from import_record r where r.record_id = person
+          union select p.import_id from import_part p where encode(p.content, 'escape') ~* exact
+          union select s.import_id from (select p.import_id, encode(substring(p.content from greatest(length(p.content) - 255, 1)), 'escape') -- where two parts meet
+                                                  || lead(encode(substring(p.content for 256), 'escape')) over (partition by p.import_id order by p.n) as text
+                                           from import_part p) s where s.text ~* exact) named on named.import_id = i.id;
+    select count(*) into n from import i where i.id = any (read) and i.status not in ('succeeded', 'failed', 'reverted');
+    if n > 0 then
+        raise exception using errcode = 'KD409', message = 'conflict',
+            detail = format('An import that has not ended names the person: %s. Erase again when it has.',
+                            (select string_agg(i.id::text, ', ') from import i where i.id = any (read) and i.status not in ('succeeded', 'failed', 'reverted')));
+    end if;
+    update import_part p set content = '' where p.import_id = any (read) and p.content <> ''; -- it was read to its end
+    get diagnostics n = row_count;
+    ret := ret || jsonb_build_object('import_parts', n);
+    update import_error e
+       set external_id = case when exists (select from jsonb_array_elements(ids) k where k ->> 1 = e.external_id) or e.external_id ~* exact then null else e.external_id end,
+           errors = erased_json(e.errors, every, person)
+     where e.external_id ~* exact or e.errors::text ~* every
+        or exists (select from jsonb_array_elements(ids) k join import i on i.id = e.import_id where i.resource = 'contact' and i.system = k ->> 0 and k ->> 1 = e.external_id);
+    get diagnostics n = row_count;
+    ret := ret || jsonb_build_object('import_errors', n);
+
+    update webhook_attempt a set response_excerpt = null
+     where a.response_excerpt is not null
+       and (strpos(a.response_excerpt, person::text) > 0 or a.response_excerpt ~* every
+            or a.delivery_id in (select d.id from event e join webhook_delivery d on d.event_id = e.id where e.record_id = person));
+    get diagnostics n = row_count;
+    ret := ret || jsonb_build_object('webhook_attempts', n);
+
+    delete from sync_deferred d using jsonb_array_elements(ids) k where d.resource = 'contact' and d.system = k ->> 0 and d.external_id = k ->> 1;
+    get diagnostics n = row_count;
+    update sync_deferred d set record = erased_json(d.record, every, person), failure = regexp_replace(d.failure, every, '(erased)', 'gi')
+     where d.record::text ~* every or d.failure ~* every;
+    ret := ret || jsonb_build_object('sync_deferred', n);
+    delete from sync_state s using jsonb_array_elements(ids) k where s.resource = 'contact' and s.system = k ->> 0 and s.external_id = k ->> 1;
+    update sync_conflict c
+       set kamd_value = null, system_value = null, external_id = '(erased) ' || person, resolution = coalesce(c.resolution, 'kamd'),
+           resolved_at = coalesce(c.resolved_at, now()), resolved_by = coalesce(c.resolved_by, context('actor'))
+     where c.record_id = person;
+    get diagnostics n = row_count;
+    return ret || jsonb_build_object('sync_conflicts', n);
+end $$;
+
+-- Records that say the person's name, address or number in free text: within the accounts that they were with, elsewhere only by what nobody else has. Those in `replace_in` lose these words, in
+-- their history and in what was told of them, too; the others are for somebody to look at.
+create function mentions_erase(person uuid, names text, exact text, replace_in uuid[], reason text) returns jsonb language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    accounts uuid[] := person_accounts(person);
+    every text := concat_ws('|', names, exact);
+    tab text;
+    r record;
+    found_in jsonb := '[]';
+begin
+    for tab in select person_tables() loop
+        for r in select m.* from person_records(null, every, accounts, null, tab, null, 1000) m
+                 union all select m.* from person_records(null, exact, null, accounts, tab, null, 1000) m loop
+            if r.id = any (replace_in) then
+                perform record_erase(tab, r.id, every, reason);
+            end if;
+            found_in := found_in || jsonb_build_object('resource', table_resource(tab), 'id', r.id, 'account_id', r.account_id, 'fields', r.fields, 'replaced', r.id = any (replace_in));
+        end loop;
+    end loop;
+    if replace_in <> '{}' then
+        update event e set data = erased_json(e.data, every, null) where e.record_id = any (replace_in) and e.data::text ~* every;
+    end if;
+    return found_in;
+end $$;
+
+-- Erases a person for good: {contact_id, erased_at, erased {…: how many}, review []}.
+create function contact_erase(person uuid, reason text, replace_in uuid[]) returns jsonb language plpgsql security definer set search_path = public, pg_temp as $$
+#variable_conflict use_variable
+declare
+    c contact;
+    w record;
+    every text;
+    ids jsonb; -- [[system, id]], also of former times
+    erased jsonb;
+    review jsonb;
+begin
+    select * into c from contact t where t.id = person for update;
+    if not found then
+        raise exception using errcode = 'KD404', message = 'not_found', detail = 'There is no such contact that you can see.';
+    end if;
+    if c.erased_at is not null then
+        raise exception using errcode = 'KD409', message = 'contact_erased', detail = 'The person was erased already.';
+    end if;
+    select * into w from person_words(person);
+    every := concat_ws('|', w.names, w.exact);
+    every := coalesce(nullif(every, ''), '(?=a)b'); -- nothing
+    reason := regexp_replace(reason, every, '(erased)', 'gi');
+    select coalesce(jsonb_agg(distinct jsonb_build_array(e.key, e.value)), '[]') into ids
+      from (select k.key, k.value from jsonb_each_text(c.external_ids) k
+            union select k.key, k.value from history h, jsonb_array_elements(h.changes -> 'external_ids') v,
+                                             jsonb_each_text(case jsonb_typeof(v) when 'object' then v else '{}' end) k where h.record_id = person and h.resource = 'contact') e;
+
+    erased := copies_erase(person, every, coalesce(w.exact, '(?=a)b'), ids);
+    review := mentions_erase(person, w.names, w.exact, replace_in, reason);
+    insert into erased_id (digest, contact_id) select erased_id_digest(k ->> 0, k ->> 1), person from jsonb_array_elements(ids) k on conflict do nothing;
+    update contact t
+       set external_ids = '{}', given_name = null, family_name = '(erased)', title = null, department = null, email = null, phone = null, decision_role = null, level = null,
+           influence = null, disposition = null, reports_to_id = null, linkedin_url = null, contact_preference = null, active_from = null, active_until = null,
+           mirror_user_id = null, influences = '[]', erased_at = now(), deleted_at = now(), version = t.version + 1, updated_at = now()
+     where t.id = person returning * into c;
+    erased := erased || jsonb_build_object('history', history_erase('contact', person, null, reason), 'external_ids', jsonb_array_length(ids));
+    insert into erasure (contact_id, actor, reason) values (person, context('actor'), reason) on conflict do nothing;
+    perform emit(array[row ('contact.erased', c.account_id, 'contact', person, c.version, 'contact.erased:' || person,
+                            jsonb_build_object('account_id', c.account_id, 'contact_id', person, 'version', c.version), '{}')::event_in]);
+    return jsonb_build_object('contact_id', person, 'erased_at', utc_text(c.erased_at), 'erased', erased, 'review', review);
+end $$;
+
+-- For a worker, as by who asked for it: the cache's entries that it replaced; null when the operation is not this worker's any more.
+create function erasure_run(operation_id uuid, token uuid) returns text language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    asked jsonb;
+    done jsonb;
+begin
+    select o.request into asked from operation o where o.id = operation_id and o.lease_token = token and o.status = 'running';
+    if not found then
+        return null;
+    end if;
+    perform set_config('kamd.' || k, asked ->> k, true) from unnest(array ['actor', 'origin', 'request_id']) k where asked ? k;
+    done := contact_erase((asked ->> 'contact_id')::uuid, asked ->> 'reason', array(select jsonb_array_elements_text(asked -> 'replace_in'))::uuid[]);
+    update operation o set status = 'succeeded', updated_at = now(), leased_until = null, progress_done = 1, progress_total = 1, result = done,
+           request = o.request || jsonb_build_object('reason', (select e.reason from erasure e where e.contact_id = (asked ->> 'contact_id')::uuid))
+     where o.id = operation_id and o.lease_token = token and o.status = 'running';
+    if not found then
+        raise exception using errcode = 'KD409', message = 'conflict', detail = 'The operation was cancelled.';
+    end if;
+    return coalesce(current_setting('kamd.touched', true), '');
+end $$;
+
+-- Of these and of the ledger, whom a backup has brought back.
+create function erasures_undone(ids uuid[]) returns setof uuid stable security definer set search_path = public, pg_temp language sql as $$
+    select c.id from contact c where c.erased_at is null and (c.id = any (ids) or c.id in (select e.contact_id from erasure e)) order by c.id
+$$;
+revoke execute on function history_erase(text, uuid, text, text), record_erase(text, uuid, text, text), copies_erase(uuid, text, text, jsonb), mentions_erase(uuid, text, text, uuid[], text),
+    contact_erase(uuid, text, uuid[]), erasure_run(uuid, uuid), erasures_undone(uuid[]) from kamd_app;
+
+-- As in 0025, but that what an erasure has overwritten is as it says.
+create or replace function audit_breaks(chain uuid) returns table (kind text, seq bigint, what text) stable language sql security definer set search_path = public, pg_temp as $$
+    with a as materialized (
+        select x.*, audit_text(x) as said, lag(x.seq) over w as seq_before, lag(x.hash) over w as hash_before
+          from audit x where x.account_id = chain window w as (partition by x.kind order by x.seq)
+    ), ends as (
+        select h.kind, h.seq, h.hash from audit_heads h where h.account_id = chain
+    ), lasts as (
+        select distinct on (a.kind) a.kind, a.seq, a.hash from a order by a.kind, a.seq desc
+    ), told as (
+        select a.*, h.h, case when a.personal is not null then (select t.salt from audit_salt t where t.record_id = a.record_id) end as salt
+          from a left join lateral (select x as h from history x where x.id = a.history_id limit 1) h on true where a.history_id is not null
+    ), loose as materialized (
+        select h.id, h.record_id from (select x.id, x.record_id from history x where x.account_id = chain
+                                       union all select x.id, x.record_id from history x where chain = audit_nobody() and x.account_id is null) h
+         where not exists (select from a where a.history_id = h.id)
+    ), leaves as (
+        select l.*, lag(l.seq) over (partition by l.kind order by l.number) as seq_before from audit_leaf l where l.account_id = chain
+    )
+    select a.kind, coalesce(a.seq_before, 0) + 1, 'missing' from a where a.seq <> coalesce(a.seq_before, 0) + 1
+    union all select a.kind, a.seq, 'reordered' from a where a.seq = coalesce(a.seq_before, 0) + 1 and a.prev_hash <> coalesce(a.hash_before, audit_genesis())
+    union all select a.kind, a.seq, 'edited' from a where a.hash <> sha256(a.prev_hash || a.said)
+    union all select e.kind, coalesce(l.seq, 0) + 1, 'truncated' from ends e left join lasts l on l.kind = e.kind where e.seq > coalesce(l.seq, 0)
+    union all select l.kind, coalesce(e.seq, 0) + 1, 'beyond_end' from lasts l left join ends e on e.kind = l.kind where l.seq > coalesce(e.seq, 0)
+    union all select l.kind, l.seq, 'end_differs' from lasts l join ends e on e.kind = l.kind and e.seq = l.seq where e.hash <> l.hash
+    union all select 'change', 1, 'missing' from account c where c.id = chain and not exists (select from a where a.kind = 'change') and not exists (select from ends)
+    union all select l.kind, l.seq, case when a.seq is null then 'truncated' else 'rewritten' end
+                from leaves l left join a on a.kind = l.kind and a.seq = l.seq where a.hash is distinct from l.hash
+    union all select l.kind, coalesce(l.seq_before, 0) + 1, 'anchor_missing' from leaves l where l.from_seq <> coalesce(l.seq_before, 0) + 1
+    union all select d.kind, d.seq, 'anchor_missing' from audit_anchored d
+               where d.account_id = chain and not exists (select from leaves l where l.kind = d.kind and l.seq = d.seq)
+    union all select 'change', t.seq, 'history_missing' from told t where (t.h).id is null
+    union all select 'change', t.seq, 'history_edited' from told t
+               where (t.h).id is not null and ((t.at, t.actor, t.origin, t.request_id, t.action, t.resource, t.record_id, t.version, t.area)
+                     is distinct from ((t.h).at, (t.h).actor, (t.h).origin, (t.h).request_id, (t.h).op, (t.h).resource, (t.h).record_id, (t.h).version, (t.h).area)
+                  or (t.digest <> audit_digest((t.h).resource, (t.h).changes, t.personal)
+                      or (select coalesce(array_agg(k order by k), '{}') from jsonb_object_keys(coalesce(t.personal, '{}')) k)
+                         <> (select coalesce(array_agg(k order by k), '{}') from jsonb_object_keys((t.h).changes) k where k = any (personal_fields((t.h).resource)))
+                      or exists (select from jsonb_each_text(t.personal) p where audit_personal_digest(t.salt, p.key, (t.h).changes -> p.key) is distinct from p.value))
+                     and not history_overwritten(t.h))
+    union all select 'change', null, 'history_unchained' from loose l
+               where (select count(*) from audit o where o.record_id = l.record_id and o.history_id = l.id) = 0 -- of a record that was with another account then
+$$;
