@@ -191,6 +191,13 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   const rising = await api.create('/v1/accounts', { name: 'Rising' });
   const twice = await send(201, 'POST', '/v1/accounts', { name: 'Recorded twice', industry: 'steel' }, key());
   await send(200, 'POST', `/v1/accounts/${other.id}/merge`, { source_id: twice.id, take: ['industry'] }, key());
+  const person = await api.create('/v1/contacts', { account_id: other.id, given_name: 'Ulla', family_name: 'Vergessen', email: 'ulla@example.com' });
+  await get(`/v1/contacts/${person.id}/personal-data?page_size=2`);
+  const forget = (body, headers = key(), status = 202) => send(status, 'POST', `/v1/contacts/${person.id}/erase`, body, headers);
+  await forget({ reason: 'Asked for it' }, { 'if-match': '"1-old"' }, 412);
+  const erasure = await forget({ reason: 'Asked for it', replace_in: [] });
+  await until(async () => ['succeeded', 'failed'].includes((await get(`/v1/operations/${erasure.id}`)).status), { ms: 30_000, what: 'the erasure' });
+  assert.equal((await forget({ reason: 'Again' }, key(), 409)).code, 'contact_erased');
   const swapped = await send(201, 'POST', '/v1/program/swaps', { in_account_id: rising.id, out_account_id: other.id, reason: 'Grows more' }, key());
   assert.deepEqual([swapped.in.key_status, swapped.out.tier === 'A'], ['key', false]);
   await send(200, 'POST', `/v1/accounts/${rising.id}/de-designate`, { reason: 'Only a try.' }, key());
