@@ -10,7 +10,7 @@ const BUILD = resolve(process.env.BUILD || '.build');
 const RUN = resolve(process.env.KAMD_RUN || '.run', 'test');
 const MAX_OUTPUT = 4 << 20; // of one program; what follows is dropped
 const SHOWN_LINES = 300;
-const SECONDS = { build: 900, unit: 60, integration: 180, node: 300, npm: 300, stack: 120 };
+const SECONDS = { build: 900, unit: 180, integration: 180, node: 300, npm: 300, stack: 120 };
 
 const [suite = 'all', ...rest] = process.argv.slice(2);
 const only = rest.filter((word) => word !== '--');

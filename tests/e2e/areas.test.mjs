@@ -1,7 +1,7 @@
 // Need to know, cell by cell: role x information area x verb, through every way out. What must be seen comes from /v1/roles and from the program's own
 // table of routes and resources; then the same with row level security gone, and with the application gone (004-25, 004-26, 004-27).
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { events } from './lib/client.mjs';
@@ -264,6 +264,23 @@ test('grants: not too soon, not too late; why, and who was late', async () => {
   assert.equal(await status(fallen.client, 'GET', `/v1/contacts/${made.contacts.id}`), 200, 'sees what others see');
   await api.call(201, 'PUT', '/v1/roles/only_reviews', { body: { areas: ['reviews'] } });
   assert.equal(await status(fallen.client, 'GET', `/v1/contacts/${made.contacts.id}`), 404);
+});
+
+test('telling of access that opened waits for nobody who changes the account: they would wait for it, too', async () => {
+  const due = `update acl set opened = false where account_id = '${account.id}' and visible_until > now(); select access_open(1000)`;
+  const tell = () => sql(world.settings, `begin; set local lock_timeout = '2s'; ${due}; rollback`);
+  assert.ok(tell() > 0);
+  const holder = spawn('psql', ['-XAtq', world.settings.DATABASE_SUPERUSER_URL], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const held = new Promise((done) => { holder.stdout.on('data', done); });
+  holder.stdin.write(`begin; select 'held' from account_sequence where account_id = '${account.id}' for update;\n`);
+  await held;
+  try {
+    assert.equal(tell(), '0');
+  } finally {
+    holder.stdin.end();
+    await new Promise((done) => { holder.on('exit', done); });
+  }
+  assert.ok(tell() > 0);
 });
 
 test('the database alone: with the application gone, the same rows; no table below an account forgotten', async () => {
