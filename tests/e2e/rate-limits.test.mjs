@@ -122,12 +122,13 @@ test('wrong keys run into the limit of their address; a good key from there neve
   const person = await api.create('/v1/users', { name: 'Calendar' });
   const { url } = (await api.call(200, 'POST', `/v1/users/${person.id}/agenda-token`)).body;
   const wrong = client.as(`kamd_live_${randomBytes(8).toString('hex')}`);
-  const codes = [];
-  for (let i = 0; i < 30; i++) codes.push((await me(wrong)).status);
-  assert.deepEqual([codes.slice(0, 20), codes.includes(429)], [Array(20).fill(401), true]);
-  assert.equal((await me(client.as())).status, 429);
-  const guess = await client.as().fails(429, 'too_many_requests', 'GET', `/v1/users/${person.id}/agenda.ics?token=${'x'.repeat(43)}`);
-  assert.ok(guess.retry_after_seconds >= 1);
+  for (let i = 0; i < 20; i++) assert.equal((await me(wrong)).status, 401);
+  // One more is allowed each second, so that on a busy machine it may take some to meet the limit.
+  const meets = (send) => until(async () => { const answer = await send(); return answer.status === 429 && answer; }, { ms: 20_000, every: 1, what: 'the limit' });
+  await meets(() => me(wrong));
+  await meets(() => me(client.as()));
+  const guess = await meets(() => client.as().send('GET', `/v1/users/${person.id}/agenda.ics?token=${'x'.repeat(43)}`));
+  assert.deepEqual([guess.body.code, guess.body.retry_after_seconds >= 1], ['too_many_requests', true]);
   // All from the same address: good keys, a good calendar address, probes.
   await client.call(200, 'GET', '/v1/me');
   await client.as().call(200, 'GET', new URL(url, client.url).pathname + new URL(url, client.url).search);
