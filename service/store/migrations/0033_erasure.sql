@@ -64,31 +64,39 @@ create function person_words(person uuid, out names text, out exact text) stable
       from (select '(?<![[:alnum:]])' || pattern || '(?![[:alnum:]])' as pattern, name from quoted where pattern <> '' order by 1) q
 $$;
 
--- Tables of records that may name a person: all that belong to an account, and accounts; not orders, which name products.
-create function person_tables() returns setof text stable language sql as $$
-    select m.name from merge_tables() m join pg_attribute a on a.attrelid = m.name::regclass and a.attname = 'id' and not a.attisdropped
-     where m.moves and m.name not in ('sales_order', 'sync_conflict') union select 'account' order by 1
+-- Tables of records that may name a person: all that belong to an account, accounts, and why they are key; not orders, which name products. Each with what tells its rows apart.
+create function person_tables() returns table (name text, key text, account text) stable language sql as $$
+    select m.name, 'id', 'account_id' from merge_tables() m join pg_attribute a on a.attrelid = m.name::regclass and a.attname = 'id' and not a.attisdropped
+     where m.moves and m.name <> 'sales_order'
+    union values ('account', 'id', 'id'), ('standing', 'account_id', 'account_id'),
+                 ('key_status_history', 'uuid_generate_v5(''6f1f1c0e-7c1b-4d0a-9d53-6b616d640001'', ''key_status:'' || x.id)', 'account_id') -- as its history has it
+     order by 1
 $$;
 create function table_resource(tab text) returns text immutable language sql as $$
-    select case tab when 'account_metric' then 'metric' when 'expectation_rating' then 'expectation' else tab end
+    select case tab when 'account_metric' then 'metric' when 'expectation_rating' then 'expectation' when 'key_status_history' then 'key_status' else tab end
 $$;
 create function person_accounts(person uuid) returns uuid[] stable language sql as $$
     select array(select c.account_id from contact c where c.id = person union select h.account_id from history h where h.record_id = person and h.account_id is not null)
 $$;
 
--- Of one table, in the order of ids: records of these accounts (null: of any others than `not_of`) that refer to the person, or say what `words` matches, and where.
-create function person_records(person uuid, words text, accounts uuid[], not_of uuid[], tab text, after_id uuid, most int)
+-- Of one table, in the order of keys from `after_id` to `until_id`: records of these accounts (null: of any others than `not_of`) that refer to the person, or say what `words` matches, and
+-- where. Of other persons only what somebody wrote about them counts: a family has one name, and a switchboard one number.
+create function person_records(person uuid, words text, accounts uuid[], not_of uuid[], tab text, after_id uuid, until_id uuid, most int)
 returns table (id uuid, account_id uuid, document jsonb, refers boolean, fields text[]) stable language plpgsql as $$
+declare
+    t record;
 begin
+    select * into t from person_tables() p where p.name = tab;
     return query execute format($q$
         select * from (
             select t.id, t.of_account, t.j, coalesce(strpos(t.j::text, $1::text) > 0, false) as refers,
-                   array(select e.key from jsonb_each(t.j) e where e.value::text ~* $2 order by 1) as said
-              from (select x.id, x.%2$I as of_account, to_jsonb(x) as j from %1$I x
-                     where ($3 is null or x.%2$I = any ($3)) and ($4 is null or x.%2$I <> all ($4)) and ($5 is null or x.id > $5) and x.id is distinct from $1) t
+                   array(select e.key from jsonb_each(t.j) e where e.value::text ~* $2 and (%1$L <> 'contact' or e.key in ('title', 'department')) order by 1) as said
+              from (select %2$s as id, x.%3$I as of_account, to_jsonb(x) as j from %1$I x
+                     where ($3 is null or x.%3$I = any ($3)) and ($4 is null or x.%3$I <> all ($4)) and ($5 is null or %2$s > $5) and ($6 is null or %2$s <= $6)
+                       and %2$s is distinct from $1) t
              where strpos(t.j::text, $1::text) > 0 or t.j::text ~* $2
-             order by t.id) r where r.refers or cardinality(r.said) > 0 limit $6$q$, tab, case tab when 'account' then 'id' else 'account_id' end)
-      using person, case when tab <> 'contact' then words end, accounts, not_of, after_id, most;
+             order by t.id) r where r.refers or cardinality(r.said) > 0 limit $7$q$, tab, t.key, t.account)
+      using person, words, accounts, not_of, after_id, until_id, most;
 end $$;
 
 -- What is kept about a person, in parts, by keyset: the record, its ids elsewhere, its history, who read it, imports that brought it, what lost in a conflict or waits, records that refer to
@@ -102,7 +110,11 @@ declare
     start text := coalesce(after_key, '');
     left_over int := most;
     got int;
-    tab text;
+    tab record;
+    begin_id uuid;
+    end_id uuid;
+    looked int;
+    budget int := 5000; -- rows that one page looks through
     until bigint;
 begin
     if context('scope') is distinct from 'all' or caller_reads() <> areas_mask(area_names()) then
@@ -134,13 +146,20 @@ begin
              where x.record_id = person and (d.system || '|' || d.external_id) collate "C" > start order by (d.system || '|' || d.external_id) collate "C" limit left_over;
         elsif n = 8 then
             select * into w from person_words(person);
-            for tab in select t from person_tables() t where t collate "C" >= split_part(start, '|', 1) order by t collate "C" loop
-                return query select 8, tab || '|' || r.id, 'record', jsonb_build_object('resource', table_resource(tab), 'refers', r.refers, 'says_in', r.fields, 'record', r.document)
-                  from person_records(person, concat_ws('|', w.names, w.exact), accounts, null, tab,
-                                      case when tab = split_part(start, '|', 1) then nullif(split_part(start, '|', 2), '')::uuid end, left_over) r;
+            for tab in select * from person_tables() t where t.name collate "C" >= split_part(start, '|', 1) order by t.name collate "C" loop
+                begin_id := case when tab.name = split_part(start, '|', 1) then nullif(split_part(start, '|', 2), '')::uuid end;
+                execute format('select count(*), max(k.id::text) from (select %2$s as id from %1$I x where x.%3$I = any ($1) and ($2 is null or %2$s > $2) order by 1 limit $3) k', tab.name, tab.key, tab.account)
+                   into looked, end_id using accounts, begin_id, budget;
+                return query select 8, tab.name || '|' || r.id, 'record', jsonb_build_object('resource', table_resource(tab.name), 'id', r.id, 'refers', r.refers, 'says_in', r.fields, 'record', r.document)
+                  from person_records(person, concat_ws('|', w.names, w.exact), accounts, null, tab.name, begin_id, end_id, left_over) r;
                 get diagnostics got = row_count;
                 left_over := left_over - got;
+                budget := budget - looked;
                 exit when left_over <= 0;
+                if budget <= 0 then
+                    return query select 8, tab.name || '|' || end_id, null::text, null::jsonb;
+                    return;
+                end if;
             end loop;
             got := 0;
         else
@@ -191,7 +210,7 @@ create function history_digest(changes jsonb) returns text stable parallel safe 
 -- Overwrites what history says of a record: of a person everything, of other records these words. The digests of the rows as they are now are chained with it, so that the audit holds. Without
 -- the salt the digests of before say nothing any more.
 drop function history_erase(text, uuid);
-create function history_erase(resource text, record uuid, words text default null, reason text default null) returns bigint language plpgsql security definer set search_path = public, pg_temp as $$
+create function history_erase(resource text, record uuid, words text default null, reason text default null, of_account uuid default null) returns bigint language plpgsql security definer set search_path = public, pg_temp as $$
 #variable_conflict use_variable
 declare
     account uuid;
@@ -199,6 +218,7 @@ declare
     rows bigint;
 begin
     select h.account_id into account from history h where h.record_id = record order by h.id desc limit 1;
+    account := coalesce(account, of_account);
     with erased as (
         update history h
            set changes = case when words is null then (select jsonb_object_agg(f.key, case when f.key in ('account_id', 'deleted_at', 'erased_at', 'last_interaction_at') then f.value
@@ -225,20 +245,20 @@ create function history_overwritten(h history) returns boolean stable language s
 $$;
 
 -- The same in a record.
-create function record_erase(tab text, record uuid, words text, reason text) returns void language plpgsql security definer set search_path = public, pg_temp as $$
+create function record_erase(tab text, record uuid, account uuid, words text, reason text) returns void language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     given text;
 begin
     select string_agg(format(case when c.column_name = 'version' then '%1$I = %1$I + 1' when c.column_name = 'updated_at' then '%1$I = now()'
                                   when c.data_type = 'text' then '%1$I = regexp_replace(%1$I, $2, ''(erased)'', ''gi'')'
                                   when c.data_type = 'jsonb' then '%1$I = erased_json(%1$I, $2, null)'
-                                  else '%1$I = array(select regexp_replace(x, $2, ''(erased)'', ''gi'') from unnest(%1$I) with ordinality u(x, n) order by n)' end, c.column_name), ', ')
+                                  else '%1$I = array(select regexp_replace(y, $2, ''(erased)'', ''gi'') from unnest(%1$I) with ordinality u(y, n) order by n)' end, c.column_name), ', ')
       into given
       from information_schema.columns c
      where c.table_schema = 'public' and c.table_name = tab and c.is_generated = 'NEVER'
        and (c.data_type in ('text', 'jsonb') or c.udt_name = '_text' or c.column_name in ('version', 'updated_at'));
-    execute format('update %I set %s where id = $1', tab, given) using record, words;
-    perform history_erase(table_resource(tab), record, words, reason);
+    execute format('update %I x set %s where %s = $1', tab, given, (select p.key from person_tables() p where p.name = tab)) using record, words;
+    perform history_erase(table_resource(tab), record, words, reason, account);
 end $$;
 
 -- What there is of the person beside records: answers kept for repetitions, imported files and their errors, answers of receivers, what waits, what lost. Returns how many of each.
@@ -283,6 +303,11 @@ begin
     get diagnostics n = row_count;
     ret := ret || jsonb_build_object('webhook_attempts', n);
 
+    update import i set source = regexp_replace(i.source, every, '(erased)', 'gi'), failure = regexp_replace(i.failure, every, '(erased)', 'gi'), presets = erased_json(i.presets, every, person)
+     where concat_ws(' ', i.source, i.failure, i.presets) ~* every;
+    update operation o
+       set request = erased_json(o.request, every, person), result = erased_json(o.result, every, person), failure = regexp_replace(o.failure, every, '(erased)', 'gi')
+     where concat_ws(' ', o.request, o.result, o.failure) ~* every;
     delete from sync_deferred d using jsonb_array_elements(ids) k where d.resource = 'contact' and d.system = k ->> 0 and d.external_id = k ->> 1;
     get diagnostics n = row_count;
     update sync_deferred d set record = erased_json(d.record, every, person), failure = regexp_replace(d.failure, every, '(erased)', 'gi')
@@ -297,24 +322,20 @@ begin
     return ret || jsonb_build_object('sync_conflicts', n);
 end $$;
 
--- Records that say the person's name, address or number in free text: within the accounts that they were with, elsewhere only by what nobody else has. Those in `replace_in` lose these words, in
--- their history and in what was told of them, too; the others are for somebody to look at.
-create function mentions_erase(person uuid, names text, exact text, replace_in uuid[], reason text) returns jsonb language plpgsql security definer set search_path = public, pg_temp as $$
+-- Records that say the person's name, address or number in free text: within the accounts that they were with, elsewhere only by what nobody else has. What was told of those in `replace_in`
+-- loses these words.
+create function person_mentions(person uuid, names text, exact text, replace_in uuid[]) returns jsonb language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     accounts uuid[] := person_accounts(person);
     every text := concat_ws('|', names, exact);
-    tab text;
-    r record;
+    tab record;
     found_in jsonb := '[]';
 begin
-    for tab in select person_tables() loop
-        for r in select m.* from person_records(null, every, accounts, null, tab, null, 1000) m
-                 union all select m.* from person_records(null, exact, null, accounts, tab, null, 1000) m loop
-            if r.id = any (replace_in) then
-                perform record_erase(tab, r.id, every, reason);
-            end if;
-            found_in := found_in || jsonb_build_object('resource', table_resource(tab), 'id', r.id, 'account_id', r.account_id, 'fields', r.fields, 'replaced', r.id = any (replace_in));
-        end loop;
+    for tab in select * from person_tables() loop
+        found_in := found_in || coalesce((
+            select jsonb_agg(jsonb_build_object('tab', tab.name, 'resource', table_resource(tab.name), 'id', m.id, 'account_id', m.account_id, 'fields', m.fields, 'replaced', m.id = any (replace_in)))
+              from (select * from person_records(null, every, accounts, null, tab.name, null, null, 1000)
+                    union all select * from person_records(null, exact, null, accounts, tab.name, null, null, 1000)) m), '[]');
     end loop;
     if replace_in <> '{}' then
         update event e set data = erased_json(e.data, every, null) where e.record_id = any (replace_in) and e.data::text ~* every;
@@ -332,8 +353,10 @@ declare
     ids jsonb; -- [[system, id]], also of former times
     erased jsonb;
     review jsonb;
+    m record;
+    accounts uuid[];
 begin
-    select * into c from contact t where t.id = person for update;
+    select * into c from contact t where t.id = person for no key update;
     if not found then
         raise exception using errcode = 'KD404', message = 'not_found', detail = 'There is no such contact that you can see.';
     end if;
@@ -349,8 +372,20 @@ begin
             union select k.key, k.value from history h, jsonb_array_elements(h.changes -> 'external_ids') v,
                                              jsonb_each_text(case jsonb_typeof(v) when 'object' then v else '{}' end) k where h.record_id = person and h.resource = 'contact') e;
 
+    accounts := array[c.account_id];
     erased := copies_erase(person, every, coalesce(w.exact, '(?=a)b'), ids);
-    review := mentions_erase(person, w.names, w.exact, replace_in, reason);
+    review := person_mentions(person, w.names, w.exact, replace_in);
+
+    -- What took long is done. One order of locking for everybody: records, then their accounts.
+    for m in select r ->> 'tab' as tab, (r ->> 'id')::uuid as id, (r ->> 'account_id')::uuid as account_id from jsonb_array_elements(review) r where (r ->> 'replaced')::boolean loop
+        execute format('select from %I x where %s = $1 for no key update', m.tab, (select p.key from person_tables() p where p.name = m.tab)) using m.id;
+        accounts := accounts || m.account_id;
+    end loop;
+    perform from account_sequence s where s.account_id = any (accounts) order by s.account_id for update;
+    for m in select r ->> 'tab' as tab, (r ->> 'id')::uuid as id, (r ->> 'account_id')::uuid as account_id from jsonb_array_elements(review) r where (r ->> 'replaced')::boolean loop
+        perform record_erase(m.tab, m.id, m.account_id, every, reason);
+    end loop;
+    review := (select coalesce(jsonb_agg(r - 'tab'), '[]') from jsonb_array_elements(review) r);
     insert into erased_id (digest, contact_id) select erased_id_digest(k ->> 0, k ->> 1), person from jsonb_array_elements(ids) k on conflict do nothing;
     update contact t
        set external_ids = '{}', given_name = null, family_name = '(erased)', title = null, department = null, email = null, phone = null, decision_role = null, level = null,
@@ -376,8 +411,7 @@ begin
     end if;
     perform set_config('kamd.' || k, asked ->> k, true) from unnest(array ['actor', 'origin', 'request_id']) k where asked ? k;
     done := contact_erase((asked ->> 'contact_id')::uuid, asked ->> 'reason', array(select jsonb_array_elements_text(asked -> 'replace_in'))::uuid[]);
-    update operation o set status = 'succeeded', updated_at = now(), leased_until = null, progress_done = 1, progress_total = 1, result = done,
-           request = o.request || jsonb_build_object('reason', (select e.reason from erasure e where e.contact_id = (asked ->> 'contact_id')::uuid))
+    update operation o set status = 'succeeded', updated_at = now(), leased_until = null, progress_done = 1, progress_total = 1, result = done
      where o.id = operation_id and o.lease_token = token and o.status = 'running';
     if not found then
         raise exception using errcode = 'KD409', message = 'conflict', detail = 'The operation was cancelled.';
@@ -389,7 +423,7 @@ end $$;
 create function erasures_undone(ids uuid[]) returns setof uuid stable security definer set search_path = public, pg_temp language sql as $$
     select c.id from contact c where c.erased_at is null and (c.id = any (ids) or c.id in (select e.contact_id from erasure e)) order by c.id
 $$;
-revoke execute on function history_erase(text, uuid, text, text), record_erase(text, uuid, text, text), copies_erase(uuid, text, text, jsonb), mentions_erase(uuid, text, text, uuid[], text),
+revoke execute on function history_erase(text, uuid, text, text, uuid), record_erase(text, uuid, uuid, text, text), copies_erase(uuid, text, text, jsonb), person_mentions(uuid, text, text, uuid[]),
     contact_erase(uuid, text, uuid[]), erasure_run(uuid, uuid), erasures_undone(uuid[]) from kamd_app;
 
 -- As in 0025, but that what an erasure has overwritten is as it says.
