@@ -52,17 +52,35 @@ static void write_type(struct buf *body, const struct problem_info *info) {
     buf_i64(body, info->status);
 }
 
+/* Many clients show nothing but the detail: where it is what the first item says of its place, it
+ * names that place, and how many items there are besides. */
+static struct str item_detail(const struct err *err, char *text, size_t room) {
+    const struct err_item *item = &err->items[0];
+    const char *where = item->where[0] == '/' ? item->where + 1 : item->where;
+    bool of_place = strcmp(err->detail, item->detail) == 0 && item->detail[0] >= 'a' &&
+                    item->detail[0] <= 'z' && where[0] != '\0' && str_is_utf8(str_of(where)) &&
+                    strncmp(item->detail, where, strlen(where)) != 0;
+    char more[64] = "";
+    if (err->n_items > 1)
+        snprintf(more, sizeof more, " (and %zu more, see errors)", err->n_items - 1);
+    if (of_place)
+        snprintf(text, room, "%s %s%s", where, item->detail, more);
+    return of_place ? str_of(text) : str_of(err->detail);
+}
+
 /* A 5xx says what the list says: what we know beyond that is ours. */
-static struct str public_detail(const struct err *err, const struct problem_info *info) {
+static struct str public_detail(const struct err *err, const struct problem_info *info, char *text,
+                                size_t room) {
     if (info->status >= 500 || err->detail[0] == '\0' || !str_is_utf8(str_of(err->detail)))
         return str_of(info->meaning);
-    return str_of(err->detail);
+    return err->n_items > 0 ? item_detail(err, text, room) : str_of(err->detail);
 }
 
 static void write_problem(const struct err *err, const struct problem_info *info,
                           const struct request *request, struct buf *body) {
+    char text[sizeof(struct err_item) + 64];
     write_type(body, info);
-    member(body, "detail", public_detail(err, info));
+    member(body, "detail", public_detail(err, info, text, sizeof text));
     member(body, "instance", as_utf8(request->path));
     member(body, "code", str_of(info->code));
     member(body, "request_id", str_of(request->id));

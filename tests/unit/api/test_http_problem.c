@@ -87,6 +87,33 @@ static void says_all(void **state) {
     assert_text(jv_text(jv_get(jv_at(errors, 2), "code")), "malformed");
 }
 
+/* Many clients show nothing but the detail. */
+static void detail_names_the_place(void **state) {
+    static const struct {
+        const char *where, *detail, *want;
+        int n;
+    } cases[] = {
+        {"/name", "is required", "name is required", 1},
+        {"/emails/0", "is too long", "emails/0 is too long (and 2 more, see errors)", 3},
+        {"colour", "colour is no parameter here.", "colour is no parameter here.", 2},
+        {"/sections/a", "The section is empty.", "The section is empty.", 1},
+        {"", "must be an object", "must be an object", 1},
+        {"/\xc3", "is odd", "is odd", 1},
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct err err CLEANUP(err_release) = ERR_INIT;
+        for (int n = 0; n < cases[i].n; n++)
+            err_add(&err, PROBLEM_VALIDATION, ERR_AT_POINTER, cases[i].where, "x", "%s",
+                    cases[i].detail);
+        problem_answer(&err, &fixture->request, &fixture->answer);
+        jv *body CLEANUP(jv_unref) = body_of(fixture);
+        assert_text(jv_text(jv_get(body, "detail")), cases[i].want);
+        assert_text(jv_text(jv_get(jv_at(jv_get(body, "errors"), 0), "detail")), cases[i].detail);
+    }
+}
+
 static void hides_internals(void **state) {
     struct fixture *fixture = *state;
     struct err err CLEANUP(err_release) = ERR_INIT;
@@ -266,6 +293,7 @@ static void probes(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(says_all),
+        TEST(detail_names_the_place),
         TEST(hides_internals),
         TEST(survives_bad_text),
         TEST(answers_every_problem),
