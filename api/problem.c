@@ -52,20 +52,20 @@ static void write_type(struct buf *body, const struct problem_info *info) {
     buf_i64(body, info->status);
 }
 
-/* Many clients show nothing but the detail: where it is what the first item says of its place, it
- * names that place, and how many items there are besides. */
+/* Many clients show nothing but the detail: where it is what the first item says, it names the
+ * place, and how many items there are besides. */
 static struct str item_detail(const struct err *err, char *text, size_t room) {
     const struct err_item *item = &err->items[0];
+    char first[sizeof *item];
+    if (strcmp(err->detail, item->detail) != 0)
+        return str_of(err->detail);
     const char *where = item->where[0] == '/' ? item->where + 1 : item->where;
-    bool of_place = strcmp(err->detail, item->detail) == 0 && item->detail[0] >= 'a' &&
-                    item->detail[0] <= 'z' && where[0] != '\0' && str_is_utf8(str_of(where)) &&
-                    strncmp(item->detail, where, strlen(where)) != 0;
-    char more[64] = "";
-    if (err->n_items > 1)
-        snprintf(more, sizeof more, " (and %zu more, see errors)", err->n_items - 1);
-    if (of_place)
-        snprintf(text, room, "%s %s%s", where, item->detail, more);
-    return of_place ? str_of(text) : str_of(err->detail);
+    const char *said = err_item_text(item, where, first, sizeof first);
+    if (said == item->detail || err->n_items == 1)
+        snprintf(text, room, "%s", said);
+    else
+        snprintf(text, room, "%s (and %zu more, see errors)", said, err->n_items - 1);
+    return str_of(text);
 }
 
 /* A 5xx says what the list says: what we know beyond that is ours. */

@@ -47,6 +47,9 @@ bool err_memory(struct err *err);
  * 422). */
 bool err_add(struct err *err, enum problem problem, enum err_at at, const char *where,
              const char *code, const char *detail, ...) PRINTF_LIKE(6, 7);
+/* What an item says, with its place in front where it says it of that: "name is required". `where`
+ * is the place as the reader knows it; written into `text` if need be. */
+const char *err_item_text(const struct err_item *item, const char *where, char *text, size_t room);
 static inline bool err_is_set(const struct err *err) { return err->problem != PROBLEM_NONE; }
 
 #endif

@@ -17,12 +17,14 @@ void entry_errors(const struct entry *entry, struct buf *ret) {
         buf_format(ret, "%s{\"status_code\":%d,\"code\":", i > 0 ? "," : "", info->status);
         buf_json(ret, str_of(item ? item->code : info->code));
         buf_text(ret, ",\"message\":");
-        buf_json(ret, str_of(item                  ? item->detail
+        char text[sizeof *item];
+        const char *name = *field == '/' ? field + 1 : "";
+        buf_json(ret, str_of(item                  ? err_item_text(item, name, text, sizeof text)
                              : info->status >= 500 ? info->title
                                                    : err->detail));
         buf_text(ret, ",\"fields\":[");
-        if (*field == '/')
-            buf_json(ret, str_of(field + 1));
+        if (name[0] != '\0')
+            buf_json(ret, str_of(name));
         buf_text(ret, "]}");
     }
     buf_char(ret, ']');

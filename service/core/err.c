@@ -107,3 +107,11 @@ bool err_add(struct err *err, enum problem problem, enum err_at at, const char *
     memcpy(item->detail, text, sizeof(text));
     return false;
 }
+
+const char *err_item_text(const struct err_item *item, const char *where, char *text, size_t room) {
+    if (item->detail[0] < 'a' || item->detail[0] > 'z' || where[0] == '\0' ||
+        !str_is_utf8(str_of(where)) || strncmp(item->detail, where, strlen(where)) == 0)
+        return item->detail;
+    snprintf(text, room, "%s %s", where, item->detail);
+    return text;
+}

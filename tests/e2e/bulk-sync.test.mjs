@@ -180,6 +180,8 @@ test('the limits: 1 to 200 records, each once, 8 MiB, nothing unknown', async ()
   for (const body of [{}, { records: [] }, { records: 'x' }, { records: [record(0)], surprise: 1 }, { records: [record(0)], all_or_none: 'yes' }]) {
     await api.fails(400, 'invalid_request', 'POST', '/v1/accounts/bulk', options(body));
   }
+  // Salesforce's users see the message alone.
+  assert.deepEqual((await send('/v1/accounts/bulk', [{ industry: 'x' }])).results[0].errors.map(({ message }) => message), ['name is required']);
   const twice = await send('/v1/sync/crm/accounts', [{ external_id: 'twice', name: 'a' }, { external_id: 'twice', name: 'b' }]);
   assert.deepEqual(outcomes(twice), ['created', 'error']);
   const large = Array.from({ length: 80 }, (_, i) => ({ ...record(i), business_model: 'x'.repeat(9900), revenue_model: 'y'.repeat(9900) }));
