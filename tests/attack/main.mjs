@@ -51,7 +51,8 @@ async function sqlmap(target, key, helper) {
     mkdirSync(join(RUN, 'said'), { recursive: true });
     writeFileSync(join(RUN, 'said', `${target.name.replace(/[^\w.]+/g, '_').slice(0, 120)}.txt`), output);
   }
-  return { result, answers: helper.answers(mine) };
+  const answers = helper.answers(mine);
+  return { result: answers[401] && result === 'clean' ? 'failed' : result, answers }; // not let in, it attacked nothing
 }
 
 async function attackParameters(all, key, helper) {

@@ -31,6 +31,9 @@ export async function ids(api) {
     const { status, body } = await api.send('GET', `${path.replace('{account_id}', account)}?page_size=1`);
     if (status === 200 && body.data?.[0]?.id) found.set(path, body.data[0].id);
   }
+  // Not the key that attacks, which would be rotated.
+  const { body: { id } } = await api.send('POST', '/v1/api-keys', { body: { name: 'attacked', role: 'auditor' }, headers: { 'idempotency-key': 'attacked' } });
+  found.set('/v1/api-keys', id);
   return found;
 }
 
