@@ -5,6 +5,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { events } from './lib/client.mjs';
+import { readyPlan } from './lib/planning.mjs';
 import { KAMD, environment, freePort, sql } from './lib/stack.mjs';
 import { until } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
@@ -213,6 +214,33 @@ test('free text is not changed silently: it is named for somebody to look at', a
   const { result } = await erase(contact);
   assert.deepEqual(result.review.map(({ id, fields, replaced }) => [id, fields, replaced]).toSorted(), seen.map(({ id }) => [id, ['notes'], false]).toSorted());
   for (const [at, record] of [[mine, seen[0]], [other, seen[1]], [mine, unseen[0]], [other, unseen[1]]]) assert.equal((await api.get(`/v1/accounts/${at.id}/interactions/${record.id}`)).notes, record.notes);
+  await verified(account);
+});
+
+test('wherever somebody wrote the name, it goes where that is asked for: plans and their versions, reasons, what is written of others', async () => {
+  const one = person();
+  const { account, plan } = await readyPlan(api, { world });
+  const contact = await api.create('/v1/contacts', { account_id: account.id, ...one });
+  const section = `/v1/plans/${plan.id}/sections/contacts_and_decisions`;
+  await api.patch(section, (await api.get(section)).etag, { content: { notes: `${one.given_name} ${one.family_name} decides` } });
+  await api.call(200, 'POST', `/v1/plans/${plan.id}/activate`, { body: { note: `As ${one.family_name} asked for` } });
+  await api.call(201, 'POST', `/v1/accounts/${account.id}/designate`, { body: { reason: `${one.family_name} promised growth` } });
+  const made = { body: { account_id: account.id, family_name: one.family_name, phone: one.phone, department: `With ${one.given_name} ${one.family_name}` }, headers: key() };
+  const kin = (await api.call(201, 'POST', '/v1/contacts', made)).body;
+  await api.patch(`/v1/contacts/${kin.id}`, kin.etag, { title: `Assistant to ${one.given_name} ${one.family_name}` });
+  const places = (await known(contact)).filter(({ kind, data }) => kind === 'record' && data.says_in.length > 0).map(({ data }) => data);
+  assert.deepEqual([...new Set(places.map(({ resource }) => resource))].toSorted(), ['contact', 'key_status', 'plan_section', 'plan_version', 'standing']);
+  const { result } = await erase(contact, { replace_in: places.map(({ id }) => id) });
+  assert.deepEqual([result.review.length, result.review.every(({ replaced }) => replaced)], [places.length, true]);
+  const { family_name, phone, title } = await api.get(`/v1/contacts/${kin.id}`);
+  assert.deepEqual([family_name, phone, title], [one.family_name, one.phone, 'Assistant to (erased)'], 'another person keeps the name of the family, and the number of the office');
+  const replay = (await api.call(201, 'POST', '/v1/contacts', made)).body;
+  assert.deepEqual([replay.family_name, replay.phone, replay.department], [one.family_name, one.phone, 'With (erased)']);
+  assert.equal((await api.get(section)).content.notes, '(erased) decides');
+  assert.ok(!JSON.stringify(await api.get(`/v1/plans/${plan.id}/versions/1`)).includes(one.family_name));
+  const text = dump();
+  for (const [what, value] of Object.entries(one)) if (!['family_name', 'phone'].includes(what)) assert.ok(!text.includes(value), what);
+  for (const said of [' decides', ' asked for', ' promised growth']) assert.ok(text.includes(`(erased)${said}`) && !text.includes(one.family_name + said), said);
   await verified(account);
 });
 

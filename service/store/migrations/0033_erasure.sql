@@ -193,8 +193,10 @@ end $$;
 
 -- ---- erasure ----
 
--- A document without these words; and where it shows the person's record, without anything of it.
+-- A document without these words; where it shows the person's record, without anything of it; and where it shows another person's, with what that one is called.
 create function erased_json(j jsonb, words text, person uuid) returns jsonb immutable language plpgsql as $$
+declare
+    another boolean := jsonb_typeof(j) = 'object' and j ? 'id' and j ? 'family_name' and (j ->> 'id') is distinct from person::text; -- is called what it is called
 begin
     if jsonb_typeof(j) = 'string' then
         return to_jsonb(regexp_replace(j #>> '{}', words, '(erased)', 'gi'));
@@ -206,7 +208,8 @@ begin
                                                        when f.key = 'family_name' then '"(erased)"' when f.key = 'external_ids' then '{}' when f.key = 'influences' then '[]' else 'null' end)
                     from jsonb_each(j) f);
         end if;
-        return (select coalesce(jsonb_object_agg(f.key, erased_json(f.value, words, person)), '{}') from jsonb_each(j) f);
+        return (select coalesce(jsonb_object_agg(f.key, case when another and f.key in ('given_name', 'family_name', 'email', 'phone', 'linkedin_url', 'external_ids') then f.value
+                                                             else erased_json(f.value, words, person) end), '{}') from jsonb_each(j) f);
     end if;
     return j;
 end $$;
@@ -228,6 +231,8 @@ begin
         update history h
            set changes = case when words is null then (select jsonb_object_agg(f.key, case when f.key in ('account_id', 'deleted_at', 'erased_at', 'last_interaction_at') then f.value
                                                                                              else '[null, null]' end) from jsonb_each(h.changes) f)
+                              when resource = 'contact' then h.changes || erased_json((select coalesce(jsonb_object_agg(f.key, f.value), '{}') from jsonb_each(h.changes) f where f.key in ('title', 'department')),
+                                                                                       words, null)
                               else erased_json(h.changes, words, null) end
          where h.record_id = record and h.resource = resource and h.op <> 'erased' and h.changes <> '{}' and (words is null or h.changes::text ~* words)
         returning h.id, h.changes
@@ -261,7 +266,8 @@ begin
       into given
       from information_schema.columns c
      where c.table_schema = 'public' and c.table_name = tab and c.is_generated = 'NEVER'
-       and (c.data_type in ('text', 'jsonb') or c.udt_name = '_text' or c.column_name in ('version', 'updated_at'));
+       and (c.data_type in ('text', 'jsonb') or c.udt_name = '_text' or c.column_name in ('version', 'updated_at'))
+       and (tab <> 'contact' or c.column_name in ('title', 'department', 'version', 'updated_at')); -- the rest is what another person is called
     execute format('update %I x set %s where %s = $1', tab, given, (select p.key from person_tables() p where p.name = tab)) using record, words;
     perform history_erase(table_resource(tab), record, words, reason, account);
 end $$;
@@ -318,7 +324,7 @@ begin
     delete from sync_deferred d using jsonb_array_elements(ids) k where d.resource = 'contact' and d.system = k ->> 0 and d.external_id = k ->> 1;
     get diagnostics n = row_count;
     update sync_deferred d set record = erased_json(d.record, every, person), failure = regexp_replace(d.failure, every, '(erased)', 'gi')
-     where d.record::text ~* every or d.failure ~* every;
+     where d.resource <> 'contact' and (d.record::text ~* every or d.failure ~* every);
     ret := ret || jsonb_build_object('sync_deferred', n);
     delete from sync_state s using jsonb_array_elements(ids) k where s.resource = 'contact' and s.system = k ->> 0 and s.external_id = k ->> 1;
     update sync_conflict c
