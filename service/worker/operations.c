@@ -69,7 +69,9 @@ static void copy_text(char *ret, size_t room, struct str text) {
     ret[len] = '\0';
 }
 
-/* The oldest one that nobody alive works at. *ret_found false: none. */
+/* The oldest one that nobody alive works at. *ret_found false: none. What this worker itself has
+ * let go, for a passing reason, comes after the others: the renewal of the worker's leases keeps it
+ * from everybody else. (The loop is the only thread that works at operations.) */
 static bool claim(struct worker *worker, struct operation *ret, bool *ret_found, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     char names[256];
@@ -81,9 +83,11 @@ static bool claim(struct worker *worker, struct operation *ret, bool *ret_found,
     size_t slot = tx_query(
         tx,
         "with next as materialized (select id from operation where kind = any ($2::text[])"
-        " and (status = 'queued' or (status = 'running' and leased_until < now() and " WORK_LOCK(
+        " and (status = 'queued' or (status = 'running' and (leased_until < now() or lease_token = "
+        "$1::uuid) and " WORK_LOCK(
             "id::text") "))"
-                        " order by created_at limit 1 for update skip locked)"
+                        " order by status = 'running' and lease_token = $1::uuid, created_at limit "
+                        "1 for update skip locked)"
                         " update operation o set status = 'running', updated_at = now(), "
                         "lease_token = $1::uuid,"
                         " leased_until = now() + interval '5 seconds', progress_done = 0,"
@@ -320,8 +324,8 @@ static bool erase(struct worker *worker, const struct operation *operation, stru
     return step_by_step(worker, operation, erasure_step, err);
 }
 
-/* While the database is away there is nothing to write; the lease runs out, and somebody tries
- * again. */
+/* While the database is away there is nothing to write; claim() takes it again, or somebody else
+ * does when this worker is gone. */
 static bool is_passing(const struct err *err) {
     return err->problem == PROBLEM_DATABASE_UNAVAILABLE ||
            err->problem == PROBLEM_OUTCOME_UNKNOWN || err->problem == PROBLEM_OVERLOADED;

@@ -535,6 +535,8 @@ test('a report that the database has no time for now is an operation, too', asyn
       assert.ok([202, 503].includes(status), text);
       return status === 202;
     }, { ms: 30_000, what: '202' });
+    // The worker has no time for it either, and does not forget it.
+    await until(() => /"worker_failed".*"operations"/.test(world.kamds.map((kamd) => kamd.log()).join('')), { ms: 20_000, what: 'the worker that cannot' });
   } finally {
     sql(world.settings, `select pg_terminate_backend(${holder()})`);
     await gone;
