@@ -201,7 +201,7 @@ async function startStack(lane) {
   const kamd = join(BUILD, 'asan', 'kamd');
   if (existsSync(kamd)) {
     await step('kamd migrate', kamd, ['migrate'], { seconds: SECONDS.stack, env: { ...lane.stack, ...sanitizerEnv(lane) } });
-    sql(lane, "alter role kamd_app set statement_timeout = '8s'"); // see PATIENCE in tests/e2e/lib/world.mjs
+    sql(lane, "alter role kamd_app set statement_timeout = '8s'"); // see DEADLINES in tests/e2e/lib/world.mjs
   }
 }
 
