@@ -8,6 +8,11 @@
 #include "core/err.h"
 #include "domain/resource.h"
 
+/* "t.id = " + this. Not `any ($1::uuid[])`: with a known array of one PostgreSQL finds its custom
+ * plan cheaper than the general one, each time, and so plans each time, which takes seven times as
+ * long as to execute (0.7 ms of 0.8, account by id). It looks into no subselect. */
+#define ANY_OF_IDS "any (array(select unnest($1::uuid[])))"
+
 struct record_sql {
     const char *columns; /* "t.id, ..., s.version, t.deleted_at" */
     const char *from;    /* "account t join standing s on ..." */

@@ -390,7 +390,7 @@ static void check_accounts(struct action *action, struct batch *batch, struct tx
 
 /* Shared locks: an account cannot be deleted while something is put below it. */
 #define ACCOUNTS_SQL(areas)                                                                        \
-    "select id, " areas " from account where id = any ($1::uuid[]) and deleted_at is null "        \
+    "select id, " areas " from account where id = " ANY_OF_IDS " and deleted_at is null "          \
     "order by id for share"
 static const char *accounts_sql(const struct action *action) {
     return role_sees_all(action->who->role) ? ACCOUNTS_SQL("caller_reads()")

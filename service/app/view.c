@@ -177,7 +177,7 @@ static struct str expand_ids(struct action *action, const struct resource *resou
 static const char *expand_sql(struct action *action, const struct expansion *expansion) {
     const struct record_sql *sql = sql_for(action, expansion->target);
     return arena_format(action->arena,
-                        "select %s from %s where t.%s = any ($1::uuid[]) and t.deleted_at is "
+                        "select %s from %s where t.%s = " ANY_OF_IDS " and t.deleted_at is "
                         "null%s%s order by t.id limit %d",
                         sql->columns, sql->from, expansion->reverse ? expansion->field : "id",
                         expansion->where ? " and " : "", expansion->where ? expansion->where : "",

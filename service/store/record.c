@@ -79,26 +79,24 @@ static bool init(const struct resource *r, bool narrow, struct record_sql *t, st
     TEXT(t->columns, columns(r, narrow, &buf_));
     TEXT(t->from, resource_source(r, narrow, &buf_));
     TEXT(t->get,
-         buf_format(&buf_,
-                    "select %s from %s where t.id = any ($1::uuid[]) and t.deleted_at is null",
+         buf_format(&buf_, "select %s from %s where t.id = " ANY_OF_IDS " and t.deleted_at is null",
                     t->columns, t->from));
     TEXT(t->get_any,
-         buf_format(&buf_, "select %s from %s where t.id = any ($1::uuid[])", t->columns, t->from));
-    TEXT(t->lock,
-         buf_format(
-             &buf_,
-             "select %s from %s where t.id = any ($1::uuid[]) order by t.id for no key update of t",
-             t->columns, t->from));
+         buf_format(&buf_, "select %s from %s where t.id = " ANY_OF_IDS, t->columns, t->from));
+    TEXT(t->lock, buf_format(&buf_,
+                             "select %s from %s where t.id = " ANY_OF_IDS
+                             " order by t.id for no key update of t",
+                             t->columns, t->from));
     TEXT(t->insert, insert(r, &buf_));
     TEXT(t->update, update(r, &buf_));
     TEXT(t->del, buf_format(&buf_,
                             "update %s set deleted_at = now(), version = version + 1, updated_at = "
-                            "now() where id = any ($1::uuid[]) and deleted_at is null",
+                            "now() where id = " ANY_OF_IDS " and deleted_at is null",
                             r->table));
     TEXT(t->restore,
          buf_format(&buf_,
                     "update %s set deleted_at = null, version = version + 1, updated_at = now() "
-                    "where id = any ($1::uuid[]) and deleted_at is not null",
+                    "where id = " ANY_OF_IDS " and deleted_at is not null",
                     r->table));
     return true;
 }
