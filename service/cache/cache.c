@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "core/metrics.h"
-#include "core/random.h"
 #include "exchange.h"
 #include "guard.h"
 #include "pending.h"
@@ -98,20 +97,8 @@ static struct link *own_link(struct cache *cache) {
 typedef enum link_result (*exchange_fn)(struct link *link, const struct exchange *exchange,
                                         void *arg);
 
-/* A token of its own for each attempt: an earlier one may have reached Redis without its answer
- * reaching us, and be executed late. With the same token it could give a lease back that a
- * tombstone has just taken away. */
-static void make_token(char ret[static 33]) {
-    unsigned char bytes[16];
-    random_fill(&randomness_system, bytes, sizeof(bytes));
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
-}
-
 static enum link_result say_get(struct link *link, const struct exchange *exchange, void *arg) {
-    struct exchange_get *get = arg;
-    make_token(get->lease->token);
-    return exchange_get(link, exchange, get);
+    return exchange_get(link, exchange, arg);
 }
 static enum link_result say_fill(struct link *link, const struct exchange *exchange, void *arg) {
     return exchange_fill(link, exchange, arg);

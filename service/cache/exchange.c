@@ -2,11 +2,15 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "core/random.h"
 
 /* Keys of one call of the script: Redis answers nobody else meanwhile. */
 #define KEYS_MAX 128
 #define KEY_TEXT sizeof((struct cache_lease){.key = ""}.key)
 #define NUMBER_TEXT 24
+#define TOKEN_TEXT sizeof((struct cache_lease){.key = ""}.token)
 _Static_assert(2 * KEYS_MAX + 4 <= LINK_ARGS, "a full call fits");
 
 static void key_text(const struct link *link, const char *name, char ret[static KEY_TEXT]) {
@@ -37,12 +41,35 @@ static enum link_result run_script(struct link *link, const struct exchange *exc
     return result;
 }
 
-enum link_result exchange_get(struct link *link, const struct exchange *exchange,
-                              struct exchange_get *get) {
+/* A token of its own for each attempt: an earlier one may have reached Redis without its answer
+ * reaching us, and be executed late. With the same token it could give a lease back that a
+ * tombstone has just taken away. */
+static void make_token(char ret[static TOKEN_TEXT]) {
+    unsigned char bytes[(TOKEN_TEXT - 1) / 2];
+    random_fill(&randomness_system, bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
+}
+
+/* No script where the value is there: Redis takes three times as long for one. */
+static enum link_result ask_value(struct link *link, const struct exchange *exchange,
+                                  const char *key, redisReply **ret) {
+    struct link_command command = {.n = 0};
+    command_text(&command, "GET");
+    command_text(&command, key);
+    return link_queue(link, &command) ? link_reply(link, exchange->when, ret, NULL) : LINK_BROKEN;
+}
+
+static bool is_value(const redisReply *reply) {
+    return reply->type == REDIS_REPLY_STRING && strncmp(reply->str, "V|", 2) == 0;
+}
+
+static enum link_result ask_lease(struct link *link, const struct exchange *exchange,
+                                  struct exchange_get *get) {
     CLEANUP(reply_release) redisReply *reply = NULL;
     char value_ms[NUMBER_TEXT];
     snprintf(value_ms, sizeof(value_ms), "%d", exchange->value_ms);
-    key_text(link, get->name, get->lease->key);
+    make_token(get->lease->token);
     const struct str args[] = {str_of(get->lease->key), str_of(get->lease->token),
                                str_of(value_ms)};
     enum link_result result = run_script(link, exchange, SCRIPT_GET, args, COUNT_OF(args), &reply);
@@ -53,6 +80,17 @@ enum link_result exchange_get(struct link *link, const struct exchange *exchange
         return unexpected(link);
     get->ret_granted = number && reply->integer == 0;
     get->ret_entry = number ? NULL : TAKE(reply);
+    return LINK_OK;
+}
+
+enum link_result exchange_get(struct link *link, const struct exchange *exchange,
+                              struct exchange_get *get) {
+    CLEANUP(reply_release) redisReply *reply = NULL;
+    key_text(link, get->name, get->lease->key);
+    enum link_result result = ask_value(link, exchange, get->lease->key, &reply);
+    if (result != LINK_OK || !is_value(reply))
+        return result == LINK_OK ? ask_lease(link, exchange, get) : result;
+    get->ret_entry = TAKE(reply);
     return LINK_OK;
 }
 

@@ -1,4 +1,5 @@
-/* The five things that are said to Redis, each one round trip on a connected link. */
+/* The five things that are said to Redis, each one round trip on a connected link; a get that
+ * misses takes two. */
 #ifndef KAMD_SERVICE_CACHE_EXCHANGE_H
 #define KAMD_SERVICE_CACHE_EXCHANGE_H
 
@@ -18,7 +19,7 @@ struct exchange {
 
 struct exchange_get {
     const char *name;
-    struct cache_lease *lease; /* token given, key set */
+    struct cache_lease *lease; /* key set; its token, too, when there is no entry */
     redisReply *ret_entry;     /* a hit: "V|version|sealed", the caller's to free; or NULL: */
     bool ret_granted;          /* was the lease granted? */
 };
