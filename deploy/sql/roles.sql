@@ -37,6 +37,8 @@ alter role kamd_owner  set jit = off;
 alter role kamd_app    set jit = off;
 alter role kamd_worker set jit = off;
 alter role kamd_owner  set lock_timeout = '2s';
+-- Many small requests at once leave no processor for a second process of one; to start it costs more than such a statement.
+alter role kamd_app    set max_parallel_workers_per_gather = 0;
 -- Below the request's deadline of 2 s: a slow statement fails alone, instead of looking like a lost server.
 alter role kamd_app    set statement_timeout = '1500ms';
 alter role kamd_app    set lock_timeout = '1s';
