@@ -1,4 +1,8 @@
 -- Plans: what a write calls is planned once for a connection, not at each call; and one row's plan does not read a whole table.
+-- And many rows at once: each becomes JSON once, and no trigger compares each with each.
+--
+-- For who changes these: what a function sets with set_config(..., true) ends with it only where the function says SET for it, too; else it stays until the end of the
+-- transaction. And reading without an index is switched off only where there is one: else PostgreSQL thinks the plan so dear that it compiles it.
 -- min-binary: 29
 
 -- ---- areas ----
@@ -115,7 +119,7 @@ begin
     end if;
 end $$;
 create or replace function stay_in_touch_mark(ids uuid[]) returns void language plpgsql security definer set search_path = public, pg_temp
-set plan_cache_mode = force_generic_plan as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 begin
     insert into stay_in_touch_mark as m (account_id)
     select distinct a.id from account a where a.id = any (ids)
@@ -191,6 +195,57 @@ begin
     return null;
 end $$;
 
+-- As in 0029; the same.
+create or replace function log_update() returns trigger language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
+declare
+    resource text := tg_argv[0];
+    account_column text := tg_argv[1];
+    quiet boolean := tg_argv[2] = 'quiet';
+    evs event_in[];
+begin
+    with changed as materialized (
+        select r.j, changed_fields(r.before, r.j) as c,
+               case when r.was is null and r.deleted_at is not null then case when r.j ->> 'merged_into' is null then 'deleted' else 'merged' end
+                    when r.was is not null and r.deleted_at is null then 'restored'
+                    else 'updated' end as op, r.version_before
+          from (select to_jsonb(o) as before, to_jsonb(n) as j, o.deleted_at as was, n.deleted_at, o.version as version_before
+                  from old_rows o join new_rows n on n.id = o.id offset 0) r
+    ), logged as (
+        insert into history (account_id, resource, record_id, version, op, actor, origin, request_id, changes, area)
+        select nullif(j ->> account_column, '')::uuid, resource, (j ->> 'id')::uuid, (j ->> 'version')::bigint, op,
+               context('actor'), context('origin'), context('request_id'), c, resource_area(resource, j ->> 'section')
+          from changed where c <> '{}'
+    )
+    select array_agg(row (resource || '.' || op, nullif(j ->> account_column, '')::uuid, resource, (j ->> 'id')::uuid, (j ->> 'version')::bigint, null,
+               jsonb_strip_nulls(jsonb_build_object('account_id', j -> account_column, resource || '_id', j -> 'id', 'version', j -> 'version', 'merged_into', j -> 'merged_into'))
+                   || jsonb_build_object('changed_fields', (select coalesce(jsonb_agg(k order by k), '[]') from jsonb_object_keys(c) k)),
+               jsonb_build_object('version', version_before))::event_in)
+      into evs from changed where c <> '{}';
+    if not quiet then
+        perform emit(evs);
+    end if;
+    return null;
+end $$;
+
+-- As in 0003; the same.
+create or replace function touched() returns trigger language plpgsql security definer set search_path = public, pg_temp
+set plan_cache_mode = force_generic_plan set enable_nestloop = on set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+begin
+    if context('actor') = 'worker' then
+        return null;
+    end if;
+    perform set_config('kamd.touched', coalesce(current_setting('kamd.touched', true), '') || coalesce(
+        case tg_argv[0]
+            when 'standing' then (select string_agg('account:' || a.id || ' ' || (a.version + (n.j ->> 'version')::bigint), E'\n') || E'\n'
+                                    from (select to_jsonb(r) as j from new_rows r offset 0) n join account a on a.id = (n.j ->> 'account_id')::uuid)
+            when 'account' then (select string_agg('account:' || s.account_id || ' ' || ((n.j ->> 'version')::bigint + s.version), E'\n') || E'\n'
+                                   from (select to_jsonb(r) as j from new_rows r offset 0) n join standing s on s.account_id = (n.j ->> 'id')::uuid)
+            else (select string_agg(tg_argv[0] || ':' || (n.j ->> 'id') || ' ' || ((n.j ->> 'version')::bigint + coalesce((n.j ->> 'derived_version')::bigint, 0)), E'\n') || E'\n'
+                    from (select to_jsonb(r) as j from new_rows r offset 0) n)
+        end, ''), true);
+    return null;
+end $$;
+
 -- As in 0003, with what is gone found without joining the two states, and as in 0027 with what could not be put only looked for when something could not.
 create or replace function external_ids_follow() returns trigger language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan set enable_nestloop = on set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
@@ -228,7 +283,6 @@ end $$;
 
 -- A connection plans a trigger's statement once, and mostly for one row: the states before and after were then joined by nested loops, also for thousands of rows.
 -- These join nothing else; what they call, and what joins tables, says so for itself.
-alter function log_update() set enable_nestloop = off;
 alter function account_follow() set enable_nestloop = off;
 alter function cadence_mark() set enable_nestloop = off;
 alter function manager_told() set enable_nestloop = off;
@@ -238,15 +292,10 @@ alter function audit_history() set enable_nestloop = on;
 alter function audit_history() set enable_hashjoin = off;
 alter function audit_history() set enable_mergejoin = off;
 alter function audit_history() set enable_seqscan = off;
-alter function touched() set plan_cache_mode = force_generic_plan;
-alter function touched() set enable_nestloop = on;
-alter function touched() set enable_hashjoin = off;
-alter function touched() set enable_mergejoin = off;
-alter function touched() set enable_seqscan = off;
 
 -- As in 0014, in two steps for the same reason.
 create or replace function due_timer() returns trigger language plpgsql security definer set search_path = public, pg_temp
-set plan_cache_mode = force_generic_plan set enable_nestloop = off as $$
+set plan_cache_mode = force_generic_plan set enable_nestloop = off set enable_hashjoin = on set enable_mergejoin = on set enable_seqscan = on as $$
 declare
     moved follow_up_timer[];
 begin
@@ -265,11 +314,58 @@ begin
     return null;
 end $$;
 
+-- As in 0011 and 0017, in two steps: what else is joined, or fires further triggers, is planned as ever.
+create or replace function plan_section_follow() returns trigger language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
+declare
+    plans uuid[];
+begin
+    select array_agg(distinct n.plan_id) into plans from new_rows n join old_rows o on o.id = n.id
+     where (n.state, n.content, n.contributors) is distinct from (o.state, o.content, o.contributors);
+    if plans is not null then
+        perform set_config('enable_nestloop', 'on', true);
+        update plan p set changed_since_version = true, derived_version = p.derived_version + 1
+         where p.version_no > 0 and not p.changed_since_version and p.id = any (array(select unnest(plans)));
+    end if;
+    return null;
+end $$;
+create or replace function follow_up_continue() returns trigger language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
+declare
+    going follow_up[];
+    evs event_in[];
+begin
+    select array_agg(row (n.*)::follow_up order by n.id) filter (where n.continued and not o.continued),
+           array_agg(row ('follow_up.completed', n.account_id, 'follow_up', n.id, n.version, null,
+               jsonb_strip_nulls(jsonb_build_object('account_id', n.account_id, 'follow_up_id', n.id, 'version', n.version, 'title', n.title, 'assignee_id', n.assignee_id,
+                   'series_id', n.series_id, 'occurrence_no', n.occurrence_no, 'completed_by', n.completed_by,
+                   'completed_at', to_char(n.completed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))),
+               jsonb_build_object('status', o.status))::event_in order by n.id) filter (where n.status = 'done' and o.status <> 'done')
+      into going, evs from new_rows n join old_rows o on o.id = n.id
+     where (n.continued and not o.continued) or (n.status = 'done' and o.status <> 'done');
+    if going is not null then
+        perform set_config('enable_nestloop', 'on', true);
+        insert into follow_up (id, account_id, review_id, plan_id, contact_id, need_id, project_id, title, description, assignee_id, priority, time_zone, due_at, due_on, recurrence,
+                               series_id, occurrence_no, series_first_on, series_time, series_first_no, slot_on)
+        select uuid_v7(), n.account_id, n.review_id, n.plan_id, n.contact_id, n.need_id, n.project_id, n.title, n.description, n.assignee_id, n.priority, n.time_zone,
+               local_instant(s.next_on + coalesce(n.series_time, time '00:00'), coalesce(n.time_zone, 'UTC')), case when n.series_time is null then s.next_on end, n.recurrence,
+               n.series_id, n.occurrence_no + 1, n.series_first_on, n.series_time, n.series_first_no, s.next_on
+          from unnest(going) n cross join lateral (select follow_up_next_on(row (n.*)::follow_up) as next_on) s
+         where s.next_on is not null
+         order by n.id
+        on conflict (series_id, occurrence_no) where series_id is not null do nothing;
+    end if;
+    perform emit(evs);
+    return null;
+end $$;
+alter function commitment_follow() set enable_nestloop = off;
+alter function commitment_settle(commitment[]) set enable_nestloop = on;
+
 -- ---- for each row, or a few ----
 
 alter function account_tree() set plan_cache_mode = force_generic_plan;
+alter function account_tree() set enable_seqscan = off;
 alter function account_manager() set plan_cache_mode = force_generic_plan;
 alter function order_sums_add(day_sales[]) set plan_cache_mode = force_generic_plan;
+alter function order_sums_add(day_sales[]) set enable_seqscan = off;
 alter function interaction_contacts() set plan_cache_mode = force_generic_plan;
 create or replace function erased_id_digest(system text, external_id text) returns bytea stable security definer set search_path = public, pg_temp language plpgsql as $$
 begin
@@ -286,4 +382,50 @@ end $$;
 create or replace function day_begin(day date, zone text) returns timestamptz stable strict parallel safe language plpgsql as $$
 begin
     return (select min(u) from (select day::timestamp at time zone zone - make_interval(mins => m) as u from unnest(array [0, 30, 60]) m) c where (u at time zone zone)::date >= day);
+end $$;
+
+-- As in 0016, with nothing to check asked for first: the statement that checks is planned at each call.
+create or replace function references_check() returns trigger language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    known text := case tg_op when 'UPDATE' then format('coalesce((select o.%I from old_rows o where o.id = n.id), ''{}'')', tg_argv[0]) else '''{}''::text[]' end;
+    given boolean;
+    stranger text;
+begin
+    execute format('select exists (select from new_rows n where n.%I <> ''{}'')', tg_argv[0]) into given;
+    if not given then
+        return null;
+    end if;
+    execute format('select x from new_rows n, unnest(n.%I) x where x <> all (%s)'
+                   ' and not exists (select 1 from %I r where r.id = x::uuid and r.account_id = n.account_id and r.deleted_at is null) limit 1', tg_argv[0], known, tg_argv[1])
+       into stranger;
+    if stranger is not null then
+        raise exception using errcode = 'KD422', message = 'unknown_reference', column = tg_argv[0],
+            detail = format('The account has no %s %s.', tg_argv[1], stranger);
+    end if;
+    return null;
+end $$;
+
+-- As in 0011, in the language that keeps its plans.
+create or replace function section_errors(fields jsonb, content jsonb, complete boolean, account uuid) returns jsonb stable language plpgsql as $$
+begin
+    return (select jsonb_agg(e) from jsonb_array_elements(fields) with ordinality f(field, nth), lateral (
+        select field_errors(f.field, content -> (f.field ->> 'name'), '/content/' || (f.field ->> 'name'), account) as e
+        union all
+        select violation('/content/' || (f.field ->> 'name'), 'required', 'is required before the section is complete')
+         where complete and (f.field ->> 'required')::boolean and is_blank(content -> (f.field ->> 'name'))) x);
+end $$;
+
+-- Mostly a few accounts are scored, not a thousand: for those, no table of all accounts is read.
+alter function score_accounts(uuid[], date, jsonb, text) rows 50;
+
+-- As in 0030, of the tables that have doubled since they were last looked at: all of them took seconds each time, in a database of some size.
+create or replace function import_statistics() returns void language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    grown regclass;
+begin
+    for grown in select c.oid from pg_class c
+                  where c.oid = any (array ['account', 'standing', 'external_id', 'sync_state', 'contact', 'interaction', 'sales_order', 'day_sales', 'history', 'account_sequence']::regclass[])
+                    and pg_relation_size(c.oid) / current_setting('block_size')::int > 2 * greatest(c.relpages, 8) loop
+        execute format('analyze %s', grown);
+    end loop;
 end $$;
