@@ -1,5 +1,5 @@
--- Roles, database and extensions, run once by a superuser; running it again changes nothing but
--- the passwords it is given:
+-- Roles, database and extensions, run by a superuser, and again with a version that has changed it;
+-- else running it again changes nothing but the passwords it is given:
 --
 --   psql -v owner_password=... -v app_password=... -v worker_password=... -f roles.sql
 --
