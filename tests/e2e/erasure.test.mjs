@@ -128,6 +128,9 @@ test('T25: everything of a person in every place there is; told whole before, go
   await until(async () => (await api.get(`/v1/recognition?email=${encodeURIComponent(one.email)}`)).is_key, { ms: 15_000, what: 'recognition' });
   await until(() => sql(world.settings, `select count(*) from webhook_attempt where response_excerpt like '%${one.family_name}%'`) > 0, { ms: 30_000, what: 'an answer that repeats it' });
   await api.get(`/v1/contacts/${id}`);
+  await until(() => query(`select count(*) from event e left join event_position p on p.at = e.at and p.seq = e.seq cross join webhook_endpoint_state s
+    where s.endpoint_id = '${owner.id}' and e.account_id in ('${source.id}', '${target.id}') and e.type ~ '^(contact|interaction)[.]'
+      and not exists (select from webhook_delivery d where d.id = webhook_delivery_id(p.position, s.number))`) === '0', { ms: 30_000, what: 'all being sent' });
 
   // Told whole, whatever the pages.
   const told = await known({ id });
