@@ -91,3 +91,18 @@ test('after writes of one row each, the rows before and after many more are not 
   assert.match(stderr, /Hash Join.*\n(.*\n){1,3}.*Named Tuplestore Scan/);
   assert.doesNotMatch(stderr, /Nested Loop.*\n( +(Join Filter|Rows Removed).*\n)* +-> +Named Tuplestore Scan.*\n +-> +Named Tuplestore Scan/);
 });
+
+test('what the database keeps for itself of a follow-up is no change: history and events name fields of the contract', async () => {
+  const account = await makeAccount(api);
+  const made = await api.create('/v1/follow-ups', { account_id: account.id, title: 'Call', due_at: '2030-01-01T10:00:00Z', time_zone: 'UTC', recurrence: 'FREQ=MONTHLY' });
+  await api.call(200, 'POST', `/v1/follow-ups/${made.id}/complete`, { body: {} });
+  const history = await api.all(`/v1/follow-ups/${made.id}/history`);
+  const fields = history.flatMap(({ changes }) => Object.keys(changes ?? {}));
+  assert.ok(fields.includes('status'));
+  assert.deepEqual(fields.filter((name) => !(name in made)), []);
+  const told = (await until(async () => {
+    const all = await events(api, `account_id=${account.id}&types=follow_up.updated`);
+    return all.length && all;
+  }, { ms: 10_000 })).flatMap(({ data }) => data.changed_fields);
+  assert.deepEqual(told.filter((name) => !(name in made)), []);
+});

@@ -27,7 +27,8 @@ begin
     return (select coalesce(jsonb_object_agg(a.key, jsonb_build_array(before -> a.key, a.value)), '{}')
               from jsonb_each(after) a
              where a.value is distinct from before -> a.key
-               and a.key not in ('version', 'updated_at', 'fired_revision', 'derived_version'));
+               and a.key not in ('version', 'updated_at', 'fired_revision', 'derived_version', 'continued', 'overdue_level', 'planned', 'told_due_on', 'series_first_on', 'series_time',
+                                 'series_first_no', 'slot_on'));
 end $$;
 
 create or replace function areas_of(account uuid) returns bigint stable parallel safe language plpgsql as $$
