@@ -88,8 +88,10 @@ enum link_result exchange_get(struct link *link, const struct exchange *exchange
     CLEANUP(reply_release) redisReply *reply = NULL;
     key_text(link, get->name, get->lease->key);
     enum link_result result = ask_value(link, exchange, get->lease->key, &reply);
-    if (result != LINK_OK || !is_value(reply))
-        return result == LINK_OK ? ask_lease(link, exchange, get) : result;
+    if (result != LINK_OK)
+        return result;
+    if (!is_value(reply))
+        return ask_lease(link, exchange, get);
     get->ret_entry = TAKE(reply);
     return LINK_OK;
 }

@@ -22,6 +22,7 @@ begin
 end $$;
 create or replace function utc_text(at timestamptz) returns text immutable strict parallel safe language plpgsql as
 $$ begin return to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'); end $$;
+-- As in 0010.
 create or replace function changed_fields(before jsonb, after jsonb) returns jsonb immutable parallel safe language plpgsql as $$
 begin
     return (select coalesce(jsonb_object_agg(a.key, jsonb_build_array(before -> a.key, a.value)), '{}')
@@ -196,7 +197,7 @@ begin
     return null;
 end $$;
 
--- As in 0029; the same.
+-- As in 0029, the same way.
 create or replace function log_update() returns trigger language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
 declare
     resource text := tg_argv[0];
@@ -228,7 +229,7 @@ begin
     return null;
 end $$;
 
--- As in 0003; the same.
+-- As in 0003, the same way.
 create or replace function touched() returns trigger language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan set enable_nestloop = on set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 begin
