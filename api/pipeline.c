@@ -260,14 +260,27 @@ static bool prepare(struct call *call) {
     return true;
 }
 
+/* The record that the path begins with, where the route is about something below it that is no
+ * record itself; resource NULL where it is not so. */
+static struct record_key path_record(const struct call *call) {
+    struct str rest = str_of(call->route->path), part;
+    struct record_key key = {.id = path_arg(&call->args, "account_id")};
+    bool below = call->route->resource < 0 && str_split(&rest, '/', &part) &&
+                 str_split(&rest, '/', &part) && str_split(&rest, '/', &part);
+    const struct resource *resource = below ? resource_by_path(part) : NULL;
+    if (!key.id.ptr)
+        key.id = path_arg(&call->args, "id");
+    if (key.id.ptr && resource && resource_account(resource))
+        key.resource = resource;
+    return key;
+}
+
 /* The areas of the account in the path, where the route is about them as a whole. */
 static bool need_to_know(struct call *call) {
     const struct route *route = call->route;
-    struct str id = path_arg(&call->args, "account_id");
-    if (route->areas == 0)
-        return true;
-    return account_guard(&call->action, id.ptr ? id : path_arg(&call->args, "id"), route->areas,
-                         (enum verb)route->verb != VERB_READ, &call->err);
+    struct record_key key = path_record(call);
+    return !key.resource || path_guard(&call->action, &key, route->areas,
+                                       (enum verb)route->verb != VERB_READ, &call->err);
 }
 
 /* Documents about an account as a whole, by the areas of their route, and those that hold the

@@ -71,6 +71,7 @@ static void fields(struct buf *ret, const struct field *list, size_t n) {
         flag(ret, field, F_SEARCH, "search");
         flag(ret, field, F_PII, "personal");
         flag(ret, field, F_MIN, "bounded");
+        flag(ret, field, F_SAME_ACCOUNT, "same_account");
         for (size_t v = 0; field->values && field->values[v]; v++) {
             buf_text(ret, v == 0 ? ",\"values\":[" : ",");
             buf_json(ret, str_of(field->values[v]));

@@ -133,7 +133,7 @@ const struct route routes[] = {
 
     READ("/v1/plans/{id}/sections", section_list, 0, "listPlanSections"),
     READ("/v1/plans/{id}/sections/interaction_history", section_generated, ROUTE_QUERY, "getPlanInteractionHistory"),
-    READ("/v1/plans/{id}/sections/{section}", section_get, 0, "getPlanSection"),
+    {.method = "GET", .path = "/v1/plans/{id}/sections/{section}", .handler = section_get, .resource = RES_PLAN_SECTION, .verb = VERB_READ, .operation_id = "getPlanSection"},
     {.method = "PUT", .path = "/v1/plans/{id}/sections/{section}", .handler = section_write, .flags = ROUTE_BODY, .resource = RES_PLAN_SECTION, .verb = VERB_WRITE, .operation_id = "replacePlanSection"},
     {.method = "PATCH", .path = "/v1/plans/{id}/sections/{section}", .handler = section_write, .flags = ROUTE_BODY | ROUTE_MERGE, .resource = RES_PLAN_SECTION, .verb = VERB_WRITE, .operation_id = "updatePlanSection"},
 

@@ -4,10 +4,10 @@
 
 #include "app/records.h"
 
-/* Before what a route shows or changes below an account. Not found: the account is not there for
- * the caller. FORBIDDEN: it is, but not these areas. */
-bool account_guard(struct action *action, struct str account_id, area_set areas, bool write,
-                   struct err *err);
+/* Before what a route shows or changes below a record of an account. Not found: the record is not
+ * there for the caller. FORBIDDEN: it is, but not these areas of its account. */
+bool path_guard(struct action *action, const struct record_key *key, area_set areas, bool write,
+                struct err *err);
 
 /* The callers' roles, which are fixed, and the team's, which are data. */
 bool role_list(struct action *action, struct outcome *outcome, struct err *err);

@@ -42,7 +42,7 @@ extern const char *const area_names[AREA_COUNT + 1]; /* NULL-terminated */
 bool area_sensitive(enum area area);
 
 enum field_type {
-    FIELD_ID,   /* UUID; `ref` names the resource it refers to */
+    FIELD_ID,   /* UUID; `ref` names the resource it refers to, also in FIELD_TEXTS */
     FIELD_TEXT, /* min..max characters; `check` */
     FIELD_INT,  /* min..max */
     FIELD_BOOL,
@@ -63,11 +63,12 @@ enum field_flag {
     F_READ_ONLY = 1 << 2,   /* derived or kept by the server; in a body it is an error */
     F_CREATE_ONLY = 1 << 3, /* cannot be changed later */
     F_FILTER = 1 << 4,
-    F_SORT = 1 << 5,     /* an index carries it */
-    F_SEARCH = 1 << 6,   /* `q` looks into it */
-    F_PII = 1 << 7,      /* about a person: erasable */
-    F_MIN = 1 << 8,      /* `min` holds for a decimal */
-    F_UNCHECKED = 1 << 9 /* FIELD_MAP: any JSON value inside, within the reader's limits */
+    F_SORT = 1 << 5,         /* an index carries it */
+    F_SEARCH = 1 << 6,       /* `q` looks into it */
+    F_PII = 1 << 7,          /* about a person: erasable */
+    F_MIN = 1 << 8,          /* `min` holds for a decimal */
+    F_UNCHECKED = 1 << 9,    /* FIELD_MAP: any JSON value inside, within the reader's limits */
+    F_SAME_ACCOUNT = 1 << 10 /* `ref`: a record of the same account */
 };
 
 struct shape;
@@ -82,7 +83,7 @@ struct field {
     const char *const *values; /* NULL-terminated */
     const struct shape *shape;
     const char *(*check)(struct str text); /* NULL when fine, else a short sentence */
-    const char *ref;                       /* name of the resource that an id refers to */
+    const char *ref;                       /* name of the resource that the id or ids refer to */
     const char *preset;                    /* JSON text for an absent field on creation */
     const char *about;                     /* for openapi.yaml; cites requirement numbers */
 };

@@ -12,6 +12,9 @@
  * plan cheaper than the general one, each time, and so plans each time, which takes seven times as
  * long as to execute (0.7 ms of 0.8, account by id). It looks into no subselect. */
 #define ANY_OF_IDS "any (array(select unnest($1::uuid[])))"
+/* The same for those of them that the caller sees: a format, of the table, and whether deleted ones
+ * count. */
+#define ANY_VISIBLE "any (array(select v.id from visible_%s($1::uuid[], %s) v))"
 
 struct record_sql {
     const char *columns; /* "t.id, ..., s.version, t.deleted_at" */

@@ -11,17 +11,26 @@
 
 /* ---- one account ---- */
 
-bool account_areas(struct action *action, struct tx *tx, struct str account_id, area_set *ret,
-                   struct err *err) {
-    struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
-    size_t slot = tx_query(
-        tx, "select areas_of(t.id) from account t where t.id = $1::uuid and t.deleted_at is null",
-        &account_id, 1);
+static bool record_areas(struct action *action, struct tx *tx, const struct record_key *key,
+                         area_set *ret, struct err *err) {
+    const char *sql =
+        arena_format(action->arena, "select areas from visible_%s(array[$1::uuid], false)",
+                     key->resource->table);
+    if (!sql)
+        return err_memory(err);
+    size_t slot = tx_query(tx, sql, &key->id, 1);
     if (!tx_flush(tx, err))
         return false;
-    area_set areas = tx_rows(tx, slot) == 0 ? 0 : (area_set)tx_int(tx, slot, 0, 0);
-    *ret = areas & role_reads(action->who->role);
-    return (*ret & AREA_BIT(AREA_PROFILE)) != 0 || not_found(&key, err);
+    if (tx_rows(tx, slot) == 0)
+        return not_found(key, err);
+    *ret = (area_set)tx_int(tx, slot, 0, 0) & role_reads(action->who->role);
+    return true;
+}
+
+bool account_areas(struct action *action, struct tx *tx, struct str account_id, area_set *ret,
+                   struct err *err) {
+    struct record_key key = {.resource = resource_of(RES_ACCOUNT), .id = account_id};
+    return record_areas(action, tx, &key, ret, err);
 }
 
 static bool refuse(area_set missing, bool write, struct err *err) {
@@ -36,14 +45,14 @@ static bool refuse(area_set missing, bool write, struct err *err) {
     return false;
 }
 
-bool account_guard(struct action *action, struct str account_id, area_set areas, bool write,
-                   struct err *err) {
+bool path_guard(struct action *action, const struct record_key *key, area_set areas, bool write,
+                struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     enum role role = action->who->role;
     area_set mine = write ? role_writes(role) : role_reads(role), seen = AREAS_ALL;
-    /* Who sees all accounts is told of the account by what the route does. */
+    /* Who sees all accounts is told of the record by what the route does. */
     if (!role_sees_all(role) &&
-        (!read_begin(action, &tx, err) || !account_areas(action, tx, account_id, &seen, err)))
+        (!read_begin(action, &tx, err) || !record_areas(action, tx, key, &seen, err)))
         return false;
     area_set missing = areas & ~(mine & seen);
     return missing == 0 || refuse(missing, write, err);

@@ -124,6 +124,16 @@ static void give_id(struct action *action, struct entry *entry) {
         jv_set(entry->clean, "id", jv_new_text(entry->id));
 }
 
+/* `before` is NULL for a new record. */
+static void take_references(struct action *action, struct batch *batch, struct entry *entry,
+                            const jv *before) {
+    const struct shape whole = {batch->resource->fields, batch->resource->n_fields};
+    struct str account_id = jv_text(jv_get(entry->clean, "account_id"));
+    if (!references_take(action, &batch->references, &whole, entry->clean, before, account_id,
+                         entry->at, &entry->err))
+        err_memory(&entry->err);
+}
+
 static void decide_change(struct action *action, struct batch *batch, const struct decode *decode,
                           struct entry *entry, const struct row *row) {
     CLEANUP(jv_unref) jv *current = current_of(batch, row, &entry->err);
@@ -138,8 +148,11 @@ static void decide_change(struct action *action, struct batch *batch, const stru
         fine = decode_change(decode, current, entry->given, &entry->clean, &entry->changed,
                              &entry->err);
     }
-    if (fine)
-        jv_set(entry->clean, "id", jv_new_text(entry->id));
+    if (!fine)
+        return;
+    jv_set(entry->clean, "id", jv_new_text(entry->id));
+    if (entry->changed && !entry->settled)
+        take_references(action, batch, entry, current);
 }
 
 static void decide(struct action *action, struct batch *batch, const struct custom_fields *customs,
@@ -159,6 +172,8 @@ static void decide(struct action *action, struct batch *batch, const struct cust
         if (batch->weigh)
             batch->weigh(action, batch, entry, NULL, NULL, batch->weigh_arg);
         give_id(action, entry);
+        if (!entry->settled)
+            take_references(action, batch, entry, NULL);
         return;
     }
     const struct row *row = row_by_id(rows, n_rows, entry->id);
@@ -389,12 +404,14 @@ static void check_accounts(struct action *action, struct batch *batch, struct tx
 }
 
 /* Shared locks: an account cannot be deleted while something is put below it. */
-#define ACCOUNTS_SQL(areas)                                                                        \
-    "select id, " areas " from account where id = " ANY_OF_IDS " and deleted_at is null "          \
+#define ACCOUNTS_SQL(areas, ids)                                                                   \
+    "select id, " areas " from account where id = " ids " and deleted_at is null "                 \
     "order by id for share"
-static const char *accounts_sql(const struct action *action) {
-    return role_sees_all(action->who->role) ? ACCOUNTS_SQL("caller_reads()")
-                                            : ACCOUNTS_SQL("areas_of(id)");
+static const char *accounts_sql(struct action *action) {
+    return role_sees_all(action->who->role)
+               ? ACCOUNTS_SQL("caller_reads()", ANY_OF_IDS)
+               : arena_format(action->arena, ACCOUNTS_SQL("areas_of(id)", ANY_VISIBLE), "account",
+                              "false");
 }
 
 static bool read_current(struct action *action, struct tx *tx, struct batch *batch,
@@ -402,10 +419,11 @@ static bool read_current(struct action *action, struct tx *tx, struct batch *bat
     struct str accounts = accounts_of(action, batch), ids = ids_of(action, batch, false);
     size_t account_slot = 0;
     *ret_n = 0;
-    if (!ids.ptr)
+    const char *sql = accounts_sql(action);
+    if (!ids.ptr || !sql)
         return err_memory(err);
     if (accounts.ptr)
-        account_slot = tx_query(tx, accounts_sql(action), &accounts, 1);
+        account_slot = tx_query(tx, sql, &accounts, 1);
     bool any = ids.len > strlen("{}");
     size_t slot = any ? tx_query(tx, sql_for(action, batch->resource->id)->lock, &ids, 1) : 0;
     if ((accounts.ptr || any) && !tx_flush(tx, err))
@@ -433,8 +451,11 @@ bool batch_write(struct action *action, struct tx *tx, struct batch *batch, stru
     struct custom_fields customs = {0};
     if (uses_custom(batch) && !custom_fields_load(action, tx, batch->resource, &customs, err))
         return false;
+    batch->references.list = NULL;
     for (size_t i = 0; i < batch->n; i++)
         decide(action, batch, &customs, &batch->entries[i], rows, n_rows);
+    if (!references_check(action, tx, &batch->references, err))
+        return false;
     if (single_failure(batch, err))
         return false;
     if (fail_together(batch))

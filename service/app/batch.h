@@ -3,6 +3,7 @@
 #ifndef KAMD_APP_BATCH_H
 #define KAMD_APP_BATCH_H
 
+#include "references.h"
 #include "view.h"
 
 enum entry_kind { ENTRY_CREATE, ENTRY_CHANGE, ENTRY_DELETE, ENTRY_RESTORE };
@@ -40,6 +41,7 @@ struct batch {
     const struct resource *resource;
     struct entry *entries;
     size_t n;
+    struct references references;
     bool all_or_none;
     bool single;      /* errors of the one entry are the batch's */
     bool rolled_back; /* result: all_or_none, and one failed; the transaction must not be committed

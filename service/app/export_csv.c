@@ -172,7 +172,7 @@ void export_columns(const struct resource *resource, bool csv, struct buf *ret) 
             put_column(ret, name, "");
         } else if (!field_writable(field)) {
             put_column(ret, field->name, "");
-        } else if (field->ref && len > 3) {
+        } else if (field->type == FIELD_ID && field->ref && len > 3) {
             snprintf(name, sizeof name, "%.*s_external_id", (int)len - 3, field->name);
             put_column(ret, field->name, name);
         }

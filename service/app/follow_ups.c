@@ -1,6 +1,7 @@
 #include "app/follow_ups.h"
 
 #include "domain/decode.h"
+#include "references.h"
 #include "store/record.h"
 #include "view.h"
 
@@ -31,6 +32,8 @@ struct act {
     const char *sql;
     struct str params[2]; /* $2, $3 */
     size_t n_params;
+    const struct shape *shape; /* of `doc`, where it names records */
+    const jv *doc;
     const char *refusal;
 };
 
@@ -61,7 +64,8 @@ static bool act_work(struct action *action, struct tx *tx, void *arg, struct out
     if (!tx_flush(tx, err))
         return false;
     const struct row *row = find(action, tx, slot, err);
-    if (!row || !row_if_match(action, resource, row, err))
+    if (!row || !row_if_match(action, resource, row, err) ||
+        (act->shape && !references_known(action, tx, act->shape, act->doc, STR_ABSENT, err)))
         return false;
     size_t done = tx_query(tx, act->sql, params, 1 + act->n_params);
     slot = tx_query(tx, sql_for(action, RES_FOLLOW_UP)->get, &ids, 1);
@@ -146,6 +150,8 @@ bool follow_up_assign(struct action *action, struct str id, const jv *doc, struc
                       .sql = CHANGE "assignee_id = $2::uuid" ONE_OPEN,
                       .params = {jv_text(jv_get(clean, "assignee_id"))},
                       .n_params = 1,
+                      .shape = &SHAPE_OF(assign_fields),
+                      .doc = clean,
                       .refusal = NOT_OPEN};
     return write_once(action, act_work, &act, outcome, err);
 }

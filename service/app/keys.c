@@ -3,7 +3,7 @@
 #include "cursor.h"
 #include "domain/check.h"
 #include "domain/decode.h"
-#include "frame.h"
+#include "references.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -86,8 +86,10 @@ static bool create_work(struct action *action, struct tx *tx, void *arg, struct 
                         struct err *err) {
     struct new_key *key = arg;
     char id[UUID_TEXT];
-    struct buf hex CLEANUP(buf_release);
     struct uuid uuid = uuid_v7(action->app->clock, action->app->randomness);
+    if (!references_known(action, tx, &key_shape, key->doc, STR_ABSENT, err))
+        return false;
+    struct buf hex CLEANUP(buf_release);
     uuid_text(&uuid, id);
     make_secret(key, &hex);
     struct str params[] = {str_of(id),

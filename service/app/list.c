@@ -137,6 +137,21 @@ static bool history_visible(struct action *action, const struct record_key *key,
     return true;
 }
 
+/* For callers who do not see everything, of no record where they do not see it: see ANY_VISIBLE. */
+static const char *history_sql(struct action *action, const struct record_key *key) {
+    bool narrow = !role_sees_all(action->who->role) && resource_account(key->resource);
+    const char *id = "$1::uuid";
+    if (narrow)
+        id = arena_format(action->arena, "(select v.id from visible_%s(array[$1::uuid], true) v)",
+                          key->resource->table);
+    return id ? arena_format(action->arena,
+                             "select id, at, op, version, actor, origin, request_id, changes from "
+                             "history where record_id = %s and ($2::bigint is null or id < "
+                             "$2::bigint) order by id desc limit $3::int",
+                             id)
+              : NULL;
+}
+
 bool record_history(struct action *action, const struct record_key *key, const struct param *params,
                     size_t n_params, struct outcome *outcome, struct err *err) {
     static const size_t key_columns[] = {0};
@@ -147,12 +162,11 @@ bool record_history(struct action *action, const struct record_key *key, const s
         return false;
     struct str ids = array_param(action->arena, &key->id, 1);
     struct str values[] = {key->id, page.keys[0], page_limit(action, &page)};
+    const char *sql = history_sql(action, key);
+    if (!ids.ptr || !sql)
+        return err_memory(err);
     size_t there = tx_query(tx, sql_for(action, key->resource->id)->get_any, &ids, 1);
-    size_t slot = tx_query(tx,
-                           "select id, at, op, version, actor, origin, request_id, changes from "
-                           "history where record_id = $1::uuid and ($2::bigint is null or id < "
-                           "$2::bigint) order by id desc limit $3::int",
-                           values, 3);
+    size_t slot = tx_query(tx, sql, values, 3);
     if (!tx_flush(tx, err) || !history_visible(action, key, tx, there, err))
         return false;
     buf_text(&outcome->body, "{\"data\":[");

@@ -6,6 +6,7 @@
 #include "domain/decode.h"
 #include "domain/patch.h"
 #include "notes.h"
+#include "references.h"
 #include "view.h"
 
 #include <stdio.h>
@@ -322,6 +323,13 @@ bool acknowledgement_list(struct action *action, struct str plan_id, const struc
     return true;
 }
 
+static const struct field acknowledgement_fields[] = {
+    {.name = "version_no", .type = FIELD_INT, .min = 1, .max = INT32_MAX},
+    {.name = "user_id", .type = FIELD_ID, .ref = "user"},
+};
+static const struct shape acknowledgement_shape = {acknowledgement_fields,
+                                                   COUNT_OF(acknowledgement_fields)};
+
 struct acknowledgement {
     struct str plan_id;
     struct str user_id;
@@ -352,7 +360,8 @@ static bool acknowledge_work(struct action *action, struct tx *tx, void *arg,
                              struct outcome *outcome, struct err *err) {
     const struct acknowledgement *one = arg;
     char version_no[16];
-    if (!version_meant(tx, one, version_no, err))
+    if (!version_meant(tx, one, version_no, err) ||
+        !references_known(action, tx, &acknowledgement_shape, one->said, STR_ABSENT, err))
         return false;
     struct str values[] = {one->plan_id, str_of(version_no), one->user_id,
                            str_of(action->who->actor)};
@@ -394,14 +403,10 @@ static bool speaker(struct action *action, const jv *said, struct str *ret, stru
 
 bool acknowledgement_add(struct action *action, struct str plan_id, const jv *doc,
                          struct outcome *outcome, struct err *err) {
-    static const struct field fields[] = {
-        {.name = "version_no", .type = FIELD_INT, .min = 1, .max = INT32_MAX},
-        {.name = "user_id", .type = FIELD_ID},
-    };
-    static const struct shape shape = {fields, COUNT_OF(fields)};
     CLEANUP(jv_unref) jv *clean = NULL;
     struct acknowledgement one = {.plan_id = plan_id};
-    if (!decode_shape(&shape, doc, "", &clean, err) || !speaker(action, clean, &one.user_id, err))
+    if (!decode_shape(&acknowledgement_shape, doc, "", &clean, err) ||
+        !speaker(action, clean, &one.user_id, err))
         return false;
     one.said = clean;
     return write_once(action, acknowledge_work, &one, outcome, err);

@@ -3,6 +3,7 @@
 
 #include "batch.h"
 #include "domain/decode.h"
+#include "references.h"
 #include "view.h"
 
 #include <stdio.h>
@@ -260,6 +261,7 @@ bool expectation_get(struct action *action, struct str account_id, struct outcom
 
 struct rating {
     struct str account_id;
+    const struct shape *shape;
     const jv *said;
 };
 
@@ -270,6 +272,8 @@ static bool rate_work(struct action *action, struct tx *tx, void *arg, struct ou
                            str_of(action->who->actor)};
     if (!values[1].ptr)
         return err_memory(err);
+    if (!references_known(action, tx, rating->shape, rating->said, rating->account_id, err))
+        return false;
     tx_query(tx,
              "insert into expectation_rating (account_id, expectation, rater, rating, rated_at, "
              "contact_id, note, recorded_by) select a.id, r ->> 'expectation', d ->> 'rater', (r "
@@ -306,12 +310,12 @@ bool expectation_rate(struct action *action, struct str account_id, const jv *do
          .max = 7,
          .shape = &rating_shape},
         {.name = "rated_at", .type = FIELD_TIME},
-        {.name = "contact_id", .type = FIELD_ID},
+        {.name = "contact_id", .type = FIELD_ID, .flags = F_SAME_ACCOUNT, .ref = "contact"},
         {.name = "note", .type = FIELD_TEXT, .max = 2000},
     };
     const struct shape shape = {fields, COUNT_OF(fields)};
     CLEANUP(jv_unref) jv *clean = NULL;
-    struct rating rating = {.account_id = account_id};
+    struct rating rating = {.account_id = account_id, .shape = &shape};
     if (!decode_shape(&shape, doc, "", &clean, err))
         return false;
     rating.said = clean;

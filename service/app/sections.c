@@ -16,8 +16,8 @@ static bool find(struct action *action, struct str plan_id, struct str section,
     if (!read_begin(action, &tx, err))
         return false;
     size_t slot = tx_query(tx,
-                           "select id from plan_section where plan_id = $1::uuid and section = $2 "
-                           "and deleted_at is null",
+                           "select v.id from visible_plan_section(array[plan_section_id($1::uuid, "
+                           "$2)], false) v",
                            params, 2);
     if (!tx_flush(tx, err))
         return false;

@@ -16,7 +16,7 @@ static const struct field *reference_for(const struct bulk *bulk, struct action 
         return NULL;
     char *id = arena_format(action->arena, "%.*s_id", (int)(text.len - strlen(suffix)), name);
     const struct field *field = id ? resource_field(bulk->resource, str_of(id)) : NULL;
-    return field && field->ref ? field : NULL;
+    return field && field->type == FIELD_ID && field->ref ? field : NULL;
 }
 
 size_t sync_references(struct action *action, const struct bulk *bulk, const struct work *work,
@@ -209,6 +209,8 @@ bool sync_run(struct action *action, const struct bulk *bulk, struct tx *tx, str
     /* PUT and DELETE honour If-Match when there is one; upserts need none. */
     if (bulk->one)
         work->batch->entries[0].unconditional = !action->if_match.ptr;
+    /* The other system may not know yet that a record was deleted here. */
+    work->batch->references.deleted = true;
     work->batch->weigh = sync_weigh;
     work->batch->weigh_arg = work;
     return batch_write(action, tx, work->batch, err) &&

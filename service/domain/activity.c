@@ -15,7 +15,7 @@ static const struct field interaction_fields[] = {
      .values = VALUES("visit", "call", "meeting", "email", "complaint", "suggestion", "inquiry", "service_call"), .about = "What it was."},
     {.name = "channel", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("web", "in_person", "phone", "email", "video"), .about = "(000-31)"},
     {.name = "occurred_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .about = "When it happened."},
-    {.name = "contact_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 50, .check = check_uuid, .preset = "[]", .about = "Who of the customer took part."},
+    {.name = "contact_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 50, .ref = "contact", .check = check_uuid, .preset = "[]", .about = "Who of the customer took part."},
     {.name = "user_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Who of us took part."},
     {.name = "subject", .type = FIELD_TEXT, .flags = F_SEARCH, .max = 300, .about = "What it was about."},
     {.name = "notes", .type = FIELD_TEXT, .max = 20000, .about = "What was said."},
@@ -24,7 +24,7 @@ static const struct field interaction_fields[] = {
     {.name = "sentiment", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("positive", "neutral", "negative"), .about = "How it went."},
     {.name = "order_taking", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "false", .about = "Does not count as attention (003-01)."},
     {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .about = "Words to find it by; trends come from them (001-18)."},
-    {.name = "need_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_uuid, .preset = "[]", .about = "The account's needs that it was about (000-35)."},
+    {.name = "need_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER | F_SAME_ACCOUNT, .max = 50, .ref = "need", .check = check_uuid, .preset = "[]", .about = "The account's needs that it was about (000-35)."},
 };
 static const struct expansion interaction_expansions[] = {
     {.name = "user", .target = RES_USER, .field = "user_id"},
@@ -46,7 +46,7 @@ static const struct field problem_fields[] = {
     {.name = "opened_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .about = "When it began."},
     {.name = "handled_at", .type = FIELD_TIME, .about = "When help began (001-05)."},
     {.name = "resolved_at", .type = FIELD_TIME, .flags = F_FILTER, .about = "When it was over."},
-    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .about = "Who told us."},
+    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER | F_SAME_ACCOUNT, .ref = "contact", .about = "Who told us."},
 };
 static void problem_check(const jv *doc, const char *at, struct err *err)
 {
@@ -171,7 +171,7 @@ static const struct field webhook_endpoint_fields[] = {
     {.name = "url", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 2000, .about = "https; the address is checked again at every connection."},
     {.name = "description", .type = FIELD_TEXT, .max = 500, .about = "What it is for."},
     {.name = "event_types", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 100, .check = check_event_type, .preset = "[]", .about = "Empty: all. `account.*` means all that begin so."},
-    {.name = "account_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 1000, .check = check_uuid, .preset = "[]", .about = "Empty: all accounts."},
+    {.name = "account_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 1000, .ref = "account", .check = check_uuid, .preset = "[]", .about = "Empty: all accounts."},
     {.name = "account_tiers", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 3, .values = VALUES("A", "B", "C"), .preset = "[]",
      .about = "Empty: all. Only events of accounts that are in one of these tiers when the event goes out."},
     {.name = "account_key_statuses", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 6, .values = VALUES("none", "candidate", "key", "at_risk", "divesting", "divested"), .preset = "[]",

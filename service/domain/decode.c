@@ -56,6 +56,17 @@ static jv *wrong_type(const struct field *field, const char *at, struct err *err
 
 static jv *decode_value(const struct field *field, jv *value, const char *at, struct err *err);
 
+static jv *decode_id(jv *value, const char *at, struct err *err) {
+    struct uuid id;
+    char text[UUID_TEXT];
+    if (!uuid_parse(jv_text(value), &id)) {
+        malformed(err, at, "malformed_id", "must be a UUID");
+        return NULL;
+    }
+    uuid_text(&id, text);
+    return jv_new_text(str_of(text));
+}
+
 static jv *decode_text(const struct field *field, jv *value, const char *at, struct err *err) {
     struct str text = jv_text(value);
     size_t chars = str_chars(text);
@@ -67,7 +78,7 @@ static jv *decode_text(const struct field *field, jv *value, const char *at, str
     else if (field->check && field->check(text))
         broken(err, at, "invalid", field->check(text));
     else
-        return jv_ref(value);
+        return field->ref ? decode_id(value, at, err) : jv_ref(value);
     return NULL;
 }
 
@@ -92,17 +103,6 @@ static jv *decode_int(const struct field *field, jv *value, const char *at, stru
     err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, "out_of_range",
             "must be between %d and %d", field->min, field->max);
     return NULL;
-}
-
-static jv *decode_id(jv *value, const char *at, struct err *err) {
-    struct uuid id;
-    char text[UUID_TEXT];
-    if (!uuid_parse(jv_text(value), &id)) {
-        malformed(err, at, "malformed_id", "must be a UUID");
-        return NULL;
-    }
-    uuid_text(&id, text);
-    return jv_new_text(str_of(text));
 }
 
 static jv *decode_date(jv *value, const char *at, struct err *err) {

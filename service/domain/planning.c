@@ -17,7 +17,7 @@ static const struct field action_fields[] = {
     {.name = "function", .type = FIELD_TEXT, .max = 100},
     {.name = "due_on", .type = FIELD_DATE},
     {.name = "status", .type = FIELD_ENUM, .values = VALUES("open", "in_progress", "done", "cancelled")},
-    {.name = "need_id", .type = FIELD_ID, .ref = "need", .about = "The account's need that it serves (000-35)."},
+    {.name = "need_id", .type = FIELD_ID, .flags = F_SAME_ACCOUNT, .ref = "need", .about = "The account's need that it serves (000-35)."},
 };
 static const struct field objective_fields[] = {
     {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 300},
@@ -138,7 +138,7 @@ static const struct field expectation_gap_fields[] = {
 #define FOLLOW_UPS_SQL "array(select f.id::text from follow_up f where f.review_id = t.id and f.deleted_at is null order by f.id)"
 static const struct field review_fields[] = {
     FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
-    {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "plan", .about = "The plan that is reviewed."},
+    {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER | F_SAME_ACCOUNT, .ref = "plan", .about = "The plan that is reviewed."},
     {.name = "cadence", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = CADENCES, .about = "(004-32)"},
     {.name = "due_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .about = "A date of the local calendar of time_zone."},
     {.name = "time_zone", .type = FIELD_TEXT, .flags = F_NOT_NULL, .min = 1, .max = 64, .check = check_zone, .preset = "\"UTC\"", .about = "IANA name."},
@@ -177,11 +177,11 @@ static const struct field follow_up_fields[] = {
     {.name = "time_zone", .type = FIELD_TEXT, .min = 1, .max = 64, .check = check_zone, .about = "IANA name, for due_on."},
     {.name = "priority", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("low", "normal", "high"), .preset = "\"normal\"", .about = "How urgent it is."},
     {.name = "status", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("open", "done", "cancelled"), .preset = "\"open\"", .about = "open, done or cancelled."},
-    {.name = "review_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "review", .about = "The review that it came from."},
-    {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "plan", .about = "The plan that it serves."},
-    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .about = "Whom it concerns."},
-    {.name = "need_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "need", .about = "The need that it is about (000-35)."},
-    {.name = "project_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "project", .about = "The project that it belongs to (004-29)."},
+    {.name = "review_id", .type = FIELD_ID, .flags = F_FILTER | F_SAME_ACCOUNT, .ref = "review", .about = "The review that it came from."},
+    {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER | F_SAME_ACCOUNT, .ref = "plan", .about = "The plan that it serves."},
+    {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER | F_SAME_ACCOUNT, .ref = "contact", .about = "Whom it concerns."},
+    {.name = "need_id", .type = FIELD_ID, .flags = F_FILTER | F_SAME_ACCOUNT, .ref = "need", .about = "The need that it is about (000-35)."},
+    {.name = "project_id", .type = FIELD_ID, .flags = F_FILTER | F_SAME_ACCOUNT, .ref = "project", .about = "The project that it belongs to (004-29)."},
     {.name = "recurrence", .type = FIELD_TEXT, .max = 300, .check = check_recurrence,
      .about = "How it comes again: an RRULE of RFC 5545, by the wall clock of time_zone, counted from the due time. BYMONTHDAY=-1 is the last day of a month (004-32)."},
     {.name = "kind", .type = FIELD_ENUM, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .values = VALUES("task", "stay_in_touch"),
@@ -220,7 +220,7 @@ const struct resource follow_up_resource = {
 static const struct field commitment_fields[] = {
     FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
     {.name = "text", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 2000, .about = "What was promised (000-15)."},
-    {.name = "made_to_contact_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "contact", .about = "Whom it was promised to."},
+    {.name = "made_to_contact_id", .type = FIELD_ID, .flags = F_FILTER | F_SAME_ACCOUNT, .ref = "contact", .about = "Whom it was promised to."},
     {.name = "made_by_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Who of us promised it."},
     {.name = "due_on", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .about = "The day by which it is to be kept, of the calendar of time_zone."},
     {.name = "time_zone", .type = FIELD_TEXT, .flags = F_NOT_NULL, .min = 1, .max = 64, .check = check_zone, .preset = "\"UTC\"", .about = "IANA name."},

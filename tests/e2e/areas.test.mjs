@@ -86,7 +86,10 @@ async function writeCell({ name: who, client, reads, writes }, name, kind) {
   const refused = !roles.member.rights.includes(verb) ? 403 : reads.has(area) ? 403 : 404;
   assert.equal(await status(client, 'PATCH', item, { body: {}, ...ifMatch }), may ? 412 : refused, `${what}: change`);
   assert.equal(await status(client, 'DELETE', item, ifMatch), may ? 412 : refused, `${what}: delete`);
-  assert.equal(await status(client, 'POST', path, { body: await kind.make(account, api) }), may ? 201 : 403, `${what}: create`);
+  const body = await kind.make(account, api);
+  // What one does not see cannot be named: see references.test.mjs.
+  if (!reads.has('contacts') && body.agreed_with) Object.assign(body, { agreed_with: [], status: 'proposed' });
+  assert.equal(await status(client, 'POST', path, { body }), may ? 201 : 403, `${what}: create`);
   const bulk = await client.send('POST', `${path}/bulk`, { body: { records: [{ id: made[name].id }] }, headers: { 'idempotency-key': unique('k') } });
   if (may) assert.equal(bulk.body.results[0].success, true, `${what}: bulk`);
   else assert.ok(bulk.status === 403 || bulk.body.results[0].success === false, `${what}: bulk`);

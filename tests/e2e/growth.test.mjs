@@ -55,9 +55,9 @@ test('000-38: from need to solution to outcome; interactions and solutions name 
   const stranger = await api.create(under(other, 'needs'), { kind: 'challenge', title: 'Space' });
   const [one, solutions] = [await contact(account), under(account, 'solutions')];
   const interaction = (ids) => ({ kind: 'visit', channel: 'in_person', occurred_at: '2026-05-05T10:00:00Z', need_ids: ids });
-  for (const [path, body] of [[under(account, 'interactions'), interaction([stranger.id])], [solutions, { title: 'x', need_ids: [need.id, stranger.id] }]]) {
+  for (const [path, body, nth] of [[under(account, 'interactions'), interaction([stranger.id]), 0], [solutions, { title: 'x', need_ids: [need.id, stranger.id] }, 1]]) {
     const { errors } = await api.fails(422, 'validation_failed', 'POST', path, { body });
-    assert.deepEqual(errors.map(({ pointer, code }) => [pointer, code]), [['/need_ids', 'unknown_reference']]);
+    assert.deepEqual(errors.map(({ pointer, code }) => [pointer, code]), [[`/need_ids/${nth}`, 'unknown_reference']]);
   }
   const visit = await api.create(under(account, 'interactions'), interaction([need.id.toUpperCase()]));
   assert.deepEqual([visit.need_ids, (await api.all(`${under(account, 'interactions')}?need_ids=${need.id}`)).map(({ id }) => id)], [[need.id], [visit.id]]);
@@ -118,11 +118,11 @@ test('000-35, 004-29: follow-ups and the actions of a plan name needs and projec
   const served = await plan(account, [], { objectives: objectives(need.id) });
   assert.equal(served.objectives[0].actions[0].need_id, need.id);
   const wrong = await api.fails(422, 'validation_failed', 'POST', '/v1/plans', { body: { account_id: other.id, title: 'x', period_start: '2026-01-01', period_end: '2026-12-31', objectives: objectives(need.id) } });
-  assert.deepEqual(wrong.errors.map(({ pointer, code }) => [pointer, code]), [['/objectives', 'unknown_reference']]);
+  assert.deepEqual(wrong.errors.map(({ pointer, code }) => [pointer, code]), [['/objectives/0/actions/0/need_id', 'unknown_reference']]);
   await api.remove(`${under(account, 'needs')}/${need.id}`, need.etag);
   const changed = await patch('/v1/plans', served, { objectives: [...objectives(need.id), { title: 'Third' }] });
   assert.equal(changed.objectives.length, 3, 'a need that went away stands in nobody\'s way');
-  assert.deepEqual(await refused('/v1/plans', changed, { objectives: objectives(project.id) }), [['/objectives', 'unknown_reference']]);
+  assert.deepEqual(await refused('/v1/plans', changed, { objectives: objectives(project.id) }), [['/objectives/0/actions/0/need_id', 'unknown_reference']]);
 });
 
 test('000-18, 002-05: cumulative investment against cumulative margin, break-even, and what is past its planned payback', async () => {

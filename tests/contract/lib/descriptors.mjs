@@ -71,7 +71,7 @@ export const neverNull = (field) => Boolean(field.required || field.not_null);
 const article = (name) => `${/^[aeio]/.test(name) ? 'an' : 'a'} ${name.replaceAll('_', ' ')}`;
 
 function about(field, more) {
-  const sentences = [field.about, field.ref && `Id of ${article(field.ref)}.`, more].filter(Boolean);
+  const sentences = [field.about, field.ref && `${field.type === 'texts' ? 'Each is the id' : 'Id'} of ${article(field.ref)}${field.same_account ? ' of the same account' : ''}.`, more].filter(Boolean);
   return sentences.length ? { description: sentences.join(' ') } : {};
 }
 

@@ -168,7 +168,7 @@ export const KINDS = {
     change: { outcome: 'Half the waiting', value: { quality_parity: null } },
     wrong: [
       [{ vendors: [{ name: 'A' }, { name: 'B' }] }, 422, ['/vendors']], [{ agreed_with: [] }, 422, ['/agreed_with']], [{ need_ids: ['x'] }, 422, ['/need_ids/0']],
-      [{ need_ids: ['01970000-0000-7000-8000-000000000000'] }, 422, ['/need_ids']], [{ agreed_with: ['01970000-0000-7000-8000-000000000000'] }, 422, ['/agreed_with']],
+      [{ need_ids: ['01970000-0000-7000-8000-000000000000'] }, 422, ['/need_ids/0']], [{ agreed_with: ['01970000-0000-7000-8000-000000000000'] }, 422, ['/agreed_with/0']],
       [{ value: { kind: 'cost_saving', amount: '1' } }, 422, ['/value/currency_code']], [{ value: { kind: 'fun' } }, 400, ['/value/kind']],
     ],
     filter: (made) => `need_ids=${made.need_ids[0]}&status=agreed`,

@@ -37,9 +37,9 @@ export function environment(settings) {
 const readEnv = (path) => Object.fromEntries(readFileSync(path, 'utf8').split('\n')
   .map((line) => /^([A-Z_]+)=(.*)$/.exec(line)).filter(Boolean).map(([, name, value]) => [name, value]));
 
-async function startOwn() {
+async function startOwn(preload) {
   const folder = mkdtempSync(join(tmpdir(), 'kamd-e2e-'));
-  const env = { ...process.env, KAMD_RUN: folder, KAMD_STACK_FAST: '1', KAMD_PORT_BASE: String(await freePort()) };
+  const env = { ...process.env, KAMD_RUN: folder, KAMD_STACK_FAST: '1', KAMD_PORT_BASE: String(await freePort()), ...(preload && { KAMD_STACK_PRELOAD: preload }) };
   const script = (word) => run(join(top, 'deploy/dev/stack'), [word], { env });
   const stop = async () => {
     await script('stop');
@@ -71,9 +71,9 @@ async function startOwn() {
   };
 }
 
-// {settings, stop()}; with `own` servers that nobody else uses, and also {start(), redis(), postgres(), killPostgres()}.
-export async function openStack({ own = false } = {}) {
-  if (own || !process.env.DATABASE_URL || !process.env.KAMD_MASTER_KEY_FILE) return startOwn();
+// {settings, stop()}; with `own` servers that nobody else uses, PostgreSQL with the library `preload`, and also {start(), redis(), postgres(), killPostgres()}.
+export async function openStack({ own = false, preload } = {}) {
+  if (own || !process.env.DATABASE_URL || !process.env.KAMD_MASTER_KEY_FILE) return startOwn(preload);
   const settings = Object.fromEntries(Object.entries(process.env).filter(([name]) => SETTINGS.test(name)));
   return { settings, async stop() {} };
 }

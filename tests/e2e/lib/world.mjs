@@ -10,9 +10,10 @@ export const unique = (word) => `${word}-${process.pid}-${++count}`;
 // Built with a sanitizer and beside other tests, a request takes ten times as long: the product's deadlines are for tests that are about them.
 const DEADLINES = { KAMD_REQUEST_MS: '10000', KAMD_DB_ACQUIRE_MS: '5000' };
 
-// `settings` go to kamd beside those of the servers; with `own` the servers are the test's alone, and the deadlines the product's.
-export async function openWorld({ processes = 1, settings = {}, own = false } = {}) {
-  const stack = await openStack({ own });
+// `settings` go to kamd beside those of the servers; with `own` the servers are the test's alone, and the deadlines the product's;
+// PostgreSQL then has the library `preload`.
+export async function openWorld({ processes = 1, settings = {}, own = false, preload } = {}) {
+  const stack = await openStack({ own, preload });
   const env = { ...stack.settings, ...(own ? {} : DEADLINES), ...settings };
   const world = {
     stack,
