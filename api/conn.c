@@ -100,10 +100,19 @@ void conn_streams(struct conn *conn) {
     atomic_fetch_sub(&conn->worker->connections, 1);
 }
 
-static struct conn *conn_of_mhd(struct MHD_Connection *mhd) {
+struct conn *conn_of_mhd(struct MHD_Connection *mhd) {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return info != NULL ? info->socket_context : NULL;
+}
+
+/* request_read_query reads the query, from ulfius's copy. libmicrohttpd would keep a record of each
+ * parameter beside the head, and 0.9.75 falls silent when there is no room for one: it reads up to
+ * a NUL, in this buffer of its own. */
+static void hide_query(const char *uri) {
+    char *query = strchr(uri, '?');
+    if (query != NULL)
+        query[1] = '\0';
 }
 
 void *conn_request_line(void *context, const char *uri, struct MHD_Connection *mhd) {
@@ -118,6 +127,7 @@ void *conn_request_line(void *context, const char *uri, struct MHD_Connection *m
     info->request->timeout = (unsigned long)(uintptr_t)conn;
     conn->target = uri;
     head_walk_start(&conn->head, uri);
+    hide_query(uri);
     atomic_fetch_add(&worker->in_flight, 1);
     reaper_request(worker->server->reaper, &conn->reaped, &info->callback_first_iteration,
                    &info->request->binary_body_length);
@@ -133,6 +143,7 @@ void conn_completed(void *context, struct MHD_Connection *mhd, void **request_co
     struct worker *worker = context;
     struct conn *conn = conn_of_mhd(mhd);
     if (*request_context != NULL && conn != NULL) {
+        conn->answering = false;
         reaper_done(worker->server->reaper, &conn->reaped);
         atomic_fetch_sub(&worker->in_flight, 1);
     }

@@ -48,8 +48,9 @@ struct conn {
     struct reaped reaped;
     struct worker *worker;
     struct MHD_Connection *mhd;
-    bool shed;    /* over the limit: whatever it asks is answered 503 */
-    bool streams; /* no longer counted among the connections */
+    bool shed;      /* over the limit: whatever it asks is answered 503 */
+    bool streams;   /* no longer counted among the connections */
+    bool answering; /* the present request has reached us */
     /* Of the present request, in libmicrohttpd's receive buffer: for comparing addresses only. */
     const char *target;
     struct head_walk head;
@@ -59,6 +60,7 @@ struct conn {
 /* ulfius_uri_logger with the connection noted in the request; conn_of finds it again. */
 void *conn_request_line(void *worker, const char *uri, struct MHD_Connection *mhd);
 struct conn *conn_of(const struct _u_request *request);
+struct conn *conn_of_mhd(struct MHD_Connection *mhd);
 void conn_notify(void *worker, struct MHD_Connection *mhd, void **socket_context,
                  enum MHD_ConnectionNotificationCode code);
 /* From now on it is a stream, which has a limit of its own. */
@@ -73,9 +75,16 @@ int exchange_serve(const struct _u_request *from, struct _u_response *to, void *
  * after a refusal, id, traceparent, client, method and path are set. */
 bool intake(const struct conn *conn, const struct _u_request *from, struct request *request,
             struct err *err);
+/* Fills the request of which libmicrohttpd could not read the head: id, traceparent, client. */
+void intake_unread(const struct conn *conn, struct request *request);
 /* Standard headers, encoding, and the way into ulfius's response. Returns the bytes of the body
  * that will be sent. */
 size_t outgo(struct worker *worker, const struct request *request, struct answer *answer,
              struct _u_response *to);
+/* An answer goes to the socket past libmicrohttpd where that would say nothing, or something else:
+ * where its memory has no room for the answer's head (an endless one is refused then), and where it
+ * refuses a request by itself, which it does in HTML, 0.9.75 also with two heads. */
+void direct_if_narrow(const struct conn *conn, struct request *request, bool endless,
+                      const struct _u_response *to);
 
 #endif

@@ -52,6 +52,7 @@ int exchange_serve(const struct _u_request *from, struct _u_response *to, void *
     buf_init(&answer.body, ANSWER_MAX);
     struct request request = {.arena = &worker->arena};
 
+    conn->answering = true;
     reaper_work(&conn->reaped);
     atomic_store_explicit(&worker->working, true, memory_order_relaxed);
     handle(conn, from, &request, &answer);
@@ -60,6 +61,7 @@ int exchange_serve(const struct _u_request *from, struct _u_response *to, void *
     size_t bytes = outgo(worker, &request, &answer, to);
     bool head_only = str_is(request.method, "HEAD");
     bool endless = (answer.stream != NULL || answer.export != NULL) && !head_only;
+    direct_if_narrow(conn, &request, endless, to);
     if (answer.stream != NULL)
         feed_answer(conn, answer.stream, head_only, to);
     if (answer.export != NULL)

@@ -34,6 +34,7 @@ struct request {
     char id[72];         /* X-Request-Id, ours or the client's */
     char traceparent[TRACEPARENT_TEXT]; /* of the request's own span, if that is recorded */
     struct trace trace;
+    size_t room;         /* bytes that libmicrohttpd has left for the head of the answer */
     struct arena *arena; /* freed after the answer */
 };
 

@@ -133,8 +133,8 @@ static enum MHD_Result collect(void *context, enum MHD_ValueKind kind, const cha
     return MHD_YES;
 }
 
-static bool collect_headers(const struct conn *conn, struct request *request, bool *ret_whole,
-                            struct err *err) {
+static bool collect_headers(const struct conn *conn, struct request *request, size_t head_size,
+                            bool *ret_whole, struct err *err) {
     struct collector into = {.request = request, .head = conn->head};
     int n = MHD_get_connection_values_n(conn->mhd, MHD_HEADER_KIND, NULL, NULL);
     if (n > HEADERS_MAX)
@@ -147,11 +147,44 @@ static bool collect_headers(const struct conn *conn, struct request *request, bo
         into.room = (size_t)n;
         MHD_get_connection_values_n(conn->mhd, MHD_HEADER_KIND, collect, &into);
     }
-    const union MHD_ConnectionInfo *head =
-        MHD_get_connection_info(conn->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    *ret_whole = head != NULL &&
-                 head_walk_end(&into.head, conn->target, request->method.len, head->header_size);
+    *ret_whole = head_walk_end(&into.head, conn->target, request->method.len, head_size);
     return true;
+}
+
+/* ---- the room that is left ---- */
+
+/* libmicrohttpd keeps the head, a record of each field and cookie, a copy of the cookie line, and
+ * the trailers in one piece of memory, in which the head of the answer needs room, too. It reads
+ * into half of it, or into this much more than the head has, and what it reads there may be the
+ * next request's. */
+#define RECORD ((size_t)64)
+#define AHEAD ((size_t)192)
+
+struct use {
+    const char *end; /* of the last line */
+    size_t bytes;
+};
+
+static enum MHD_Result measure(void *context, enum MHD_ValueKind kind, const char *name,
+                               size_t name_len, const char *value, size_t value_len) {
+    struct use *use = context;
+    use->bytes += RECORD;
+    if (kind == MHD_HEADER_KIND && str_case_is((struct str){name, name_len}, "Cookie"))
+        use->bytes += value_len + RECORD;
+    if (kind == MHD_FOOTER_KIND && value != NULL && value + value_len > use->end)
+        use->end = value + value_len + sizeof "\r\n\r\n";
+    return MHD_YES;
+}
+
+static size_t room_left(const struct conn *conn, size_t method_len, size_t head_size) {
+    const char *start = conn->target - 1 - method_len;
+    struct use use = {.end = start + head_size};
+    MHD_get_connection_values_n(conn->mhd, MHD_HEADER_KIND | MHD_COOKIE_KIND | MHD_FOOTER_KIND,
+                                measure, &use);
+    size_t memory = conn->worker->server->options.memory;
+    size_t read = (size_t)(use.end - start) + AHEAD;
+    use.bytes += read > memory / 2 ? read : memory / 2;
+    return use.bytes < memory ? memory - use.bytes : 0;
 }
 
 /* ---- all of it ---- */
@@ -171,22 +204,36 @@ static void set_body(struct request *request, const struct _u_request *from, siz
         request->body = (struct str){from->binary_body, from->binary_body_length};
 }
 
+static void set_ids(struct request *request, struct worker *worker) {
+    const struct randomness pooled = {.fill = pooled_random, .self = worker};
+    set_id(request, &pooled);
+    set_traceparent(request, &pooled);
+}
+
+void intake_unread(const struct conn *conn, struct request *request) {
+    request->client = str_of(conn->client);
+    request->started_us = clock_mono(&clock_system);
+    request->method = request->path = STR("");
+    set_ids(request, conn->worker);
+}
+
 bool intake(const struct conn *conn, const struct _u_request *from, struct request *request,
             struct err *err) {
-    struct worker *worker = conn->worker;
-    const struct server_options *options = &worker->server->options;
-    const struct randomness pooled = {.fill = pooled_random, .self = worker};
+    const struct server_options *options = &conn->worker->server->options;
     request->client = str_of(conn->client);
     request->started_us = clock_mono(&clock_system);
     request->when = deadline_in_ms(options->request_ms);
     set_target(request, from);
     set_body(request, from, options->body_limit);
+    const union MHD_ConnectionInfo *head =
+        MHD_get_connection_info(conn->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    size_t head_size = head != NULL ? head->header_size : 0;
+    request->room = room_left(conn, request->method.len, head_size);
     bool whole = false;
-    bool collected = collect_headers(conn, request, &whole, err);
+    bool collected = collect_headers(conn, request, head_size, &whole, err);
     if (options->trusted != NULL && options->trusted->n > 0)
         request->client = forwarded_client(request, options->trusted, request->client);
-    set_id(request, &pooled);
-    set_traceparent(request, &pooled);
+    set_ids(request, conn->worker);
     if (!collected)
         return false;
     if (!whole)

@@ -84,7 +84,8 @@
     X(TOO_MANY_REQUESTS, 429, "too_many_requests", "Too many requests",                            \
       "Wait for retry_after_seconds.")                                                             \
     X(HEADERS_TOO_LARGE, 431, "headers_too_large", "The header fields are too large",              \
-      "All header fields together may have at most 8 KiB.")                                        \
+      "All header fields together may have at most 8 KiB; more than 25 fields, cookies, or a "     \
+      "long URL beside them leave less.")                                                          \
     X(INTERNAL, 500, "internal_error", "Something went wrong on our side",                         \
       "The error is logged under the request_id.")                                                 \
     X(OVERLOADED, 503, "overloaded", "Too busy to take this request",                              \

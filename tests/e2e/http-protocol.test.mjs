@@ -5,7 +5,8 @@ import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { checkProblem } from './lib/client.mjs';
-import { openWorld } from './lib/world.mjs';
+import { inParallel, until } from './lib/wait.mjs';
+import { makeAccount, openWorld } from './lib/world.mjs';
 
 let world, api;
 before(async () => {
@@ -15,8 +16,8 @@ before(async () => {
 after(() => world?.close());
 
 // Sends bytes (or several, with pauses) and reads until the server closes or is silent for `ms`:
-// {answers: [{status, headers, text}], closed, took}.
-function raw(parts, { ms = 3000, enough = Infinity, url = api.url, head = false } = {}) {
+// {answers: [{status, headers, text}], closed, took}. `next` is sent after an answer that leaves the connection open.
+function raw(parts, { ms = 3000, enough = Infinity, url = api.url, head = false, next } = {}) {
   return new Promise((done) => {
     const socket = connect(Number(url.port), url.hostname);
     const started = Date.now();
@@ -29,7 +30,9 @@ function raw(parts, { ms = 3000, enough = Infinity, url = api.url, head = false 
     const timer = setTimeout(() => end(false), ms);
     socket.setEncoding('latin1').on('error', () => end(true)).on('close', () => end(true)).on('data', (text) => {
       bytes += text;
-      if (parse(bytes, head).length >= enough) end(false);
+      const answers = parse(bytes, head);
+      if (answers.length >= enough) return end(false);
+      if (next && answers.length === 1 && answers[0].headers.connection !== 'close') socket.write(next);
     });
     socket.on('connect', async () => {
       for (const part of [parts].flat()) {
@@ -97,9 +100,95 @@ for (const [what, bytes, status] of FRAMING) {
     assert.ok(closed, 'the connection stays open');
     assert.ok(!answers.slice(1).some((answer) => answer.status === 200), 'a smuggled request was served');
     const [{ headers, text }] = answers;
-    if (headers['x-request-id']) checkProblem({ status, headers, body: JSON.parse(text) }, what);
+    if (status !== 505) checkProblem({ status, headers, body: JSON.parse(text) }, what);
   });
 }
+
+// What one connection has for a head is used up by bytes, fields, cookies, parameters and trailers, in any mixture.
+const WAYS = [
+  { method: 'GET' }, { method: 'GET', lines: 'Connection: close\r\n' }, { method: 'GET', version: '1.0' }, { method: 'GET', version: '1.0', lines: 'Connection: keep-alive\r\n' },
+  { method: 'POST' }, { method: 'POST', lines: 'Connection: close\r\n' }, { method: 'POST', trailers: '' }, { method: 'POST', version: '1.0' },
+];
+function request({ method, version = '1.1', target = '/v1/accounts', lines = '', trailers }) {
+  const head = `${method} ${target} HTTP/${version}\r\n${HOST}Authorization: Bearer ${api.key}\r\n${lines}`;
+  if (method === 'GET') return `${head}\r\n`;
+  const body = trailers === undefined ? 'Content-Length: 2\r\n\r\n{}' : `Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n${trailers}\r\n`;
+  return `${head}Content-Type: application/json\r\n${body}`;
+}
+const many = (n, text) => Array.from({ length: n }, (_, i) => text(i));
+const fields = (n, sum = 4 * n) => many(n, (i) => `X${i}: ${'v'.repeat(Math.max(1, Math.floor(sum / n) - `X${i}`.length))}\r\n`).join('');
+const query = (n, text) => (n ? `?${many(n, text).join('&')}` : '');
+const around = (from, to, by) => many(Math.floor((to - from) / by) + 1, (i) => from + i * by);
+const HEADS = {
+  parameters: around(100, 200, 4).flatMap((n) => [(i) => `a${i}=1`, (i) => `a${i}`, (i) => `a${i}=`, () => '', (i) => `parameter_${i}=value_of_parameter_${i}`]
+    .map((text) => ({ target: `/v1/accounts${query(n, text)}` }))),
+  'parameters beside fields': [60, 120, 145].flatMap((n) => [0, 20, 80, 120, 200].map((m) => ({ target: `/v1/accounts${query(n, (i) => `a${i}=1`)}`, lines: fields(m) }))),
+  fields: around(120, 160, 2).map((n) => ({ lines: fields(n) })),
+  'bytes in fields': [1, 4, 12, 24, 40, 100].flatMap((n) => around(3000, 9800, 100).map((sum) => ({ lines: fields(n, sum) }))),
+  'the path': around(7900, 10_400, 50).map((n) => ({ target: `/${'a'.repeat(n)}` })),
+  'the query': around(7900, 10_400, 50).map((n) => ({ target: `/v1/accounts?q=${'a'.repeat(n)}` })),
+  'path and fields': around(2000, 8000, 1000).flatMap((n) => around(1000, 7000, 500).map((sum) => ({ target: `/${'a'.repeat(n)}`, lines: fields(4, sum) }))),
+  cookies: [...around(100, 160, 2), 300].flatMap((n) => [`Cookie: ${many(n, (i) => `c${i}=1`).join('; ')}\r\n`, `Cookie: ${';'.repeat(n)}\r\n`]).map((lines) => ({ lines })),
+  'one cookie': around(4000, 5200, 40).map((n) => ({ lines: `Cookie: a=${'b'.repeat(n)}\r\n` })),
+};
+const TRAILERS = [0, 20, 60].flatMap((m) => around(40, 140, 2).map((n) => ({ method: 'POST', lines: fields(m), trailers: fields(n) })))
+  .concat(around(2, 22, 1).map((n) => ({ method: 'POST', trailers: fields(n, 420 * n) })));
+
+async function answersAll(what, heads) {
+  const told = {};
+  await inParallel(8, heads, async (head) => {
+    const { answers, closed } = await raw(request(head), { next: get('/livez'), enough: 2 });
+    const shown = JSON.stringify(head).slice(0, 200);
+    assert.ok(answers.length, `no answer to ${shown}`);
+    const [{ status, headers, text }, second] = answers;
+    assert.ok([200, 400, 404, 414, 422, 431].includes(status), `${status} to ${shown}`);
+    if (status >= 400) checkProblem({ status, headers, body: JSON.parse(text) }, shown);
+    assert.ok(headers.connection === 'close' ? closed && !second : second?.status === 200, `neither closed nor served on: ${shown}`);
+    told[status] = (told[status] ?? 0) + 1;
+  });
+  assert.ok(Object.keys(told).length > 1, `${what}: the edge is elsewhere: ${JSON.stringify(told)}`);
+}
+for (const [what, heads] of Object.entries(HEADS)) {
+  const inAllWays = heads.map((head, i) => ({ ...WAYS[i % 8], ...head, lines: `${WAYS[i % 8].lines ?? ''}${head.lines ?? ''}` }));
+  test(`whatever a head has of ${what}, it is answered, and the connection is closed or serves on`, () => answersAll(what, inAllWays));
+}
+test('whatever comes in trailers is answered, and the connection is closed or serves on', () => answersAll('trailers', TRAILERS));
+
+test('8 KiB of header fields are taken, in one field or in 25, and no more', async () => {
+  const own = 'Host'.length + 'a'.length;
+  for (const n of [1, 2, 8, 16, 24]) {
+    for (const [sum, expected] of [[8192, 200], [8193, 431]]) {
+      const first = n > 1 ? fields(n - 1, 4 * (n - 1)) : '';
+      const used = first.split('\r\n').filter(Boolean).reduce((bytes, line) => bytes + line.length - 2, own);
+      const { answers: [answer] } = await raw(get('/livez', `${first}Y: ${'v'.repeat(sum - used - 1)}\r\n`), { enough: 1 });
+      assert.equal(answer?.status, expected, `${sum} bytes in ${n + 1} fields`);
+    }
+  }
+});
+
+test('a page is sent also where its Link to the next is as long as a head can be', async () => {
+  const two = [await makeAccount(api), await makeAccount(api)];
+  for (const length of around(1000, 5000, 500)) {
+    const target = `/v1/accounts?page_size=1&id=${two.map(({ id }) => id).join(',')}&fields=id,name${',id,name'.repeat(length / 8)}`;
+    const { answers: [answer] } = await raw(get(target, `Authorization: Bearer ${api.key}\r\n`), { enough: 1 });
+    assert.equal(answer?.status, 200, `${target.length} bytes`);
+    assert.match(answer.headers.link, /rel="next"/);
+    assert.equal(JSON.parse(answer.text).data.length, 1);
+  }
+});
+
+test('what does not fit is logged as it was answered; HEAD gets no body', async () => {
+  const [kamd] = world.kamds;
+  const lines = fields(190);
+  const { answers: [refused] } = await raw(get('/livez', lines));
+  assert.equal(refused.status, 431);
+  const line = await until(() => kamd.log().split('\n').find((one) => one.includes('"event":"refused"') && one.includes(refused.headers['x-request-id'])), { what: 'the line' });
+  assert.equal(JSON.parse(line).status, 431);
+  const { answers: [head], closed } = await raw(get('/livez', lines).replace('GET', 'HEAD'), { head: true });
+  assert.ok(closed);
+  for (const answer of [head, refused]) for (const name of ['x-request-id', 'date', 'content-length']) delete answer.headers[name];
+  assert.deepEqual(head, { ...refused, text: '' });
+});
 
 test('requests in one write are answered in order', async () => {
   const list = get('/v1/accounts', `Authorization: Bearer ${api.key}\r\n`);
