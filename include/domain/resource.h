@@ -143,6 +143,7 @@ struct resource {
     const char *path; /* "accounts": URL */
     const char *table;
     const char *join;            /* further FROM for derived fields, or NULL */
+    const char *join_id;         /* of `join`, the column that equals t.id, or NULL */
     const char *derived_version; /* SQL expression of the derived values' version, or NULL */
     const struct field *fields;
     size_t n_fields;
@@ -167,6 +168,10 @@ const struct field *resource_field(const struct resource *resource,
  * account, so that what the caller does not see is not there, whatever row level security says.
  * `narrow`: for callers who see only the accounts that their access sets name. */
 void resource_source(const struct resource *resource, bool narrow, struct buf *ret);
+/* "t.id > value", said of what is joined by it, too: PostgreSQL carries equality over a join, but no
+ * range, and would read the joined table from its beginning. */
+void resource_beyond_id(const struct resource *resource, char comparison, const char *value,
+                        struct buf *ret);
 /* Position of a field in `fields`. */
 size_t resource_field_at(const struct resource *resource, const struct field *field);
 static inline bool field_writable(const struct field *field) {

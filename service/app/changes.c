@@ -194,15 +194,20 @@ static const char *walk_sql(struct action *action, enum resource_id id) {
     const char *account = id == RES_ACCOUNT                           ? "t.id"
                           : (resource->flags & R_ACCOUNT_SCOPED) != 0 ? "t.account_id"
                                                                       : "null::uuid";
-    return arena_format(
-        action->arena,
-        "select %s from %s where t.deleted_at is null and ($1 = '' or t.id > nullif($1, '')::uuid)"
-        " and ($4::uuid is null or %s = $4::uuid)"
+    CLEANUP(buf_release) struct buf text;
+    buf_init(&text, 1 << 16);
+    buf_format(&text, "select %s from %s where t.deleted_at is null and ($1 = '' or ", sql->columns,
+               sql->from);
+    resource_beyond_id(resource, '>', "nullif($1, '')::uuid", &text);
+    buf_format(
+        &text,
+        ") and ($4::uuid is null or %s = $4::uuid)"
         " and not exists (select from event e where e.record_id = t.id and e.resource = '%s'"
         " and change_op(e.type, e.resource) is not null and e.xid >= "
         "pg_snapshot_xmin($2::pg_snapshot) and not pg_visible_in_snapshot(e.xid, $2::pg_snapshot))"
         " order by t.id limit $3::int",
-        sql->columns, sql->from, account, resource->name);
+        account, resource->name);
+    return buf_ok(&text) ? arena_str(action->arena, buf_str(&text)).ptr : NULL;
 }
 
 static bool walk_kind(struct feed_page *page, enum resource_id id, bool *ret_full,

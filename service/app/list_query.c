@@ -59,6 +59,10 @@ bool list_uses_custom(const struct resource *resource, const struct param *param
     return false;
 }
 
+static bool is_id(const struct list *list, const struct list_sort *sort) {
+    return sort->field == &list->key->resource->fields[0];
+}
+
 static bool read_params(struct action *action, struct list *list,
                         const struct custom_fields *customs, const struct param *params, size_t n,
                         struct err *err) {
@@ -84,6 +88,8 @@ static bool read_params(struct action *action, struct list *list,
         return false;
     bool descending = list->n_sorts > 0 && list->sorts[list->n_sorts - 1].descending;
     list->sorts[list->n_sorts++] = (struct list_sort){&list->key->resource->fields[0], descending};
+    for (list->n_order = 1; !is_id(list, &list->sorts[list->n_order - 1]);)
+        list->n_order++;
     return filter_all(parts, n_parts, action->arena, &list->where, err);
 }
 
@@ -149,7 +155,7 @@ static bool may_be_null(const struct resource *resource, const struct field *fie
 
 static void write_order(const struct list *list, struct buf *sql) {
     buf_text(sql, " order by ");
-    for (size_t i = 0; i < list->n_sorts; i++) {
+    for (size_t i = 0; i < list->n_order; i++) {
         const struct list_sort *sort = &list->sorts[i];
         buf_text(sql, i > 0 ? ", " : "");
         sql_column(sql, sort->field, list->narrow);
@@ -160,22 +166,39 @@ static void write_order(const struct list *list, struct buf *sql) {
 }
 
 static bool uniform(const struct list *list) {
-    for (size_t i = 0; i < list->n_sorts; i++)
+    for (size_t i = 0; i < list->n_order; i++)
         if (list->sorts[i].descending != list->sorts[0].descending ||
             may_be_null(list->key->resource, list->sorts[i].field))
             return false;
     return true;
 }
 
+/* The field lies beyond the value of parameter `param`. */
+static void beyond(const struct list *list, const struct list_sort *sort, size_t param,
+                   struct buf *sql) {
+    char comparison = sort->descending ? '<' : '>', value[40];
+    snprintf(value, sizeof value, "$%zu::%s", param, cast_of(sort->field));
+    if (is_id(list, sort)) {
+        resource_beyond_id(list->key->resource, comparison, value, sql);
+        return;
+    }
+    sql_column(sql, sort->field, list->narrow);
+    buf_format(sql, " %c %s", comparison, value);
+}
+
 /* (a, id) > ($1, $2): one index range. */
 static void after_row(const struct list *list, size_t first_param, struct buf *sql) {
-    buf_text(sql, " and (");
-    for (size_t i = 0; i < list->n_sorts; i++) {
-        buf_text(sql, i > 0 ? ", " : "");
+    buf_text(sql, " and ");
+    if (list->n_order == 1) {
+        beyond(list, &list->sorts[0], first_param, sql);
+        return;
+    }
+    for (size_t i = 0; i < list->n_order; i++) {
+        buf_text(sql, i > 0 ? ", " : "(");
         sql_column(sql, list->sorts[i].field, list->narrow);
     }
     buf_format(sql, ") %c (", list->sorts[0].descending ? '<' : '>');
-    for (size_t i = 0; i < list->n_sorts; i++)
+    for (size_t i = 0; i < list->n_order; i++)
         buf_format(sql, "%s$%zu::%s", i > 0 ? ", " : "", first_param + i,
                    cast_of(list->sorts[i].field));
     buf_char(sql, ')');
@@ -185,7 +208,7 @@ static void after_row(const struct list *list, size_t first_param, struct buf *s
 static void after_columns(const struct list *list, const struct str *values, size_t first_param,
                           struct buf *sql) {
     buf_text(sql, " and (false");
-    for (size_t i = 0; i < list->n_sorts; i++) {
+    for (size_t i = 0; i < list->n_order; i++) {
         const struct field *field = list->sorts[i].field;
         if (!values[i].ptr)
             continue; /* nothing comes after null in this column */
@@ -198,9 +221,7 @@ static void after_columns(const struct list *list, const struct str *values, siz
                 buf_text(sql, " is null and ");
         }
         buf_char(sql, '(');
-        sql_column(sql, field, list->narrow);
-        buf_format(sql, " %c $%zu::%s", list->sorts[i].descending ? '<' : '>', first_param + i,
-                   cast_of(field));
+        beyond(list, &list->sorts[i], first_param + i, sql);
         if (may_be_null(list->key->resource, field)) {
             buf_text(sql, " or ");
             sql_column(sql, field, list->narrow);
@@ -210,7 +231,7 @@ static void after_columns(const struct list *list, const struct str *values, siz
     }
     buf_char(sql, ')');
     /* A parameter must be used to have a type. */
-    for (size_t i = 0; i < list->n_sorts; i++)
+    for (size_t i = 0; i < list->n_order; i++)
         buf_format(sql, " and ($%zu::text is null or true)", first_param + i);
 }
 
@@ -253,7 +274,7 @@ bool list_statement(struct action *action, const struct list *list, struct state
             after_row(list, st->n_params + 1, &st->sql);
         else
             after_columns(list, list->after, st->n_params + 1, &st->sql);
-        for (size_t i = 0; i < list->n_sorts; i++)
+        for (size_t i = 0; i < list->n_order; i++)
             st->params[st->n_params++] = list->after[i];
     }
     write_order(list, &st->sql);

@@ -19,7 +19,8 @@ struct list {
     const struct record_key *key;
     struct view view;
     struct list_sort sorts[LIST_ORDERS];
-    size_t n_sorts;
+    size_t n_sorts; /* the id is the last */
+    size_t n_order; /* of these, up to where the id comes first: nothing is left to order behind */
     struct cond *where;
     size_t page_size;
     struct str cursor;

@@ -57,6 +57,13 @@ void resource_source(const struct resource *resource, bool narrow, struct buf *r
                    account, (unsigned long long)AREA_BIT(resource->area));
 }
 
+void resource_beyond_id(const struct resource *resource, char comparison, const char *value,
+                        struct buf *ret) {
+    buf_format(ret, "t.id %c %s", comparison, value);
+    if (resource->join_id)
+        buf_format(ret, " and %s %c %s", resource->join_id, comparison, value);
+}
+
 const char *area_name(enum area area) { return area_names[area]; }
 
 bool area_sensitive(enum area area) {
