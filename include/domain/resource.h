@@ -63,12 +63,13 @@ enum field_flag {
     F_READ_ONLY = 1 << 2,   /* derived or kept by the server; in a body it is an error */
     F_CREATE_ONLY = 1 << 3, /* cannot be changed later */
     F_FILTER = 1 << 4,
-    F_SORT = 1 << 5,         /* an index carries it */
-    F_SEARCH = 1 << 6,       /* `q` looks into it */
-    F_PII = 1 << 7,          /* about a person: erasable */
-    F_MIN = 1 << 8,          /* `min` holds for a decimal */
-    F_UNCHECKED = 1 << 9,    /* FIELD_MAP: any JSON value inside, within the reader's limits */
-    F_SAME_ACCOUNT = 1 << 10 /* `ref`: a record of the same account */
+    F_SORT = 1 << 5,          /* an index carries it */
+    F_SEARCH = 1 << 6,        /* `q` looks into it */
+    F_PII = 1 << 7,           /* about a person: erasable */
+    F_MIN = 1 << 8,           /* `min` holds for a decimal */
+    F_UNCHECKED = 1 << 9,     /* FIELD_MAP: any JSON value inside, within the reader's limits */
+    F_SAME_ACCOUNT = 1 << 10, /* `ref`: a record of the same account */
+    F_MADE = 1 << 11 /* never null in a record: made of other fields where it is not given */
 };
 
 struct shape;
@@ -168,8 +169,8 @@ const struct field *resource_field(const struct resource *resource,
  * account, so that what the caller does not see is not there, whatever row level security says.
  * `narrow`: for callers who see only the accounts that their access sets name. */
 void resource_source(const struct resource *resource, bool narrow, struct buf *ret);
-/* "t.id > value", said of what is joined by it, too: PostgreSQL carries equality over a join, but no
- * range, and would read the joined table from its beginning. */
+/* "t.id > value", said of what is joined by it, too: PostgreSQL carries equality over a join, but
+ * no range, and would read the joined table from its beginning. */
 void resource_beyond_id(const struct resource *resource, char comparison, const char *value,
                         struct buf *ret);
 /* Position of a field in `fields`. */

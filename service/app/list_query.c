@@ -150,7 +150,7 @@ static const char *cast_of(const struct field *field) {
  * directions. */
 static bool may_be_null(const struct resource *resource, const struct field *field) {
     return resource_field_at(resource, field) > 3 &&
-           (field->flags & (F_REQUIRED | F_NOT_NULL)) == 0;
+           (field->flags & (F_REQUIRED | F_NOT_NULL | F_MADE)) == 0;
 }
 
 static void write_order(const struct list *list, struct buf *sql) {
@@ -207,6 +207,13 @@ static void after_row(const struct list *list, size_t first_param, struct buf *s
 /* Mixed directions or nulls: one alternative per column that is the first to differ. */
 static void after_columns(const struct list *list, const struct str *values, size_t first_param,
                           struct buf *sql) {
+    if (!may_be_null(list->key->resource, list->sorts[0].field)) {
+        /* Said apart, because PostgreSQL finds no index range in alternatives. */
+        buf_text(sql, " and ");
+        sql_column(sql, list->sorts[0].field, list->narrow);
+        buf_format(sql, " %c= $%zu::%s", list->sorts[0].descending ? '<' : '>', first_param,
+                   cast_of(list->sorts[0].field));
+    }
     buf_text(sql, " and (false");
     for (size_t i = 0; i < list->n_order; i++) {
         const struct field *field = list->sorts[i].field;

@@ -172,7 +172,7 @@ static const struct field follow_up_fields[] = {
     {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .about = "What is to be done."},
     {.name = "description", .type = FIELD_TEXT, .max = 10000, .about = "More about it."},
     {.name = "assignee_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Who does it."},
-    {.name = "due_at", .type = FIELD_TIME, .flags = F_FILTER | F_SORT, .about = "When it falls due. Given, or made from due_on and time_zone."},
+    {.name = "due_at", .type = FIELD_TIME, .flags = F_FILTER | F_SORT | F_MADE, .about = "When it falls due. Given, or made from due_on and time_zone."},
     {.name = "due_on", .type = FIELD_DATE, .about = "Due when this day begins in time_zone."},
     {.name = "time_zone", .type = FIELD_TEXT, .min = 1, .max = 64, .check = check_zone, .about = "IANA name, for due_on."},
     {.name = "priority", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("low", "normal", "high"), .preset = "\"normal\"", .about = "How urgent it is."},
