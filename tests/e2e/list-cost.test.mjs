@@ -35,7 +35,7 @@ async function cost(tables, walk) {
 // From the beginning for each page it would be 60 times, for an export's 15; how PostgreSQL reads the few rows that are left for the last pages is its choice.
 const aboutOnce = (read) => assert.ok(read.every((n) => n <= 10 * N), `${read} rows were read of ${N}`);
 
-for (const order of ['', 'order_by=-id', 'order_by=id,name', 'order_by=name', 'lifecycle=customer', 'key_status=none&order_by=-id']) {
+for (const order of ['', 'order_by=-id', 'order_by=id,name', 'order_by=name', 'order_by=-score', 'lifecycle=customer', 'key_status=none&order_by=-id']) {
   test(`a walk through the accounts by ${order || 'their ids'} reads each row once`, async () => {
     const { rows, read } = await cost(['account', 'standing'], (api) => api.all(`/v1/accounts?fields=name&${order}`, PAGE));
     assert.equal(rows.length, N);
