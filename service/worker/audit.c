@@ -26,14 +26,16 @@ bool loop_anchors(struct worker *worker, bool *ret_more, struct err *err) {
     if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(ANCHOR_MS), &tx,
                   err))
         return false;
-    size_t slot = tx_query(
-        tx, "select b, b::jsonb ->> 'anchor_no' from audit_anchor_make($1::int, " CHAINS ") b",
-        (struct str[]){str_of(every)}, 1);
+    size_t slot = tx_query(tx,
+                           "select body, more, body::jsonb ->> 'anchor_no' from "
+                           "audit_anchor_next($1::int, " CHAINS ")",
+                           (struct str[]){str_of(every)}, 1);
     if (!tx_flush(tx, err))
         return false;
     struct str body = tx_value(tx, slot, 0, 0);
+    *ret_more = tx_bool(tx, slot, 0, 1);
     if (body.ptr == NULL)
-        return true;
+        return tx_commit(tx, err); /* how far it has looked */
     if (!audit_sign(worker->options.keyring, body, &signature))
         return err_memory(err);
     const struct str params[] = {body, str_of(signature.key_id), str_of(signature.public_key),
@@ -44,8 +46,7 @@ bool loop_anchors(struct worker *worker, bool *ret_more, struct err *err) {
              params, 5);
     if (!tx_commit(tx, err))
         return false;
-    metrics_set(METRIC_AUDIT_ANCHOR, 0, (double)tx_int(tx, slot, 0, 1));
+    metrics_set(METRIC_AUDIT_ANCHOR, 0, (double)tx_int(tx, slot, 0, 2));
     tell(body, &signature);
-    *ret_more = true;
     return true;
 }

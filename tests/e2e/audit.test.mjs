@@ -270,7 +270,7 @@ test('the database knows the same fields about a person as the descriptors', asy
 
 test('nobody but a superuser can change what is chained', () => {
   assert.equal(query(`select concat_ws(' ', r, p, t) from unnest(array['kamd_app', 'kamd_worker']) r, unnest(array['insert', 'update', 'delete', 'truncate']) p,
-    unnest(array['audit', 'audit_anchor', 'audit_leaf', 'audit_key', 'audit_anchored', 'audit_read_head', 'audit_salt']) t where has_table_privilege(r, t, p)`), '');
+    unnest(array['audit', 'audit_anchor', 'audit_leaf', 'audit_key', 'audit_anchored', 'audit_read_head', 'audit_salt', 'audit_look']) t where has_table_privilege(r, t, p)`), '');
   const refused = ['update audit set actor = null', 'delete from audit', 'truncate audit', 'delete from audit_anchor', 'update audit_leaf set seq = 1']
     .map((statement) => `do $$ begin ${statement}; raise 'it went through'; exception when insufficient_privilege then null; end $$`);
   assert.equal(query(`${refused.join(';')}; select count(*) > 0 from audit`), 't');
