@@ -128,6 +128,19 @@ function postLoad(world) {
   return { body, headers: bearer(world) };
 }
 
+// The page that a client comes to after many, against the first.
+async function latePage(world, path) {
+  const kamd = await startKamd(world.settings);
+  const first = `${path}page_size=50`;
+  let late = first;
+  for (let page = 1; page < Math.min(1000, world.accounts / 50); page++) {
+    const { page: { next_cursor: cursor } } = await send(kamd, world, 'GET', late, `page${page}`);
+    late = `${first}&cursor=${encodeURIComponent(cursor)}`;
+  }
+  const turn = (page) => (seconds) => wrk(kamd, { paths: [page], headers: bearer(world), seconds });
+  return pairs(turn(late), turn(first));
+}
+
 // ---- many at once ---------------------------------------------------------------------------------
 
 const UPSERT = 200, CALLS = 10;
@@ -344,6 +357,8 @@ export const ROWS = [
     measure: (world) => againstFastify(world, { paths: accountPaths(1000, world), headers: bearer(world) }),
   },
   { name: 'page of 50 accounts, against fastify', goal: 4, measure: (world) => againstFastify(world, { paths: [LIST], headers: bearer(world) }) },
+  { name: 'the 1,000th page of accounts, against the first', goal: 0.9, measure: (world) => latePage(world, '/v1/accounts?') },
+  { name: 'the 1,000th page of accounts by name, against the first', goal: 0.9, measure: (world) => latePage(world, '/v1/accounts?order_by=name&') },
   { name: 'POST /v1/accounts, against pgbench c16', goal: 0.6, measure: (world) => againstPgbench(world, postLoad(world), postScript, 16) },
   { name: 'POST /v1/accounts, against fastify', goal: 2, measure: (world) => againstFastify(world, postLoad(world)) },
   { name: 'upsert of 200 records in one call, against COPY', goal: 0.2, measure: upsertAgainstCopy },
