@@ -180,10 +180,13 @@ static bool next_rows(struct import *import, struct tx *tx, struct rows *rows, s
         bool last = import->at_byte + (int64_t)window.len >= import->size;
         jv_unref(&rows->records);
         *rows = (struct rows){.wrong = STR_ABSENT};
-        if (!str_is_utf8(window) && str_utf8_prefix(window) + 4 <= window.len) {
+        /* A window may end within a character; the file does not. */
+        size_t whole = str_utf8_prefix(window);
+        if (whole < window.len && (last || whole + 4 <= window.len)) {
             rows->wrong = STR("The file is not UTF-8.");
             return true;
         }
+        window.len = whole;
         if (!import_rows(import, window, last, rows, err))
             return false;
         if (rows->used > 0 || rows->wrong.ptr)

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { importer } from './lib/imports.mjs';
 import { sql } from './lib/stack.mjs';
 import { sleep, until } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
@@ -14,25 +15,7 @@ before(async () => {
 });
 after(() => world?.close());
 
-const make = async (body, client = api) => (await client.call(201, 'POST', '/v1/imports', { body })).body;
-const part = async (id, n, raw, status = 200, type = 'text/csv') => {
-  const answer = await api.insist('PUT', `/v1/imports/${id}/parts/${n}`, { raw, type, ms: 60_000 });
-  assert.equal(answer.status, status, answer.text);
-};
-const state = (id) => api.get(`/v1/imports/${id}`);
-const start = async (id) => (await api.call(202, 'POST', `/v1/imports/${id}/start`, { body: {} })).body;
-async function finished(id, ms = 40_000) {
-  return until(async () => {
-    const one = await state(id);
-    return ['succeeded', 'failed', 'reverted'].includes(one.status) && one;
-  }, { ms, what: `import ${id}` });
-}
-async function run(body) {
-  const { id } = await make(body);
-  await start(id);
-  return finished(id);
-}
-const errors = (id) => api.all(`/v1/imports/${id}/errors`);
+const { make, part, state, start, finished, run, errors } = importer(() => api);
 const found = async (query) => (await api.get(`/v1/accounts?${query}&page_size=200`)).data;
 
 test('CSV as RFC 4180 has it: quotes, commas and lines in cells, a byte order mark, lists, references; what is wrong is named by its line', async () => {
@@ -103,6 +86,13 @@ test('a file that cannot be read says why', async () => {
     const one = await run({ resource: 'accounts', ...body });
     assert.equal(one.status, 'failed');
     assert.match(one.failure, why);
+  }
+  for (const [mark, end] of [['', 'Caf\xe9'], ['', 'Caf\xe9\n'], ['\xef\xbb\xbf', 'Caf\xe9,\n']]) {
+    const { id } = await make({ resource: 'accounts' });
+    await part(id, 1, Buffer.from(`${mark}external_id,name,industry\n${unique('latin')},Bar,${end}`, 'latin1'));
+    await start(id);
+    const one = await finished(id);
+    assert.deepEqual([one.status, one.failure, one.counts], ['failed', 'The file is not UTF-8.', {}], 'also in its last bytes');
   }
   for (const [status, body] of [[422, {}], [422, { resource: 'nonsense' }], [422, { resource: 'accounts', preset: 'linkedin' }], [400, { resource: 'accounts', format: 'xml' }], [400, { resource: 'accounts', colour: 1 }], [422, { resource: 'accounts', system: 'No Name' }]]) {
     await api.call(status, 'POST', '/v1/imports', { body });
