@@ -11,6 +11,7 @@ struct bulk {
     struct str account_id; /* of nested resources: the path's */
     struct str system;     /* of sync; absent for bulk by id */
     const jv *records;
+    const jv *refused; /* of sync; for each record null, or {field, code, detail}; NULL: none is */
     bool all_or_none;
     bool one; /* PUT or DELETE of one: the record itself is the answer */
     bool del; /* of one */

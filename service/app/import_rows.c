@@ -2,11 +2,13 @@
 #include "import_run.h"
 
 #include "csv.h"
-#include "domain/csv_read.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #define LINES_MAX 1000 /* of one order */
+#define SHOWN_MAX 40
 
 /* ---- CSV ---- */
 
@@ -31,7 +33,7 @@ static bool known_column(const struct import *import, const char *name) {
 
 /* The names of the fields, one for each column; "" is left out. */
 static bool take_header(struct import *import, const struct str *cells, size_t n,
-                        struct rows *ret) {
+                        struct window *ret) {
     const jv *columns = jv_get(import->presets, "columns");
     import->header = jv_new_array();
     for (size_t i = 0; i < n; i++) {
@@ -131,53 +133,70 @@ static jv *record_of(const struct import *import, const struct str *cells, size_
     return record;
 }
 
-/* ---- records ---- */
-
-static struct str id_of(const jv *record) { return jv_text(jv_get(record, "external_id")); }
-
-/* The next row of the same order is another line of it. */
-static bool joins(const struct import *import, const struct rows *rows, const jv *record) {
-    if (import->resource->id != RES_ORDER || rows->n == 0 || !id_of(record).ptr)
-        return false;
-    jv *before = jv_at(rows->records, rows->n - 1);
-    jv *lines = jv_get(before, "lines");
-    if (!str_eq(id_of(before), id_of(record)) || jv_len(jv_get(record, "lines")) != 1 || !lines ||
-        jv_len(lines) >= LINES_MAX)
-        return false;
-    return jv_push(lines, jv_copy(jv_at(jv_get(record, "lines"), 0)));
+/* At most SHOWN_MAX bytes of it, for a sentence. */
+static struct str shown(struct str text) {
+    if (text.len > SHOWN_MAX)
+        text.len = SHOWN_MAX;
+    text.len = str_utf8_prefix(text);
+    return text;
 }
 
-/* A record that is there already goes into the next step, so that the last one counts; one whose
- * parent is there, too, so that it finds it. */
-static bool follows(const struct rows *rows, const jv *record) {
-    for (void *it = jv_first(record); it; it = jv_next(record, it)) {
-        struct str id = jv_text(jv_value(it));
-        if (!id.ptr || !str_ends(str_of(jv_key(it)), "external_id"))
-            continue;
-        for (size_t i = 0; i < rows->n; i++)
-            if (str_eq(rows->ids[i], id))
-                return true;
+static void refuse(struct import_row *row, const char *field, const char *code, const char *detail,
+                   ...) PRINTF_LIKE(4, 5);
+static void refuse(struct import_row *row, const char *field, const char *code, const char *detail,
+                   ...) {
+    char text[sizeof((struct err_item *)0)->detail];
+    va_list args;
+    va_start(args, detail);
+    vsnprintf(text, sizeof text, detail, args);
+    va_end(args);
+    row->refused = jv_new_object();
+    jv_set(row->refused, "field", jv_new_text(str_of(field)));
+    jv_set(row->refused, "code", jv_new_text(str_of(code)));
+    jv_set(row->refused, "detail", jv_new_text(str_of(text)));
+}
+
+/* A comma in a text without quotes: what stands in which column is anybody's guess. */
+static void refuse_surplus(const struct import *import, const struct str *cells, size_t n,
+                           struct import_row *row) {
+    size_t columns = jv_len(import->header);
+    for (size_t i = columns; i < n; i++) {
+        struct str cell = shown(str_trim(cells[i]));
+        if (cell.len == 0)
+            continue; /* spreadsheets write such */
+        refuse(row, "", "surplus_cell",
+               "Line %lld has %zu cells under %zu columns: \"%.*s\" in cell %zu is under "
+               "none. A text with a comma needs quotes.",
+               (long long)row->line, n, columns, STR_ARG(cell), i + 1);
+        return;
     }
-    return false;
 }
 
-static enum csv_read next_row(struct import *import, struct str rest, bool last, size_t *ret_used,
-                              size_t *ret_lines, jv **ret, struct rows *rows) {
-    struct str *cells = arena_array(&import->arena, CSV_CELLS, sizeof *cells);
+static enum csv_read next_csv(struct import *import, struct window *window, size_t *ret_used,
+                              size_t *ret_lines, struct import_row *ret) {
+    struct str rest = {window->text.ptr + window->used, window->text.len - window->used};
     size_t n = 0;
-    *ret = NULL;
-    if (!cells)
+    if (!import->cells)
+        import->cells = arena_array(&import->arena, CSV_CELLS, sizeof *import->cells);
+    if (!import->cells)
         return CSV_MEMORY;
-    enum csv_read read = csv_read(rest, last, &import->arena, cells, &n, ret_used, ret_lines);
+    struct str *cells = import->cells;
+    enum csv_read read =
+        csv_read(rest, window->last, &import->arena, cells, &n, ret_used, ret_lines);
     if (read != CSV_RECORD || (n == 1 && cells[0].len == 0))
         return read; /* an empty line is nothing */
     bool linkedin = jv_get(jv_get(import->presets, "columns"), "First Name") != NULL;
-    if (import->header)
-        *ret = record_of(import, cells, n);
-    else if ((!linkedin || str_is(cells[0], "First Name")) && !take_header(import, cells, n, rows))
+    if (import->header) {
+        ret->record = record_of(import, cells, n);
+        refuse_surplus(import, cells, n, ret);
+    } else if ((!linkedin || str_is(cells[0], "First Name")) &&
+               !take_header(import, cells, n, window)) {
         return CSV_WRONG;
+    }
     return CSV_RECORD;
 }
+
+/* ---- NDJSON ---- */
 
 /* The columns and values of the import, for a record that has names of its own. */
 static void rename_members(const struct import *import, jv *record) {
@@ -199,12 +218,12 @@ static void rename_members(const struct import *import, jv *record) {
             jv_set(record, jv_key(it), jv_copy(jv_value(it)));
 }
 
-static enum csv_read next_json(const struct import *import, struct str rest, bool last,
+static enum csv_read next_json(const struct import *import, const struct window *window,
                                size_t *ret_used, size_t *ret_lines, jv **ret) {
     struct err wrong CLEANUP(err_release) = ERR_INIT;
+    struct str rest = {window->text.ptr + window->used, window->text.len - window->used};
     const char *end = rest.len > 0 ? memchr(rest.ptr, '\n', rest.len) : NULL;
-    *ret = NULL;
-    if (rest.len == 0 || (!end && !last))
+    if (rest.len == 0 || (!end && !window->last))
         return CSV_MORE;
     struct str line = {rest.ptr, end ? (size_t)(end - rest.ptr) : rest.len};
     *ret_used = line.len + (end ? 1 : 0);
@@ -218,60 +237,102 @@ static enum csv_read next_json(const struct import *import, struct str rest, boo
     return CSV_RECORD;
 }
 
-static bool add(struct rows *rows, jv *record, int64_t line) {
-    rows->ids[rows->n] = id_of(record); /* lives as long as the record */
-    rows->lines[rows->n++] = line;
-    return jv_push(rows->records, record);
+/* ---- records ---- */
+
+static void row_release(struct import_row *row) {
+    jv_unref(&row->record);
+    jv_unref(&row->refused);
 }
 
-bool import_rows(struct import *import, struct str window, bool last, struct rows *ret,
-                 struct err *err) {
-    bool csv = str_is(import->format, "csv");
-    size_t at = import->at_byte == 0 && str_starts(window, "\xef\xbb\xbf") ? 3 : 0;
-    size_t before = 0; /* where the last record began, with its lines */
-    int64_t lines_before = 0;
-    ret->records = jv_new_array();
-    ret->n_lines = 0;
-    for (bool more = ret->records != NULL; more;) {
-        struct str rest = {window.ptr + at, window.len - at};
-        size_t used = 0, lines = 0;
-        jv *record;
-        enum csv_read read = csv ? next_row(import, rest, last, &used, &lines, &record, ret)
-                                 : next_json(import, rest, last, &used, &lines, &record);
-        if (read == CSV_MEMORY)
-            return err_memory(err);
-        if (read == CSV_WRONG && !ret->wrong.ptr)
-            ret->wrong =
-                str_of(arena_format(&import->arena, "Line %lld is no CSV (RFC 4180).",
-                                    (long long)import->at_line + (long long)ret->n_lines + 1));
-        if (read != CSV_RECORD) {
-            /* The last order may have further lines behind the window. */
-            if (read == CSV_MORE && !last && import->resource->id == RES_ORDER && ret->n > 0) {
-                jv *kept = jv_new_array();
-                for (size_t i = 0; kept && i + 1 < ret->n; i++)
-                    jv_push(kept, jv_ref(jv_at(ret->records, i)));
-                jv_unref(&ret->records);
-                ret->records = kept;
-                ret->n--;
-                at = before;
-                ret->n_lines = lines_before;
-            }
+void import_rows_release(struct rows *rows) {
+    for (size_t i = 0; i < rows->n; i++)
+        row_release(&rows->of[i]);
+    rows->n = 0;
+}
+
+static struct str id_of(const jv *record) { return jv_text(jv_get(record, "external_id")); }
+
+/* The next record; none for an empty line and the header. CSV_MORE: what is left of the window is
+ * not a whole one. */
+static enum csv_read next_row(struct import *import, struct window *window,
+                              struct import_row *ret) {
+    size_t used = 0, lines = 0;
+    *ret = (struct import_row){.line = window->line + window->n_lines + 1};
+    enum csv_read read = str_is(import->format, "csv")
+                             ? next_csv(import, window, &used, &lines, ret)
+                             : next_json(import, window, &used, &lines, &ret->record);
+    if (read == CSV_WRONG && !window->wrong.ptr)
+        window->wrong = str_of(
+            arena_format(&import->arena, "Line %lld is no CSV (RFC 4180).", (long long)ret->line));
+    if (read != CSV_RECORD)
+        return read;
+    window->used += used;
+    window->n_lines += (int64_t)lines;
+    return CSV_RECORD;
+}
+
+/* The next row of the same order is another line of it, or why it cannot be written. */
+static bool joins(const struct import *import, struct rows *rows, const struct import_row *row) {
+    if (import->resource->id != RES_ORDER || rows->n == 0 || !id_of(row->record).ptr ||
+        !str_eq(rows->ids[rows->n - 1], id_of(row->record)))
+        return false;
+    struct import_row *order = &rows->of[rows->n - 1];
+    jv *lines = jv_get(order->record, "lines");
+    if (row->refused && !order->refused)
+        order->refused = jv_ref(row->refused);
+    if (order->refused)
+        return true;
+    if (jv_len(jv_get(row->record, "lines")) != 1 || !lines || jv_len(lines) >= LINES_MAX)
+        return false;
+    return jv_push(lines, jv_copy(jv_at(jv_get(row->record, "lines"), 0)));
+}
+
+/* A record that is there already goes into the next step, so that the last one counts; one whose
+ * parent is there, too, so that it finds it. */
+static bool follows(const struct rows *rows, const jv *record) {
+    for (void *it = jv_first(record); it; it = jv_next(record, it)) {
+        struct str id = jv_text(jv_value(it));
+        if (!id.ptr || !str_ends(str_of(jv_key(it)), "external_id"))
+            continue;
+        for (size_t i = 0; i < rows->n; i++)
+            if (str_eq(rows->ids[i], id))
+                return true;
+    }
+    return false;
+}
+
+static bool take(struct import *import, struct rows *rows, struct import_row *row) {
+    if (joins(import, rows, row))
+        return true;
+    if (rows->n == IMPORT_RECORDS || follows(rows, row->record))
+        return false;
+    rows->ids[rows->n] = id_of(row->record); /* lives as long as the record */
+    rows->of[rows->n++] = *row;
+    *row = (struct import_row){0};
+    return true;
+}
+
+bool import_rows(struct import *import, struct rows *ret, struct err *err) {
+    struct window *window = &ret->window, last = *window; /* as before the last record */
+    enum csv_read read;
+    for (;;) {
+        CLEANUP(row_release) struct import_row row;
+        struct window before = *window;
+        size_t n = ret->n;
+        read = next_row(import, window, &row);
+        if (read != CSV_RECORD)
+            break;
+        if (row.record && !take(import, ret, &row)) {
+            *window = before;
             break;
         }
-        if (record && !joins(import, ret, record)) {
-            more = ret->n < IMPORT_RECORDS && !follows(ret, record);
-            if (more) {
-                before = at;
-                lines_before = ret->n_lines;
-                more = add(ret, jv_ref(record), import->at_line + ret->n_lines + 1);
-            }
-        }
-        jv_unref(&record);
-        if (more) {
-            at += used;
-            ret->n_lines += (int64_t)lines;
-        }
+        if (ret->n > n)
+            last = before;
     }
-    ret->used = at;
-    return ret->records != NULL || err_memory(err);
+    /* The last order may have further lines behind the window. */
+    if (read == CSV_MORE && !window->last && import->resource->id == RES_ORDER && ret->n > 0) {
+        row_release(&ret->of[--ret->n]);
+        *window = last;
+    }
+    return read != CSV_MEMORY || err_memory(err);
 }

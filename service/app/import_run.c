@@ -144,8 +144,8 @@ static void unhex(struct str hex, char *ret) {
     }
 }
 
-static bool read_window(struct import *import, struct tx *tx, const char *size, struct str *ret,
-                        struct err *err) {
+static bool read_text(struct import *import, struct tx *tx, const char *size, struct str *ret,
+                      struct err *err) {
     struct str params[] = {import->id,
                            str_of(arena_format(&import->arena, "%" PRId64, import->at_byte)),
                            str_of(size)};
@@ -171,28 +171,34 @@ static bool read_window(struct import *import, struct tx *tx, const char *size, 
     return text != NULL || err_memory(err);
 }
 
+static bool read_window(struct import *import, struct tx *tx, const char *size, struct window *ret,
+                        struct err *err) {
+    struct str text;
+    if (!read_text(import, tx, size, &text, err))
+        return false;
+    *ret = (struct window){.text = text,
+                           .last = import->at_byte + (int64_t)text.len >= import->size,
+                           .line = import->at_line,
+                           .used = import->at_byte == 0 && str_starts(text, "\xef\xbb\xbf") ? 3 : 0,
+                           .wrong = STR_ABSENT};
+    /* A window may end within a character; the file does not. */
+    ret->text.len = str_utf8_prefix(text);
+    if (ret->text.len < text.len && (ret->last || ret->text.len + 4 <= text.len))
+        *ret = (struct window){.text = STR(""), .wrong = STR("The file is not UTF-8.")};
+    return true;
+}
+
 static bool next_rows(struct import *import, struct tx *tx, struct rows *rows, struct err *err) {
     static const char *const sizes[] = {WINDOW_SMALL, WINDOW_LARGE};
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        struct str window;
-        if (!read_window(import, tx, sizes[i], &window, err))
+        import_rows_release(rows);
+        if (!read_window(import, tx, sizes[i], &rows->window, err) ||
+            !import_rows(import, rows, err))
             return false;
-        bool last = import->at_byte + (int64_t)window.len >= import->size;
-        jv_unref(&rows->records);
-        *rows = (struct rows){.wrong = STR_ABSENT};
-        /* A window may end within a character; the file does not. */
-        size_t whole = str_utf8_prefix(window);
-        if (whole < window.len && (last || whole + 4 <= window.len)) {
-            rows->wrong = STR("The file is not UTF-8.");
-            return true;
-        }
-        window.len = whole;
-        if (!import_rows(import, window, last, rows, err))
-            return false;
-        if (rows->used > 0 || rows->wrong.ptr)
+        if (rows->window.used > 0 || rows->window.wrong.ptr)
             return true;
     }
-    rows->wrong = STR("A record is longer than 4 MiB, or never ends.");
+    rows->window.wrong = STR("A record is longer than 4 MiB, or never ends.");
     return true;
 }
 
@@ -218,7 +224,7 @@ static bool write_results(struct import *import, const struct rows *rows, const 
         count(import, failed ? "failed" : entry->outcome);
         if (failed) {
             buf_format(&errors, "%s{\"line\":%" PRId64 ",\"external_id\":", errors.len ? "," : "[",
-                       rows->lines[i]);
+                       rows->of[i].line);
             buf_json(&errors, entry->external_id);
             buf_text(&errors, ",\"errors\":");
             entry_errors(entry, &errors);
@@ -245,8 +251,9 @@ static bool keep_results(struct import *import, struct tx *tx, const struct rows
         import->id,
         results->errors,
         results->records,
-        str_of(arena_format(&import->arena, "%" PRId64, import->at_byte + (int64_t)rows->used)),
-        str_of(arena_format(&import->arena, "%" PRId64, import->at_line + rows->n_lines)),
+        str_of(
+            arena_format(&import->arena, "%" PRId64, import->at_byte + (int64_t)rows->window.used)),
+        str_of(arena_format(&import->arena, "%" PRId64, import->at_line + rows->window.n_lines)),
         import->header ? doc_text(action, import->header) : STR_ABSENT,
         doc_text(action, import->counts),
         import->operation};
@@ -277,12 +284,22 @@ static bool keep_results(struct import *import, struct tx *tx, const struct rows
     return true;
 }
 
-static bool write_rows(struct import *import, struct tx **tx, struct rows *rows,
+static bool write_rows(struct import *import, struct tx **tx, const struct rows *rows,
                        struct results *ret, struct err *err) {
     CLEANUP(work_release) struct work work = {0};
-    struct bulk bulk = {
-        .resource = import->resource, .system = import->system, .records = rows->records};
+    CLEANUP(jv_unref) jv *records = jv_new_array();
+    CLEANUP(jv_unref) jv *refused = jv_new_array();
+    struct bulk bulk = {.resource = import->resource,
+                        .system = import->system,
+                        .records = records,
+                        .refused = refused};
     *ret = (struct results){STR("[]"), STR("[]")};
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct import_row *row = &rows->of[i];
+        if (!jv_push(records, jv_ref(row->record)) ||
+            !jv_push(refused, row->refused ? jv_ref(row->refused) : jv_new_null()))
+            return err_memory(err);
+    }
     if (rows->n == 0)
         return true;
     if (!sync_run(&import->action, &bulk, *tx, &work, err) ||
@@ -324,11 +341,9 @@ static void refresh_statistics(struct import *import) {
         log_err(LOG_WARN, "import_statistics", &err);
 }
 
-static void rows_release(struct rows *rows) { jv_unref(&rows->records); }
-
 static bool step(struct import *import, bool *ret_more, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    CLEANUP(rows_release) struct rows rows = {.wrong = STR_ABSENT};
+    CLEANUP(import_rows_release) struct rows rows = {.window.wrong = STR_ABSENT};
     struct results results;
     if (!import_begin(import, &tx, err) || !tx)
         return !err_is_set(err);
@@ -336,16 +351,18 @@ static bool step(struct import *import, bool *ret_more, struct err *err) {
         return !err_is_set(err);
     if (!keep_results(import, tx, &rows, &results, err))
         return false;
-    bool over = import->at_byte + (int64_t)rows.used >= import->size;
-    if (rows.wrong.ptr && rows.n == 0)
-        import_end(import, tx, "failed", rows.wrong);
+    const struct window *window = &rows.window;
+    bool over = import->at_byte + (int64_t)window->used >= import->size;
+    bool wrong = window->wrong.ptr && rows.n == 0;
+    if (wrong)
+        import_end(import, tx, "failed", window->wrong);
     else if (over)
         import_end(import, tx, "succeeded", STR_ABSENT);
-    *ret_more = !over && !(rows.wrong.ptr && rows.n == 0);
+    *ret_more = !over && !wrong;
     if (!import_commit(import, tx, err))
         return false;
     tx_end(&tx);
-    if (outgrown(import->at_line, import->at_line + rows.n_lines))
+    if (outgrown(import->at_line, import->at_line + window->n_lines))
         refresh_statistics(import);
     return true;
 }

@@ -4,6 +4,7 @@
 
 #include "app/imports.h"
 #include "bulk.h"
+#include "domain/csv_read.h"
 
 #define IMPORT_RECORDS 200
 
@@ -18,6 +19,7 @@ struct import {
     bool dry_run;
     jv *presets, *header, *counts; /* owned */
     int64_t at_byte, at_line, size;
+    struct str *cells; /* room for those of a row, once one was read */
 };
 
 bool import_open(struct import *ret, struct app *app, struct str operation, struct str token,
@@ -32,17 +34,31 @@ void import_end(struct import *import, struct tx *tx, const char *status, struct
 
 /* ---- from the file to records: import_rows.c ---- */
 
+/* A piece of the file, and how far it was read. */
+struct window {
+    struct str text;
+    bool last;    /* nothing follows */
+    int64_t line; /* lines before it */
+    size_t used;
+    int64_t n_lines;
+    struct str wrong; /* it cannot be read any further; absent: it can */
+};
+
+/* A record of the file; in CSV one line of an order is one. */
+struct import_row {
+    jv *record;   /* owned */
+    jv *refused;  /* owned; {field, code, detail}: sync is not asked; NULL: it is */
+    int64_t line; /* in the file */
+};
+
 struct rows {
-    jv *records; /* owned; as sync takes them */
-    int64_t lines[IMPORT_RECORDS];
+    struct window window;
+    struct import_row of[IMPORT_RECORDS];
     struct str ids[IMPORT_RECORDS]; /* external ids; borrowed from the records */
     size_t n;
-    size_t used;      /* bytes of the window */
-    int64_t n_lines;  /* lines of those */
-    struct str wrong; /* the file cannot be read any further; absent: it can */
 };
-/* Up to IMPORT_RECORDS whole records of `window`; none when it is too small for one. */
-bool import_rows(struct import *import, struct str window, bool last, struct rows *ret,
-                 struct err *err);
+void import_rows_release(struct rows *rows);
+/* Up to IMPORT_RECORDS whole records of the window; none when it is too small for one. */
+bool import_rows(struct import *import, struct rows *ret, struct err *err);
 
 #endif

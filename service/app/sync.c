@@ -159,6 +159,13 @@ static void sync_entry(struct action *action, const struct bulk *bulk, struct wo
         return;
     }
     struct str id = bulk->one ? bulk->external_id : jv_text(jv_get(record, "external_id"));
+    const jv *refused = jv_at(bulk->refused, i);
+    if (jv_kind(refused) == JV_OBJECT) {
+        entry->external_id = id.ptr ? arena_str(action->arena, id) : STR_ABSENT;
+        bad_record(entry, jv_text(jv_get(refused, "field")).ptr,
+                   jv_text(jv_get(refused, "code")).ptr, jv_text(jv_get(refused, "detail")).ptr);
+        return;
+    }
     if (!id.ptr || id.len == 0 || id.len > 255) {
         bad_record(entry, "external_id", "required", "must be a text of 1 to 255 characters");
         return;

@@ -102,6 +102,35 @@ test('a file that cannot be read says why', async () => {
   manager.close();
 });
 
+test('a row with more cells than columns is refused, and names line and cell; empty ones beyond are nothing', async () => {
+  const industry = unique('cells');
+  const one = await run({ resource: 'accounts', content: `external_id,name,industry\n${industry}-1,Acme, Inc.,${industry}\n${industry}-2,Two,${industry},, \n${industry}-3,"Three, Inc.",${industry}\n,A, name,only\n` });
+  assert.deepEqual([one.status, one.counts], ['succeeded', { created: 2, failed: 2 }]);
+  assert.deepEqual((await errors(one.id)).map(({ line, external_id, errors: [{ code, message }] }) => [line, external_id, code, message]), [
+    [2, `${industry}-1`, 'surplus_cell', `Line 2 has 4 cells under 3 columns: "${industry}" in cell 4 is under none. A text with a comma needs quotes.`],
+    [5, null, 'surplus_cell', 'Line 5 has 4 cells under 3 columns: "only" in cell 4 is under none. A text with a comma needs quotes.']]);
+  assert.deepEqual((await found(`industry=${industry}&order_by=name`)).map(({ name }) => name), ['Three, Inc.', 'Two']);
+});
+
+test('a row that is shorter than the header says nothing of the columns that it lacks', async () => {
+  const industry = unique('short'), head = 'external_id,industry,name,domain\n';
+  await run({ resource: 'accounts', content: `${head}${industry}-1,${industry},One,one.example\n` });
+  const one = await run({ resource: 'accounts', content: `${head}${industry}-1,${industry}\n${industry}-2,${industry}\n` });
+  assert.deepEqual([one.counts, (await errors(one.id)).map(({ line, errors: [{ fields }] }) => [line, fields]), (await found(`industry=${industry}`)).map(({ name, domain }) => [name, domain])],
+    [{ unchanged: 1, failed: 1 }, [[3, ['name']]], [['One', 'one.example']]]);
+});
+
+test('a German amount without quotes moves no money: its order is refused, with all of its lines', async () => {
+  const account = await makeAccount(api), system = unique('comma');
+  const row = (order, no, amount) => `${order},${account.id},2026-03-01,EUR,${no},${amount}\n`;
+  const content = `external_id,account_id,ordered_on,currency_code,line_no,amount\n${row('A', 1, '1')}${row('A', 2, '1000,50')}${row('B', 1, '1')}${row('C', 1, '2,75')}${row('C', 2, '1')}`;
+  const one = await run({ resource: 'orders', system, content });
+  assert.deepEqual([one.counts, sums(account)], [{ created: 1, failed: 2 }, '1|1|1|1.0000']);
+  assert.deepEqual((await errors(one.id)).map(({ line, external_id, errors: [{ message }] }) => [line, external_id, message]), [
+    [2, 'A', 'Line 3 has 7 cells under 6 columns: "50" in cell 7 is under none. A text with a comma needs quotes.'],
+    [5, 'C', 'Line 5 has 7 cells under 6 columns: "75" in cell 7 is under none. A text with a comma needs quotes.']]);
+});
+
 test('LinkedIn: a member\'s own connections, with source and day (004-30)', async () => {
   const account = await makeAccount(api);
   const content = 'Notes:\n"When exporting your connection data, you may notice, ..."\n\nFirst Name,Last Name,URL,Email Address,Company,Position,Connected On\n'
