@@ -2,12 +2,14 @@
 #include "import_run.h"
 
 #include "csv.h"
+#include "domain/salesforce_id.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define LINES_MAX 1000 /* of one order */
+#define APART_MAX ((size_t)1 << 20) /* bytes that a step keeps aside */
+#define STEP_BYTES ((size_t)256 << 10)
 #define SHOWN_MAX 40
 
 /* ---- CSV ---- */
@@ -109,14 +111,15 @@ static void set_value(const struct import *import, jv *record, jv *line, const c
 }
 
 /* A row as a record; an empty cell says nothing. */
-static jv *record_of(const struct import *import, const struct str *cells, size_t n) {
+static jv *record_of(const struct import *import, const struct str *cells, size_t n,
+                     bool ids_only) {
     const jv *values = jv_get(import->presets, "values");
     jv *record = jv_new_object(), *line = jv_new_object();
     for (void *it = jv_first(values); it; it = jv_next(values, it))
         jv_set(record, jv_key(it), jv_copy(jv_value(it)));
     for (size_t i = 0; i < n && i < jv_len(import->header); i++) {
         struct str name = jv_text(jv_at(import->header, i));
-        if (name.len > 0 && cells[i].len > 0)
+        if (name.len > 0 && cells[i].len > 0 && (!ids_only || str_is(name, "external_id")))
             set_value(import, record, line, name.ptr,
                       jv_bool(jv_get(import->presets, "exported")) ? csv_plain(cells[i])
                                                                    : cells[i]);
@@ -133,47 +136,24 @@ static jv *record_of(const struct import *import, const struct str *cells, size_
     return record;
 }
 
-/* At most SHOWN_MAX bytes of it, for a sentence. */
-static struct str shown(struct str text) {
-    if (text.len > SHOWN_MAX)
-        text.len = SHOWN_MAX;
-    text.len = str_utf8_prefix(text);
-    return text;
-}
-
-static void refuse(struct import_row *row, const char *field, const char *code, const char *detail,
-                   ...) PRINTF_LIKE(4, 5);
-static void refuse(struct import_row *row, const char *field, const char *code, const char *detail,
-                   ...) {
-    char text[sizeof((struct err_item *)0)->detail];
-    va_list args;
-    va_start(args, detail);
-    vsnprintf(text, sizeof text, detail, args);
-    va_end(args);
-    row->refused = jv_new_object();
-    jv_set(row->refused, "field", jv_new_text(str_of(field)));
-    jv_set(row->refused, "code", jv_new_text(str_of(code)));
-    jv_set(row->refused, "detail", jv_new_text(str_of(text)));
-}
-
 /* A comma in a text without quotes: what stands in which column is anybody's guess. */
 static void refuse_surplus(const struct import *import, const struct str *cells, size_t n,
                            struct import_row *row) {
     size_t columns = jv_len(import->header);
     for (size_t i = columns; i < n; i++) {
-        struct str cell = shown(str_trim(cells[i]));
+        struct str cell = import_shown(str_trim(cells[i]));
         if (cell.len == 0)
             continue; /* spreadsheets write such */
-        refuse(row, "", "surplus_cell",
-               "Line %lld has %zu cells under %zu columns: \"%.*s\" in cell %zu is under "
-               "none. A text with a comma needs quotes.",
-               (long long)row->line, n, columns, STR_ARG(cell), i + 1);
+        import_refuse(row, "", "surplus_cell",
+                      "Line %lld has %zu cells under %zu columns: \"%.*s\" in cell %zu is under "
+                      "none. A text with a comma needs quotes.",
+                      (long long)row->line, n, columns, STR_ARG(cell), i + 1);
         return;
     }
 }
 
-static enum csv_read next_csv(struct import *import, struct window *window, size_t *ret_used,
-                              size_t *ret_lines, struct import_row *ret) {
+static enum csv_read next_csv(struct import *import, struct window *window, bool ids_only,
+                              size_t *ret_used, size_t *ret_lines, struct import_row *ret) {
     struct str rest = {window->text.ptr + window->used, window->text.len - window->used};
     size_t n = 0;
     if (!import->cells)
@@ -187,7 +167,7 @@ static enum csv_read next_csv(struct import *import, struct window *window, size
         return read; /* an empty line is nothing */
     bool linkedin = jv_get(jv_get(import->presets, "columns"), "First Name") != NULL;
     if (import->header) {
-        ret->record = record_of(import, cells, n);
+        ret->record = record_of(import, cells, n, ids_only);
         refuse_surplus(import, cells, n, ret);
     } else if ((!linkedin || str_is(cells[0], "First Name")) &&
                !take_header(import, cells, n, window)) {
@@ -239,52 +219,66 @@ static enum csv_read next_json(const struct import *import, const struct window 
 
 /* ---- records ---- */
 
-static void row_release(struct import_row *row) {
+void import_row_release(struct import_row *row) {
     jv_unref(&row->record);
     jv_unref(&row->refused);
+    jv_unref(&row->line_of);
 }
 
 void import_rows_release(struct rows *rows) {
     for (size_t i = 0; i < rows->n; i++)
-        row_release(&rows->of[i]);
+        import_row_release(&rows->of[i]);
+    buf_release(&rows->apart);
     rows->n = 0;
+}
+
+struct str import_shown(struct str text) {
+    if (text.len > SHOWN_MAX)
+        text.len = SHOWN_MAX;
+    text.len = str_utf8_prefix(text);
+    return text;
+}
+
+void import_refuse(struct import_row *row, const char *field, const char *code, const char *detail,
+                   ...) {
+    char text[sizeof((struct err_item *)0)->detail];
+    va_list args;
+    va_start(args, detail);
+    vsnprintf(text, sizeof text, detail, args);
+    va_end(args);
+    jv_unref(&row->refused);
+    row->refused = jv_new_object();
+    jv_set(row->refused, "field", jv_new_text(str_of(field)));
+    jv_set(row->refused, "code", jv_new_text(str_of(code)));
+    jv_set(row->refused, "detail", jv_new_text(str_of(text)));
 }
 
 static struct str id_of(const jv *record) { return jv_text(jv_get(record, "external_id")); }
 
-/* The next record; none for an empty line and the header. CSV_MORE: what is left of the window is
- * not a whole one. */
-static enum csv_read next_row(struct import *import, struct window *window,
-                              struct import_row *ret) {
+/* Salesforce's ids have two spellings; an order is one. */
+static void spell_id(const struct import *import, jv *record) {
+    char whole[SALESFORCE_ID_TEXT];
+    if (str_is(import->system, "salesforce") && id_of(record).ptr &&
+        salesforce_id_parse(id_of(record), whole))
+        jv_set(record, "external_id", jv_new_text(str_of(whole)));
+}
+
+enum csv_read import_row(struct import *import, struct window *window, bool ids_only,
+                         struct import_row *ret) {
     size_t used = 0, lines = 0;
     *ret = (struct import_row){.line = window->line + window->n_lines + 1};
     enum csv_read read = str_is(import->format, "csv")
-                             ? next_csv(import, window, &used, &lines, ret)
+                             ? next_csv(import, window, ids_only, &used, &lines, ret)
                              : next_json(import, window, &used, &lines, &ret->record);
     if (read == CSV_WRONG && !window->wrong.ptr)
         window->wrong = str_of(
             arena_format(&import->arena, "Line %lld is no CSV (RFC 4180).", (long long)ret->line));
     if (read != CSV_RECORD)
         return read;
+    spell_id(import, ret->record);
     window->used += used;
     window->n_lines += (int64_t)lines;
     return CSV_RECORD;
-}
-
-/* The next row of the same order is another line of it, or why it cannot be written. */
-static bool joins(const struct import *import, struct rows *rows, const struct import_row *row) {
-    if (import->resource->id != RES_ORDER || rows->n == 0 || !id_of(row->record).ptr ||
-        !str_eq(rows->ids[rows->n - 1], id_of(row->record)))
-        return false;
-    struct import_row *order = &rows->of[rows->n - 1];
-    jv *lines = jv_get(order->record, "lines");
-    if (row->refused && !order->refused)
-        order->refused = jv_ref(row->refused);
-    if (order->refused)
-        return true;
-    if (jv_len(jv_get(row->record, "lines")) != 1 || !lines || jv_len(lines) >= LINES_MAX)
-        return false;
-    return jv_push(lines, jv_copy(jv_at(jv_get(row->record, "lines"), 0)));
 }
 
 /* A record that is there already goes into the next step, so that the last one counts; one whose
@@ -301,38 +295,76 @@ static bool follows(const struct rows *rows, const jv *record) {
     return false;
 }
 
-static bool take(struct import *import, struct rows *rows, struct import_row *row) {
-    if (joins(import, rows, row))
-        return true;
-    if (rows->n == IMPORT_RECORDS || follows(rows, row->record))
-        return false;
+/* Which line of the file each line of the order is. */
+static void keep_lines(struct import_row *row) {
+    jv *lines = jv_new_array();
+    for (size_t i = 0; i < jv_len(jv_get(row->record, "lines")); i++)
+        jv_push(lines, jv_new_int(row->line));
+    row->line_of = jv_new_object();
+    jv_set(row->line_of, "lines", lines);
+}
+
+void import_add(const struct import *import, struct rows *rows, struct import_row *row) {
+    if (import->resource->id == RES_ORDER && str_is(import->format, "csv"))
+        keep_lines(row);
     rows->ids[rows->n] = id_of(row->record); /* lives as long as the record */
     rows->of[rows->n++] = *row;
     *row = (struct import_row){0};
-    return true;
+}
+
+static bool full(const struct rows *rows) {
+    return rows->n == IMPORT_RECORDS ||
+           ((rows->n > 0 || rows->apart.len > 0) &&
+            (rows->window.used > STEP_BYTES || rows->apart.len > APART_MAX));
+}
+
+enum taken { ADDED, JOINED, APART, LATER };
+
+static enum taken take(struct import *import, struct rows *rows, struct import_row *row) {
+    struct str id = id_of(row->record);
+    bool order = import->resource->id == RES_ORDER && id.ptr;
+    if (order && rows->n > 0 && str_eq(rows->ids[rows->n - 1], id)) {
+        import_join(import, rows, row);
+        return JOINED;
+    }
+    if (full(rows))
+        return LATER;
+    if (order && jv_get(import->apart, id.ptr)) {
+        import_put_apart(rows, row);
+        return APART;
+    }
+    if (follows(rows, row->record))
+        return LATER;
+    import_add(import, rows, row);
+    return ADDED;
 }
 
 bool import_rows(struct import *import, struct rows *ret, struct err *err) {
     struct window *window = &ret->window, last = *window; /* as before the last record */
+    enum taken taken = APART;
     enum csv_read read;
+    buf_init(&ret->apart, (size_t)64 << 20);
     for (;;) {
-        CLEANUP(row_release) struct import_row row;
+        CLEANUP(import_row_release) struct import_row row;
         struct window before = *window;
-        size_t n = ret->n;
-        read = next_row(import, window, &row);
+        read = import_row(import, window, false, &row);
         if (read != CSV_RECORD)
             break;
-        if (row.record && !take(import, ret, &row)) {
+        if (!row.record)
+            continue;
+        taken = take(import, ret, &row);
+        if (taken == ADDED)
+            last = before;
+        if (taken == LATER) {
             *window = before;
             break;
         }
-        if (ret->n > n)
-            last = before;
     }
     /* The last order may have further lines behind the window. */
-    if (read == CSV_MORE && !window->last && import->resource->id == RES_ORDER && ret->n > 0) {
-        row_release(&ret->of[--ret->n]);
+    if (read == CSV_MORE && !window->last && import->resource->id == RES_ORDER && taken != APART) {
+        import_row_release(&ret->of[--ret->n]);
         *window = last;
     }
-    return read != CSV_MEMORY || err_memory(err);
+    return (read != CSV_MEMORY && buf_ok(&ret->apart) && import_sort_lines(import, ret)) ||
+           err_memory(err);
 }

@@ -5,12 +5,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define STEP_MS 60000
 #define STEP_ARENA ((size_t)48 << 20)
-#define WINDOW_SMALL "131072"
-#define WINDOW_LARGE "4194304" /* for a record that the other is too small for */
 
 static const struct tx_context worker = {
     .scope = {"all", 3}, .actor = {"worker", 6}, .origin = {"worker", 6}};
@@ -68,6 +67,7 @@ void import_close(struct import *import) {
     jv_unref(&import->presets);
     jv_unref(&import->header);
     jv_unref(&import->counts);
+    jv_unref(&import->apart);
     arena_release(&import->arena);
 }
 
@@ -77,6 +77,12 @@ static bool read_state(struct import *import, struct tx *tx, size_t slot, struct
     import->size = tx_int(tx, slot, 0, 2);
     jv_unref(&import->header);
     jv_unref(&import->counts);
+    import->scan_byte = tx_int(tx, slot, 0, 5);
+    import->scan_line = tx_int(tx, slot, 0, 6);
+    import->scan_orders = tx_int(tx, slot, 0, 7);
+    import->scan_chunks = tx_int(tx, slot, 0, 8);
+    import->scattered = tx_bool(tx, slot, 0, 9);
+    import->joined_to = arena_str(&import->arena, tx_value(tx, slot, 0, 10));
     struct str header = tx_value(tx, slot, 0, 3);
     return (!header.ptr || json_read(header, JSON_TOKENS, &import->header, err)) &&
            json_read(tx_value(tx, slot, 0, 4), JSON_TOKENS, &import->counts, err);
@@ -93,10 +99,11 @@ bool import_begin(struct import *import, struct tx **ret, struct err *err) {
                            "select 1 from operation where id = $1::uuid and lease_token = $2::uuid "
                            "and status = 'running'",
                            params, 2);
-    size_t state = tx_query(tx,
-                            "select at_byte, at_line, size, header, counts from import where id = "
-                            "$1::uuid for update",
-                            &params[2], 1);
+    size_t state = tx_query(
+        tx,
+        "select at_byte, at_line, size, header, counts, scan_byte, scan_line, "
+        "scan_orders, scan_chunks, scattered, joined_to from import where id = $1::uuid for update",
+        &params[2], 1);
     if (!tx_flush(tx, err))
         return false;
     if (!tx_bool(tx, lock, 0, 0) || tx_rows(tx, mine) == 0)
@@ -144,10 +151,9 @@ static void unhex(struct str hex, char *ret) {
     }
 }
 
-static bool read_text(struct import *import, struct tx *tx, const char *size, struct str *ret,
-                      struct err *err) {
-    struct str params[] = {import->id,
-                           str_of(arena_format(&import->arena, "%" PRId64, import->at_byte)),
+static bool read_window(struct import *import, struct tx *tx, int64_t at_byte, const char *size,
+                        struct str *ret, struct err *err) {
+    struct str params[] = {import->id, str_of(arena_format(&import->arena, "%" PRId64, at_byte)),
                            str_of(size)};
     size_t slot = tx_query(
         tx,
@@ -171,20 +177,21 @@ static bool read_text(struct import *import, struct tx *tx, const char *size, st
     return text != NULL || err_memory(err);
 }
 
-static bool read_window(struct import *import, struct tx *tx, const char *size, struct window *ret,
-                        struct err *err) {
+bool import_window(struct import *import, struct tx *tx, int64_t at_byte, int64_t at_line,
+                   const char *size, struct window *ret, struct err *err) {
     struct str text;
-    if (!read_text(import, tx, size, &text, err))
+    if (!read_window(import, tx, at_byte, size, &text, err))
         return false;
     *ret = (struct window){.text = text,
-                           .last = import->at_byte + (int64_t)text.len >= import->size,
-                           .line = import->at_line,
-                           .used = import->at_byte == 0 && str_starts(text, "\xef\xbb\xbf") ? 3 : 0,
+                           .last = at_byte + (int64_t)text.len >= import->size,
+                           .line = at_line,
+                           .used = at_byte == 0 && str_starts(text, "\xef\xbb\xbf") ? 3 : 0,
                            .wrong = STR_ABSENT};
     /* A window may end within a character; the file does not. */
     ret->text.len = str_utf8_prefix(text);
-    if (ret->text.len < text.len && (ret->last || ret->text.len + 4 <= text.len))
+    if (ret->text.len < text.len && (ret->last || ret->text.len + 4 <= text.len)) {
         *ret = (struct window){.text = STR(""), .wrong = STR("The file is not UTF-8.")};
+    }
     return true;
 }
 
@@ -192,13 +199,14 @@ static bool next_rows(struct import *import, struct tx *tx, struct rows *rows, s
     static const char *const sizes[] = {WINDOW_SMALL, WINDOW_LARGE};
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         import_rows_release(rows);
-        if (!read_window(import, tx, sizes[i], &rows->window, err) ||
-            !import_rows(import, rows, err))
+        if (!import_window(import, tx, import->at_byte, import->at_line, sizes[i], &rows->window,
+                           err) ||
+            !import_look_apart(import, tx, rows->window, err) || !import_rows(import, rows, err))
             return false;
         if (rows->window.used > 0 || rows->window.wrong.ptr)
             return true;
     }
-    rows->window.wrong = STR("A record is longer than 4 MiB, or never ends.");
+    rows->window.wrong = STR(IMPORT_ENDLESS);
     return true;
 }
 
@@ -212,6 +220,26 @@ struct results {
     struct str errors, records; /* JSON arrays */
 };
 
+/* Which line of the file is meant where one of the order is; of a line_no that comes twice, both:
+ * the lines are sorted by it. */
+static void name_line(const struct import_row *row, const char *at, struct err_item *item) {
+    static const char lines[] = "/lines/";
+    const char *where = item->where + strlen(at);
+    const jv *line_of = jv_get(row->line_of, "lines");
+    size_t len = strlen(item->detail), room = sizeof item->detail - len;
+    if (strncmp(item->where, at, strlen(at)) != 0 || strncmp(where, lines, strlen(lines)) != 0)
+        return;
+    size_t nth = strtoul(where + strlen(lines), NULL, 10);
+    if (nth >= jv_len(line_of))
+        return;
+    int64_t line = jv_int(jv_at(line_of, nth));
+    if (nth > 0 && strcmp(item->code, "duplicate") == 0)
+        snprintf(item->detail + len, room, " (lines %" PRId64 " and %" PRId64 ")",
+                 jv_int(jv_at(line_of, nth - 1)), line);
+    else
+        snprintf(item->detail + len, room, " (line %" PRId64 ")", line);
+}
+
 static bool write_results(struct import *import, const struct rows *rows, const struct work *work,
                           struct results *ret, struct err *err) {
     CLEANUP(buf_release) struct buf errors;
@@ -219,8 +247,10 @@ static bool write_results(struct import *import, const struct rows *rows, const 
     buf_init(&errors, (size_t)8 << 20);
     buf_init(&records, (size_t)1 << 20);
     for (size_t i = 0; i < rows->n; i++) {
-        const struct entry *entry = &work->batch->entries[i];
+        struct entry *entry = &work->batch->entries[i];
         bool failed = err_is_set(&entry->err);
+        for (size_t k = 0; k < entry->err.n_items; k++)
+            name_line(&rows->of[i], entry->at, &entry->err.items[k]);
         count(import, failed ? "failed" : entry->outcome);
         if (failed) {
             buf_format(&errors, "%s{\"line\":%" PRId64 ",\"external_id\":", errors.len ? "," : "[",
@@ -244,7 +274,7 @@ static bool write_results(struct import *import, const struct rows *rows, const 
     return (ret->errors.ptr && ret->records.ptr) || err_memory(err);
 }
 
-static bool keep_results(struct import *import, struct tx *tx, const struct rows *rows,
+static bool keep_results(struct import *import, struct tx *tx, struct rows *rows,
                          const struct results *results, struct err *err) {
     struct action *action = &import->action;
     struct str params[] = {
@@ -271,11 +301,14 @@ static bool keep_results(struct import *import, struct tx *tx, const struct rows
                  "$1::uuid, r.record_id, r.outcome, r.version from jsonb_to_recordset($2::jsonb) "
                  "r(record_id uuid, outcome text, version bigint)",
                  made, 2);
-    struct str state[] = {params[0], params[3], params[4], params[5], params[6]};
+    if (!import_keep_apart(import, tx, rows, err))
+        return false;
+    struct str state[] = {params[0], params[3], params[4], params[5], params[6], rows->joined_to};
     tx_query(tx,
              "update import set at_byte = $2::bigint, at_line = $3::bigint, header = $4::jsonb, "
-             "counts = $5::jsonb, status = 'running', updated_at = now() where id = $1::uuid",
-             state, 5);
+             "counts = $5::jsonb, joined_to = coalesce($6, joined_to), status = 'running', "
+             "updated_at = now() where id = $1::uuid",
+             state, 6);
     struct str progress[] = {params[7], params[3], params[0]};
     tx_query(tx,
              "update operation set progress_done = $2::bigint, progress_total = (select size from "
@@ -320,12 +353,14 @@ static bool write_rows(struct import *import, struct tx **tx, const struct rows 
     return fine;
 }
 
-#define STATISTICS_FROM 4000
+#define STATISTICS_FROM 1000
 
-/* Each time that twice as many lines were read: the tables grow too fast for autovacuum. */
-static bool outgrown(int64_t before, int64_t now) {
-    int64_t next = STATISTICS_FROM;
-    while (next <= before)
+/* Each time that twice as many records came out: the tables grow too fast for autovacuum. */
+static bool outgrown(const struct import *import, const struct rows *rows) {
+    int64_t next = STATISTICS_FROM, now = 0;
+    for (void *it = jv_first(import->counts); it; it = jv_next(import->counts, it))
+        now += jv_int(jv_value(it));
+    while (next <= now - (int64_t)rows->n)
         next *= 2;
     return now >= next;
 }
@@ -341,30 +376,48 @@ static void refresh_statistics(struct import *import) {
         log_err(LOG_WARN, "import_statistics", &err);
 }
 
-static bool step(struct import *import, bool *ret_more, struct err *err) {
-    CLEANUP(tx_end) struct tx *tx = NULL;
+static bool scan(struct import *import, struct tx *tx, bool *ret_more, struct err *err) {
+    struct str wrong;
+    if (!import_scan(import, tx, &wrong, err))
+        return false;
+    if (wrong.ptr)
+        import_end(import, tx, "failed", wrong);
+    *ret_more = !wrong.ptr;
+    return import_commit(import, tx, err);
+}
+
+static bool write(struct import *import, struct tx **tx, bool *ret_more, struct err *err) {
     CLEANUP(import_rows_release) struct rows rows = {.window.wrong = STR_ABSENT};
     struct results results;
-    if (!import_begin(import, &tx, err) || !tx)
+    bool apart = import->at_byte >= import->size; /* what is left was kept aside */
+    if (!(apart ? import_take_apart : next_rows)(import, *tx, &rows, err) ||
+        !write_rows(import, tx, &rows, &results, err) || !*tx)
         return !err_is_set(err);
-    if (!next_rows(import, tx, &rows, err) || !write_rows(import, &tx, &rows, &results, err) || !tx)
-        return !err_is_set(err);
-    if (!keep_results(import, tx, &rows, &results, err))
+    if (!keep_results(import, *tx, &rows, &results, err))
         return false;
     const struct window *window = &rows.window;
-    bool over = import->at_byte + (int64_t)window->used >= import->size;
+    bool over = import->at_byte + (int64_t)window->used >= import->size &&
+                (!import->scattered || (apart && rows.n == 0));
     bool wrong = window->wrong.ptr && rows.n == 0;
     if (wrong)
-        import_end(import, tx, "failed", window->wrong);
+        import_end(import, *tx, "failed", window->wrong);
     else if (over)
-        import_end(import, tx, "succeeded", STR_ABSENT);
+        import_end(import, *tx, "succeeded", STR_ABSENT);
     *ret_more = !over && !wrong;
-    if (!import_commit(import, tx, err))
+    if (!import_commit(import, *tx, err))
         return false;
-    tx_end(&tx);
-    if (outgrown(import->at_line, import->at_line + window->n_lines))
+    tx_end(tx);
+    if (outgrown(import, &rows))
         refresh_statistics(import);
     return true;
+}
+
+static bool step(struct import *import, bool *ret_more, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    if (!import_begin(import, &tx, err) || !tx)
+        return !err_is_set(err);
+    return import_scans(import) ? scan(import, tx, ret_more, err)
+                                : write(import, &tx, ret_more, err);
 }
 
 bool import_step(struct app *app, struct str operation, struct str token, bool *ret_more,

@@ -20,6 +20,11 @@ struct import {
     jv *presets, *header, *counts; /* owned */
     int64_t at_byte, at_line, size;
     struct str *cells; /* room for those of a row, once one was read */
+    /* Of orders: import_orders.c */
+    int64_t scan_byte, scan_line, scan_orders, scan_chunks;
+    bool scattered;       /* some stand in several places */
+    struct str joined_to; /* of those, the ones up to this are written */
+    jv *apart;            /* owned; {external id: true}: those in the window */
 };
 
 bool import_open(struct import *ret, struct app *app, struct str operation, struct str token,
@@ -34,6 +39,10 @@ void import_end(struct import *import, struct tx *tx, const char *status, struct
 
 /* ---- from the file to records: import_rows.c ---- */
 
+#define WINDOW_SMALL "131072"
+#define WINDOW_LARGE "4194304" /* for a record that the other is too small for */
+#define IMPORT_ENDLESS "A record is longer than 4 MiB, or never ends."
+
 /* A piece of the file, and how far it was read. */
 struct window {
     struct str text;
@@ -43,22 +52,57 @@ struct window {
     int64_t n_lines;
     struct str wrong; /* it cannot be read any further; absent: it can */
 };
+/* The file from there on. */
+bool import_window(struct import *import, struct tx *tx, int64_t at_byte, int64_t at_line,
+                   const char *size, struct window *ret, struct err *err);
 
 /* A record of the file; in CSV one line of an order is one. */
 struct import_row {
     jv *record;   /* owned */
     jv *refused;  /* owned; {field, code, detail}: sync is not asked; NULL: it is */
+    jv *line_of;  /* owned; of an order: {field: line that says it, where that is not the first},
+                     "lines" has that of each of them */
     int64_t line; /* in the file */
 };
+void import_row_release(struct import_row *row);
+void import_refuse(struct import_row *row, const char *field, const char *code, const char *detail,
+                   ...) PRINTF_LIKE(4, 5);
+/* At most 40 bytes of it, for a sentence. */
+struct str import_shown(struct str text);
+/* The next record; none for an empty line and the header. `ids_only`: its external id is all that
+ * is looked at. CSV_MORE: what is left of the window is not a whole one. */
+enum csv_read import_row(struct import *import, struct window *window, bool ids_only,
+                         struct import_row *ret);
 
 struct rows {
     struct window window;
     struct import_row of[IMPORT_RECORDS];
     struct str ids[IMPORT_RECORDS]; /* external ids; borrowed from the records */
     size_t n;
+    struct buf apart;     /* rows to be kept aside: a JSON array of import_line, without its end */
+    struct str joined_to; /* the last order of those that were kept aside, and are here */
 };
 void import_rows_release(struct rows *rows);
+/* Takes over what `row` has. */
+void import_add(const struct import *import, struct rows *rows, struct import_row *row);
 /* Up to IMPORT_RECORDS whole records of the window; none when it is too small for one. */
 bool import_rows(struct import *import, struct rows *ret, struct err *err);
+
+/* ---- orders: import_orders.c ---- */
+
+/* It is not known yet which of them stand in several places. */
+bool import_scans(const struct import *import);
+bool import_scan(struct import *import, struct tx *tx, struct str *ret_wrong, struct err *err);
+/* Which of those of the window do. */
+bool import_look_apart(struct import *import, struct tx *tx, struct window window, struct err *err);
+void import_put_apart(struct rows *rows, const struct import_row *row);
+bool import_keep_apart(struct import *import, struct tx *tx, struct rows *rows, struct err *err);
+/* Those whose rows were kept aside; none when all are written. */
+bool import_take_apart(struct import *import, struct tx *tx, struct rows *ret, struct err *err);
+
+/* Another row of the last order. */
+void import_join(struct import *import, struct rows *rows, struct import_row *row);
+/* By line_no, so that it does not matter where they stood. */
+bool import_sort_lines(struct import *import, struct rows *rows);
 
 #endif

@@ -54,7 +54,8 @@ static enum csv_read cell(struct reader *r, struct arena *arena, struct str *ret
             return CSV_WRONG;
         r->at++;
     }
-    *ret = arena_str(arena, (struct str){r->text.ptr + start, r->at - start});
+    *ret = r->at == start ? STR("")
+                          : arena_str(arena, (struct str){r->text.ptr + start, r->at - start});
     return ret->ptr ? CSV_RECORD : CSV_MEMORY;
 }
 

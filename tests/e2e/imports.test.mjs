@@ -161,7 +161,7 @@ test('an import is taken back, but for what somebody has changed since', async (
 async function orders(id, accountOf, name, lines, from = 1) {
   let n = from, text = 'external_id,account_id,ordered_on,currency_code,line_no,product,quantity,amount,cost\n';
   for (let i = 0; i < lines; i++) {
-    text += `${name}-${Math.floor(i / 4)},${accountOf(Math.floor(i / 4))},2026-0${1 + (i % 9 ? 1 : 0)}-0${1 + Math.floor(i / 4) % 9},USD,${1 + i % 4},Chai,1,10.25,7.5\n`;
+    text += `${name}-${Math.floor(i / 4)},${accountOf(Math.floor(i / 4))},2026-0${1 + Math.floor(i / 36) % 2}-0${1 + Math.floor(i / 4) % 9},USD,${1 + i % 4},Chai,1,10.25,7.5\n`;
     if (text.length > (lines > 100_000 ? 2 << 20 : 60_000)) {
       await part(id, n++, text);
       text = '';
