@@ -19,7 +19,7 @@ const quantile = (sorted, q) => {
 
 // The spread is half the distance of the quartiles.
 export function summary(values) {
-  const sorted = values.toSorted ? values.toSorted((a, b) => a - b) : [...values].sort((a, b) => a - b);
+  const sorted = [...values].sort((a, b) => a - b);
   return { median: quantile(sorted, 0.5), spread: (quantile(sorted, 0.75) - quantile(sorted, 0.25)) / 2, values };
 }
 

@@ -34,7 +34,7 @@ before(async () => {
     ...(area === 'profile' ? [] : [{ name: `all but ${area}`, role: `but_${area}`, areas: all.filter((one) => one !== area) }]),
   ]).map(async (person) => {
     const { body } = await api.call(201, 'PUT', `/v1/roles/${person.role}`, { body: { areas: person.areas } });
-    assert.deepEqual(body.areas.toSorted(), person.areas.toSorted());
+    assert.deepEqual(body.areas.sort(), [...person.areas].sort());
     const user = await addUser(api);
     await api.create(`/v1/accounts/${account.id}/team`, { user_id: user.id, role: person.role });
     return { ...person, user, client: patient(await world.clientOf('member', { user_id: user.id })), reads: new Set(person.areas), writes: new Set(person.areas.filter((area) => roles.member.writes.includes(area))) };
@@ -130,11 +130,11 @@ test('the account names what is left out; expand leaves it out; the ETag is of w
   const etags = new Set();
   await each(people, async ({ name, client, reads, areas }) => {
     const seen = await client.get(`/v1/accounts/${account.id}?expand=contacts,plan`);
-    assert.deepEqual(seen.redacted.toSorted(), all.filter((area) => !areas.includes(area)).toSorted(), name);
+    assert.deepEqual(seen.redacted.sort(), all.filter((area) => !areas.includes(area)).sort(), name);
     assert.deepEqual(['contacts' in seen, 'plan' in seen], [reads.has('contacts'), reads.has('plan')], name);
     etags.add((await client.get(`/v1/accounts/${account.id}`)).etag);
   });
-  assert.equal(etags.size, new Set(people.map(({ areas }) => areas.toSorted().join())).size);
+  assert.equal(etags.size, new Set(people.map(({ areas }) => [...areas].sort().join())).size);
   const manager = await world.clientOf('account_manager', { user_id: account.manager_id });
   assert.equal((await manager.get(`/v1/accounts/${account.id}`)).redacted, undefined, 'who answers for it sees all of it');
 });
@@ -170,9 +170,9 @@ test('sections of the plan: each is an area; versions and diffs hold those that 
     }
     const [list, version, diff] = await Promise.all(paths.map((path) => client.get(path)));
     const mine = [...SECTIONS, 'interaction_history'].filter((section) => reads.has(section));
-    assert.deepEqual(list.data.map(({ section }) => section).toSorted(), mine.toSorted(), name);
-    assert.deepEqual((list.redacted ?? []).toSorted(), [...SECTIONS, 'interaction_history'].filter((section) => !reads.has(section)).toSorted(), name);
-    assert.deepEqual(Object.keys(version.content.sections).toSorted(), SECTIONS.filter((section) => reads.has(section)).toSorted(), name);
+    assert.deepEqual(list.data.map(({ section }) => section).sort(), [...mine].sort(), name);
+    assert.deepEqual((list.redacted ?? []).sort(), [...SECTIONS, 'interaction_history'].filter((section) => !reads.has(section)).sort(), name);
+    assert.deepEqual(Object.keys(version.content.sections).sort(), SECTIONS.filter((section) => reads.has(section)).sort(), name);
     for (const section of SECTIONS) assert.equal(JSON.stringify(diff).includes(`About ${section}`), reads.has(section), `${name}: diff, ${section}`);
   });
 });
@@ -248,7 +248,7 @@ test('grants: not too soon, not too late; why, and who was late', async () => {
   assert.deepEqual([of('sales').visible, of('contacts').visible, of('economics').visible], [true, false, false]);
   assert.deepEqual(of('contacts').because.map(({ reason, state }) => [reason, state]), [['grant', 'not_yet']]);
   assert.deepEqual(of('problems').because.map(({ reason, state }) => [reason, state]), [['grant', 'over']]);
-  assert.deepEqual(of('economics').because.map(({ reason, effect }) => [reason, effect]).toSorted(), [['grant', 'remove'], ['team', 'add']]);
+  assert.deepEqual(of('economics').because.map(({ reason, effect }) => [reason, effect]).sort(), [['grant', 'remove'], ['team', 'add']]);
   assert.deepEqual((await client.get(`/v1/access/explain?account_id=${account.id}&area=sales`)).areas.map(({ visible }) => visible), [true], 'of oneself');
   await client.fails(403, 'forbidden', 'GET', `/v1/access/explain?account_id=${account.id}&user_id=${account.manager_id}`);
   await until(async () => (await sees()).contacts, { ms: 15_000, what: 'the grant that begins' });
@@ -297,7 +297,7 @@ test('the database alone: with the application gone, the same rows; no table bel
     Object.values(TABLES).forEach(({ table, area }, i) => assert.equal(Number(lines[i]) > 0, mine.has(area), `${name}: ${table}`));
     assert.equal(lines[kinds.length], mine.has('economics') ? '1' : '0', `${name}: why`);
     assert.equal(lines[kinds.length + 1], mine.has('plan') ? 't' : 'f', `${name}: a version by its function`);
-    assert.deepEqual((lines[kinds.length + 2] ?? '').split(',').filter(Boolean), SECTIONS.filter((section) => mine.has(section)).toSorted(), name);
+    assert.deepEqual((lines[kinds.length + 2] ?? '').split(',').filter(Boolean), SECTIONS.filter((section) => mine.has(section)).sort(), name);
     const hidden = Object.values(TABLES).find(({ area, table }) => !mine.has(area) && table === 'problem');
     if (hidden) {
       await assert.rejects(promisify(execFile)('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c',

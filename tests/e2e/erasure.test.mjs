@@ -154,8 +154,8 @@ test('T25: everything of a person in every place there is; told whole before, go
   const { next_cursor: cursor } = await api.get('/v1/changes?after=now');
   const { result } = await erase({ id }, { reason: `The data of ${one.family_name} are to go`, replace_in: [talk.id, task.id, elsewhere.id] });
   assert.equal(result.contact_id, id);
-  assert.deepEqual(result.review.map(({ resource, id: record, fields, replaced }) => [resource, record, fields, replaced]).toSorted(),
-    [['account', elsewhere.id, ['our_contribution'], true], ['follow_up', task.id, ['title'], true], ['interaction', talk.id, ['notes', 'subject'], true]].toSorted());
+  assert.deepEqual(result.review.map(({ resource, id: record, fields, replaced }) => [resource, record, fields, replaced]).sort(),
+    [['account', elsewhere.id, ['our_contribution'], true], ['follow_up', task.id, ['title'], true], ['interaction', talk.id, ['notes', 'subject'], true]].sort());
   for (const [what, n] of Object.entries(result.erased)) assert.ok(n > 0, `${what} had something of it: ${n}`);
 
   // Gone whole.
@@ -217,7 +217,7 @@ test('free text is not changed silently: it is named for somebody to look at', a
   const seen = [await note(mine, `met ${one.family_name.toUpperCase()}.`), await note(other, `mail to ${one.email}`)];
   const unseen = [await note(mine, `met ${one.family_name}son`), await note(other, `another ${one.family_name}`)];
   const { result } = await erase(contact);
-  assert.deepEqual(result.review.map(({ id, fields, replaced }) => [id, fields, replaced]).toSorted(), seen.map(({ id }) => [id, ['notes'], false]).toSorted());
+  assert.deepEqual(result.review.map(({ id, fields, replaced }) => [id, fields, replaced]).sort(), seen.map(({ id }) => [id, ['notes'], false]).sort());
   for (const [at, record] of [[mine, seen[0]], [other, seen[1]], [mine, unseen[0]], [other, unseen[1]]]) assert.equal((await api.get(`/v1/accounts/${at.id}/interactions/${record.id}`)).notes, record.notes);
   await verified(account);
 });
@@ -234,7 +234,7 @@ test('wherever somebody wrote the name, it goes where that is asked for: plans a
   const kin = (await api.call(201, 'POST', '/v1/contacts', made)).body;
   await api.patch(`/v1/contacts/${kin.id}`, kin.etag, { title: `Assistant to ${one.given_name} ${one.family_name}` });
   const places = (await known(contact)).filter(({ kind, data }) => kind === 'record' && data.says_in.length > 0).map(({ data }) => data);
-  assert.deepEqual([...new Set(places.map(({ resource }) => resource))].toSorted(), ['contact', 'key_status', 'plan_section', 'plan_version', 'standing']);
+  assert.deepEqual([...new Set(places.map(({ resource }) => resource))].sort(), ['contact', 'key_status', 'plan_section', 'plan_version', 'standing']);
   const { result } = await erase(contact, { replace_in: places.map(({ id }) => id) });
   assert.deepEqual([result.review.length, result.review.every(({ replaced }) => replaced)], [places.length, true]);
   const { family_name, phone, title } = await api.get(`/v1/contacts/${kin.id}`);
