@@ -10,7 +10,7 @@ let world, api, receiver, endpoint;
 let status = 200;
 
 before(async () => {
-  world = await openWorld({ settings: { KAMD_WEBHOOK_RETRY_MS: '200,200', KAMD_WEBHOOK_TOTAL_MS: '2000' } });
+  world = await openWorld({ settings: { KAMD_WEBHOOK_RETRY_MS: '200,200', KAMD_WEBHOOK_TOTAL_MS: '60000' } });
   api = world.api;
   receiver = await startReceiver(() => status);
   endpoint = await api.create('/v1/webhook-endpoints', { url: receiver.url, event_types: ['account.created'] });
@@ -79,19 +79,40 @@ test('only what failed; counts, errors and the breaker on the way', async () => 
 
 test('one delivery; what its attempts say', async () => {
   const [first] = await api.all(`/v1/webhook-deliveries?endpoint_id=${endpoint.id}`);
+  const attempts = async () => (await api.get(`/v1/webhook-deliveries/${first.id}/attempts`)).data;
   const before = receiver.deliveries.length;
+  const tried = (await attempts()).length;
   assert.equal((await replay({ delivery_id: first.id })).result.replayed, 1);
   await until(() => receiver.deliveries.length === before + 1, { what: 'it' });
   assert.equal(receiver.deliveries.at(-1).id, first.event_id);
-  const { data } = await until(async () => {
-    const page = await api.get(`/v1/webhook-deliveries/${first.id}/attempts`);
-    return page.data.at(-1).status === 200 && page;
+  // Until that is written down, it is under way.
+  const data = await until(async () => {
+    const now = await attempts();
+    return now.length > tried && now;
   }, { what: 'its attempt' });
+  assert.equal(data.at(-1).status, 200);
   assert.deepEqual(data.map(({ n }) => n), data.map((_, i) => i + 1));
   assert.ok(data.every(({ address }) => address === '127.0.0.1'));
 });
 
+test('what is under way is not sent a second time, nor counted', async () => {
+  const [first] = await api.all(`/v1/webhook-deliveries?endpoint_id=${endpoint.id}`);
+  const before = counts();
+  const again = (id) => counts().get(id) - before.get(id);
+  receiver.answer = ({ id }) => (id === first.event_id ? null : status);
+  await replay({ delivery_id: first.id });
+  await until(() => again(first.event_id) === 1, { what: 'it' });
+  const { result } = await replay({ since: '2020-01-01T00:00:00Z' });
+  assert.deepEqual([result.deliveries, result.replayed], [123, 122]);
+  await until(() => [...before.keys()].every((id) => again(id) === 1), { ms: 60_000, what: 'all of them' });
+  receiver.answer = () => status;
+  receiver.release();
+  await settled();
+  assert.equal(again(first.event_id), 2); // as the first of these got no answer
+});
+
 test('a replay that lost its worker in the middle is gone on with, and ends', async () => {
+  const before = counts();
   const { body: operation } = await api.call(202, 'POST', `${path()}/replay`, { body: { since: '2020-01-01T00:00:00Z' } });
   await world.kamds[0].kill();
   world.kamds.length = 0;
@@ -105,6 +126,9 @@ test('a replay that lost its worker in the middle is gone on with, and ends', as
     return now.status === 'succeeded' && now;
   }, { ms: 30_000, what: 'its end' });
   assert.deepEqual([done.result.deliveries, done.result.replayed, done.progress], [123, 123, { done: 123, total: 123 }]);
+  const rest = sql(world.settings, `select event_id from webhook_delivery where endpoint_id = '${endpoint.id}' order by id offset 60`).split('\n');
+  assert.equal(rest.length, 63);
+  await until(() => { const now = counts(); return rest.every((id) => now.get(id) > before.get(id)); }, { ms: 60_000, what: 'the other half' });
 });
 
 test('the same in figures for operators', async () => {
