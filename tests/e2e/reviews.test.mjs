@@ -198,25 +198,25 @@ test('when one part fails, nothing has happened', async () => {
 
 // ---- due, missed ---------------------------------------------------------------------------------------
 
-test('a day begins where its first moment is, in every zone (against ICU)', () => {
+// By the database's own zones: those of the Node that happens to be here may be of another year.
+test('a day begins where its first moment is, in every zone', () => {
   let seed = 99;
   const below = (n) => Math.floor((seed = (seed * 1103515245 + 12345) % 2147483648) / 65536) % n; // its low bits are not random
-  const zones = Intl.supportedValuesOf('timeZone').filter((zone) => /^(Africa|America|Asia|Atlantic|Australia|Europe|Indian|Pacific)\//.test(zone));
+  const zones = query("select name from pg_timezone_names where name ~ '^(Africa|America|Asia|Atlantic|Australia|Europe|Indian|Pacific)/' order by name").split('\n');
+  assert.ok(zones.length > 300);
   const cases = Array.from({ length: 1500 }, () => [zones[below(zones.length)], new Date(Date.UTC(2000 + below(24), below(12), 1 + below(31))).toISOString().slice(0, 10)]);
   // Both ways at midnight and not, half-hour changes, a day that never was, rules that were given up.
   cases.push(['America/Sao_Paulo', '2018-11-04'], ['America/Sao_Paulo', '2019-11-03'], ['America/Havana', '2023-11-05'], ['America/Havana', '2024-03-10'], ['Asia/Beirut', '2022-03-27'], ['Pacific/Apia', '2011-12-30'],
     ['Australia/Lord_Howe', '2023-10-01'], ['Europe/Berlin', '2024-03-31'], ['Europe/Berlin', '2024-10-27'], ['Africa/Cairo', '2023-04-28'], ['Europe/Volgograd', '2020-12-27'], ['Asia/Tehran', '2022-03-22'], ['Europe/Berlin', '2024-02-29']);
-  const known = new Set(query('select name from pg_timezone_names').split('\n'));
-  const list = cases.filter(([zone]) => known.has(zone));
-  const begins = query(`select extract(epoch from day_begin(d::date, z))::bigint from (values ${list.map(([z, d], i) => `(${i}, '${z}', '${d}')`)}) v(i, z, d) order by i`).split('\n').map(Number);
-  const formats = new Map();
-  const localDay = (zone, seconds) => {
-    if (!formats.has(zone)) formats.set(zone, new Intl.DateTimeFormat('sv-SE', { timeZone: zone, year: 'numeric', month: '2-digit', day: '2-digit' }));
-    return formats.get(zone).format(new Date(seconds * 1000));
-  };
-  for (const [i, [zone, day]] of list.entries()) {
-    assert.ok(localDay(zone, begins[i]) >= day && localDay(zone, begins[i] - 1) < day, `${zone} ${day}: ${new Date(begins[i] * 1000).toISOString()}`);
-  }
+  // Every quarter of an hour that may be the first, each asked for its date there: since 2000 all offsets are whole quarters.
+  const wrong = query(`select z, d, day_begin(d, z), first from (values ${cases.map(([z, d]) => `('${z}', date '${d}')`)}) c(z, d) cross join lateral (
+    select min(t) as first from generate_series(d::timestamp at time zone 'UTC' - interval '16 hours', d::timestamp at time zone 'UTC' + interval '40 hours', interval '15 minutes') t
+     where (t at time zone z)::date >= d) f where day_begin(d, z) is distinct from first`);
+  assert.equal(wrong, '');
+  // Known from elsewhere: midnight skipped, midnight twice, a day left out, offsets of halves and quarters.
+  const known = [['America/Sao_Paulo', '2018-11-04', '2018-11-04T03:00Z'], ['America/Havana', '2023-11-05', '2023-11-05T04:00Z'], ['Asia/Beirut', '2022-03-27', '2022-03-26T22:00Z'], ['Pacific/Apia', '2011-12-30', '2011-12-30T10:00Z'],
+    ['Europe/Berlin', '2024-10-27', '2024-10-26T22:00Z'], ['Asia/Kolkata', '2024-02-29', '2024-02-28T18:30Z'], ['Asia/Kathmandu', '2024-02-29', '2024-02-28T18:15Z']];
+  assert.equal(query(`select z, d, day_begin(d, z) from (values ${known.map(([z, d, t]) => `('${z}', date '${d}', timestamptz '${t}')`)}) k(z, d, first) where day_begin(d, z) is distinct from first`), '');
 });
 
 test('review.due: when its day has begun there, and not where it has not', async () => {
