@@ -220,7 +220,7 @@ lint: ## format, static analysis, and the rules of the house
 	@tests/lint/run
 format: ## format all C files
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
-fresh: ## README's commands on a Debian with nothing installed (SUITE=trixie: on 13)
+fresh: ## README's commands, make test too, on a Debian with nothing installed (SUITE=trixie: on 13)
 	@tests/fresh/run
 bench: ## measure
 	@tests/bench/run
