@@ -66,8 +66,7 @@ static bool authenticate(struct call *call) {
 
 static bool authorize(struct call *call) {
     enum verb verb = (enum verb)call->route->verb;
-    if (verb == VERB_PUBLIC ||
-        (access_allows(call->who.role, verb) && scopes_allow(call->who.scopes, verb)))
+    if (verb == VERB_PUBLIC || caller_may(call->who.role, call->who.scopes, verb))
         return true;
     return err_set(&call->err, PROBLEM_FORBIDDEN,
                    "The role %s%s may not do this: it needs the right to %s.",

@@ -50,12 +50,14 @@ typedef uint64_t area_set;
 /* At most these, of whatever account. */
 area_set role_reads(enum role role);
 area_set role_writes(enum role role);
-/* Both in one number, as the database is told. */
+/* A caller's reach, as the database is told, in one number: the areas to read, above them those to
+ * write, then all accounts, and what is for admins (migration 0040). */
 #define AREA_WRITE_SHIFT 20
-#define AREAS_EVERYTHING (AREAS_ALL | AREAS_ALL << AREA_WRITE_SHIFT)
-static inline area_set role_areas(enum role role) {
-    return role_reads(role) | role_writes(role) << AREA_WRITE_SHIFT;
-}
+#define REACH_ALL_ACCOUNTS ((area_set)1 << 40)
+#define REACH_ADMIN ((area_set)1 << 41)
+#define REACH_EVERYTHING                                                                           \
+    (AREAS_ALL | AREAS_ALL << AREA_WRITE_SHIFT | REACH_ALL_ACCOUNTS | REACH_ADMIN)
+area_set caller_reach(enum role role, unsigned scopes);
 /* A key's scopes narrow its role: "read" = VERB_READ only; "write" = all but VERB_DECIDE and
  * VERB_ADMIN; none = the role's own. */
 enum scope {
@@ -66,5 +68,7 @@ enum scope {
 };
 bool scope_by_name(struct str name, unsigned *ret);
 bool scopes_allow(unsigned scopes, enum verb verb);
+/* By the role and by the key's scopes. */
+bool caller_may(enum role role, unsigned scopes, enum verb verb);
 
 #endif

@@ -124,7 +124,8 @@ enum resource_flag {
     R_NESTED = 1 << 1,         /* lives at /v1/accounts/{account_id}/<path> only */
     R_CACHED = 1 << 2,         /* single reads go through Redis */
     R_SYNC = 1 << 3,           /* has external_ids and takes part in /v1/sync */
-    R_CUSTOM = 1 << 4          /* has custom fields */
+    R_CUSTOM = 1 << 4,         /* has custom fields */
+    R_OWN = 1 << 5             /* there for its maker and for admins; table: actor, reach */
 };
 
 /* What expand= can add: our `field` holds the id of `target`; or, reversed, `target`'s `field`

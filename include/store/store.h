@@ -47,8 +47,7 @@ bool store_breaker_open(struct store *store);
 struct tx_context {
     struct str scope;      /* "all" or "acl" */
     struct str user_id;    /* uuid of the user behind the key, or absent */
-    uint64_t areas;        /* what the role may read and write at most: areas to write, shifted by
-                              AREA_WRITE_SHIFT, with the areas to read */
+    uint64_t reach;        /* what the caller may at most: see domain/access.h */
     struct str actor;      /* what history shows: "user:<id>" or "key:<id>" or "worker" */
     struct str origin;     /* the system that the change comes from: "api", "salesforce", ... */
     struct str request_id; /* also found in history and events */

@@ -235,7 +235,7 @@ bool agenda_feed(struct action *action, struct str user_id, struct str token, st
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct tx_context context = {.scope = STR("acl"),
                                  .user_id = user_id,
-                                 .areas = AREAS_ALL,
+                                 .reach = AREAS_ALL,
                                  .actor = STR("agenda"),
                                  .origin = STR("kamd")};
     struct str params[] = {user_id, hash_param(action, token)};

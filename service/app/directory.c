@@ -182,7 +182,7 @@ static bool read_snapshot(struct directory *directory, struct snapshot *snapshot
     struct str watched[WATCH_MAX];
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct tx_context context = {
-        .scope = STR("all"), .areas = AREAS_ALL, .actor = STR("directory"), .origin = STR("kamd")};
+        .scope = STR("all"), .reach = AREAS_ALL, .actor = STR("directory"), .origin = STR("kamd")};
     if (!tx_begin(directory->app->store, TX_READ, &context, deadline_in_ms(1000), &tx, err))
         return false;
     size_t keys = tx_query(tx, KEYS_SQL, NULL, 0);

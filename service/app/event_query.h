@@ -26,7 +26,8 @@ void event_query_read(struct action *action, const struct param *params, size_t 
 size_t event_bounds(struct tx *tx);
 bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *err);
 /* Queues the events after `after` ("now" or a position), at most `limit`; `narrow`: of accounts
- * that the caller's access sets name. Only those of areas that the caller reads. */
+ * that the caller's access sets name. Only those of areas that the caller reads, and of the
+ * caller's webhook endpoints. */
 size_t event_page(struct tx *tx, bool narrow, const struct event_query *query, struct str limit);
 /* One row of event_page() as JSON. `whole`: the caller reads all areas of the account. */
 void event_write(struct tx *tx, size_t slot, size_t row, bool whole, struct buf *ret);
@@ -40,7 +41,9 @@ enum event_column {
     EVENT_ACCOUNT,
     EVENT_ORIGIN,
     EVENT_AREA = 9,
-    EVENT_AREAS
+    EVENT_AREAS,
+    EVENT_ACTOR, /* of a webhook endpoint: its maker, and what that one reached; else absent */
+    EVENT_REACH
 };
 /* Sections and orders tell of the plan and the account, settings of nothing. */
 bool resource_has_events(enum resource_id id);

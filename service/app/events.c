@@ -55,9 +55,9 @@ const struct event_type event_types[] = {
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"key_status\":\"key\",\"manager_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"gap\":0.52,\"rank_purchases\":3,\"rank_attention\":49,\"last_interaction_at\":\"2026-03-02T10:00:00.000000Z\"}"},
     {"access.opened", "Somebody of the team sees areas of an account from now on (004-26).",
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"user_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"because\":\"grant\",\"areas\":[\"sales\"],\"visible_until\":null}"},
-    {"webhook.failing", "Every attempt at an endpoint has failed for two and a half days; it is disabled at disable_at unless one succeeds.",
+    {"webhook.failing", "Every attempt at an endpoint has failed for two and a half days; it is disabled at disable_at unless one succeeds. Told to the endpoint's maker and to admins.",
      "{\"webhook_endpoint_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d03\",\"version\":1,\"reason\":null,\"failing_since\":\"2026-11-18T21:00:00.000000Z\",\"disable_at\":\"2026-11-23T21:00:00.000000Z\"}"},
-    {"webhook.disabled", "An endpoint was disabled: every attempt failed for five days, or it answered 410.",
+    {"webhook.disabled", "An endpoint was disabled: every attempt failed for five days, or it answered 410. Told to the endpoint's maker and to admins.",
      "{\"webhook_endpoint_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d03\",\"version\":2,\"reason\":\"The receiver answered 410 Gone.\",\"failing_since\":null,\"disable_at\":null}"},
     {"webhook.ping", "Sent on request to try an endpoint.",
      "{\"version\":1,\"webhook_endpoint_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d03\"}"},
@@ -145,13 +145,19 @@ bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *e
     return err_is_set(err);
 }
 
+/* Whose the endpoint is that the event tells of. */
+#define EVENT_ENDPOINT                                                                             \
+    " left join lateral (select w.actor, w.reach from webhook_endpoint w where w.id = "            \
+    "e.record_id and e.resource = 'webhook_endpoint' offset 0) w on true"
 #define EVENT_SQL(areas, join, seen)                                                               \
     "select p.position, e.id, e.type, e.at, e.sequence, e.account_id, e.origin, e.data, "          \
-    "e.previous, e.area, " areas " from " EVENT_LOG join                                           \
+    "e.previous, e.area, " areas ", case when e.resource = 'webhook_endpoint' then "               \
+    "coalesce(w.actor, '') end, w.reach from " EVENT_LOG join EVENT_ENDPOINT                       \
     " where p.position > (case when $1 = 'now' then (select position from "                        \
     "sequencer) else coalesce($1::bigint, 0) end)"                                                 \
     " and ($2::text[] is null or e.type = any ($2::text[])) and ($3::uuid "                        \
     "is null or e.account_id = $3::uuid) and (e.account_id is null or " seen ")"                   \
+    " and (e.resource <> 'webhook_endpoint' or is_callers(w.actor, w.reach))"                      \
     " order by p.position limit $4::int"
 
 size_t event_page(struct tx *tx, bool narrow, const struct event_query *query, struct str limit) {

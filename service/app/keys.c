@@ -261,7 +261,7 @@ bool me_get(struct action *action, struct outcome *outcome, struct err *err) {
                role_sees_all(who->role) ? "true" : "false");
     bool first = true;
     for (enum verb verb = VERB_READ; verb < VERB_ANY; verb++) {
-        if (!access_allows(who->role, verb) || !scopes_allow(who->scopes, verb))
+        if (!caller_may(who->role, who->scopes, verb))
             continue;
         buf_format(body, "%s\"%s\"", first ? "" : ",", verb_name(verb));
         first = false;

@@ -33,8 +33,10 @@ struct round {
     struct str *texts[2]; /* for those who read part of the account, and all of it */
 };
 
-static const struct tx_context everybody = {
-    .scope = {"all", 3}, .areas = AREAS_ALL, .actor = {"streams", 7}, .origin = {"api", 3}};
+static const struct tx_context everybody = {.scope = {"all", 3},
+                                            .reach = AREAS_ALL | REACH_ADMIN,
+                                            .actor = {"streams", 7},
+                                            .origin = {"api", 3}};
 
 static void event_text(struct tx *tx, size_t slot, size_t row, bool whole, struct buf *ret) {
     struct str id = tx_value(tx, slot, row, EVENT_POSITION);
@@ -90,13 +92,23 @@ static area_set areas_seen(const struct stream *stream, const struct round *roun
     return 0;
 }
 
+/* Of a webhook endpoint: is_callers() in 0040_own.sql, for a reader of all events. */
+static bool is_own(const struct stream *stream, const struct round *round, size_t i) {
+    struct str maker = tx_value(round->tx, round->events, i, EVENT_ACTOR);
+    area_set reach = (area_set)tx_int(round->tx, round->events, i, EVENT_REACH);
+    area_set mine = caller_reach(stream->who.role, stream->who.scopes);
+    return maker.ptr == NULL || (mine & REACH_ADMIN) != 0 ||
+           (str_is(maker, stream->who.actor) && (reach & ~mine & (REACH_ADMIN - 1)) == 0);
+}
+
 static bool may_see(const struct stream *stream, const struct round *round, size_t i,
                     bool *ret_whole) {
     struct str account = tx_value(round->tx, round->events, i, EVENT_ACCOUNT);
     area_set areas = areas_seen(stream, round, account);
     *ret_whole = areas == AREAS_ALL || role_sees_all(stream->who.role);
-    return account.ptr == NULL ||
-           (areas >> tx_int(round->tx, round->events, i, EVENT_AREA) & 1) != 0;
+    return is_own(stream, round, i) &&
+           (account.ptr == NULL ||
+            (areas >> tx_int(round->tx, round->events, i, EVENT_AREA) & 1) != 0);
 }
 
 static void tell_one(struct stream *stream, const struct round *round) {

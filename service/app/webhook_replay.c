@@ -58,7 +58,8 @@ static bool replay_work(struct action *action, struct tx *tx, void *arg, struct 
                  " jsonb_strip_nulls(jsonb_build_object('webhook_endpoint_id', e.id, 'delivery_id',"
                  " $2::uuid, 'since', $3::text, 'until', $4::text, 'only_failed', $5::boolean,"
                  " 'requested_at', utc_text(now())))"
-                 " from webhook_endpoint e where e.id = $1::uuid and e.deleted_at is null",
+                 " from webhook_endpoint e where e.id = $1::uuid and e.deleted_at is null"
+                 " and is_callers(e.actor, e.reach)",
                  params, 5);
 
     if (!tx_flush(tx, err))
@@ -104,8 +105,10 @@ bool webhook_stats(struct action *action, struct str id, const struct param *par
         return no_endpoint(err);
     if (!read_begin(action, &tx, err))
         return false;
-    size_t slot =
-        tx_query(tx, "select webhook_stats($1::uuid, $2::int)", (struct str[]){id, hours}, 2);
+    size_t slot = tx_query(tx,
+                           "select webhook_stats(e.id, $2::int) from webhook_endpoint e"
+                           " where e.id = $1::uuid and is_callers(e.actor, e.reach)",
+                           (struct str[]){id, hours}, 2);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, slot) == 0 || tx_value(tx, slot, 0, 0).ptr == NULL)

@@ -138,11 +138,12 @@ struct rotation {
 };
 
 #define SQL_EXPIRE                                                                                 \
-    "with old as (update webhook_secret s set expires_at = now() + make_interval(secs => $2::int)" \
-    " where s.endpoint_id = $1::uuid"                                                              \
+    "with own as materialized (select e.id from webhook_endpoint e where e.id = $1::uuid"          \
+    " and e.deleted_at is null and is_callers(e.actor, e.reach)),"                                 \
+    " old as (update webhook_secret s set expires_at = now() + make_interval(secs => $2::int)"     \
+    " from own where s.endpoint_id = own.id"                                                       \
     " and (s.expires_at is null or s.expires_at > now() + make_interval(secs => $2::int)))"        \
-    " select e.id, now() + make_interval(secs => $2::int) from webhook_endpoint e"                 \
-    " where e.id = $1::uuid and e.deleted_at is null"
+    " select own.id, now() + make_interval(secs => $2::int) from own"
 
 static bool rotate_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                         struct err *err) {
@@ -264,7 +265,7 @@ bool webhook_keys_rotate(struct action *action, const jv *doc, struct outcome *o
 
 static bool test_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                       struct err *err) {
-    size_t slot = tx_query(tx, "select webhook_ping($1::uuid)", arg, 1);
+    size_t slot = tx_query(tx, "select webhook_ping($1::uuid)", arg, 1); /* asks whose it is */
 
     (void)action;
     if (!tx_flush(tx, err))

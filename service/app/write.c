@@ -25,7 +25,7 @@ static void outcome_reset(struct outcome *outcome) {
 struct tx_context action_context(const struct action *action) {
     return (struct tx_context){
         .scope = role_sees_all(action->who->role) ? STR("all") : STR("acl"),
-        .areas = role_areas(action->who->role),
+        .reach = caller_reach(action->who->role, action->who->scopes),
         .user_id = action->who->user_id[0] ? str_of(action->who->user_id) : STR_ABSENT,
         .actor = str_of(action->who->actor),
         .origin = action->origin,

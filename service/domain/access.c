@@ -100,3 +100,13 @@ bool scopes_allow(unsigned scopes, enum verb verb) {
             return true;
     return false;
 }
+
+bool caller_may(enum role role, unsigned scopes, enum verb verb) {
+    return access_allows(role, verb) && scopes_allow(scopes, verb);
+}
+
+area_set caller_reach(enum role role, unsigned scopes) {
+    return role_reads(role) | role_writes(role) << AREA_WRITE_SHIFT |
+           (role_sees_all(role) ? REACH_ALL_ACCOUNTS : 0) |
+           (caller_may(role, scopes, VERB_ADMIN) ? REACH_ADMIN : 0);
+}

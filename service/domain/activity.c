@@ -188,7 +188,7 @@ static const struct field webhook_endpoint_fields[] = {
 };
 const struct resource webhook_endpoint_resource = {
     .id = RES_WEBHOOK_ENDPOINT, .name = "webhook_endpoint", .path = "webhook-endpoints", .table = "webhook_endpoint", FIELDS(webhook_endpoint_fields), .area = AREA_PROFILE,
-    .check = webhook_endpoint_check, .about = "Where events are sent.",
+    .flags = R_OWN, .check = webhook_endpoint_check, .about = "Where events are sent.",
 };
 
 static const struct field custom_field_fields[] = {

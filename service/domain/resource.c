@@ -55,6 +55,8 @@ void resource_source(const struct resource *resource, bool narrow, struct buf *r
     else if (narrow && account)
         buf_format(ret, " join my_access() x on x.account_id = t.%s and x.areas & %llu <> 0",
                    account, (unsigned long long)AREA_BIT(resource->area));
+    if ((resource->flags & R_OWN) != 0)
+        buf_text(ret, " join lateral is_callers(t.actor, t.reach) own(fine) on own.fine");
 }
 
 void resource_beyond_id(const struct resource *resource, char comparison, const char *value,

@@ -176,11 +176,11 @@ bool tx_rollback_to_savepoint(struct tx *tx, struct err *err) {
 /* ---- beginning and end ---- */
 
 static bool copy_context(struct tx *tx, const struct tx_context *context) {
-    char areas[24];
-    snprintf(areas, sizeof areas, "%lld", (long long)context->areas);
+    char reach[24];
+    snprintf(reach, sizeof reach, "%lld", (long long)context->reach);
     const struct str values[CONTEXT_SETTINGS] = {
         context->scope,      context->user_id,     context->actor, context->origin,
-        context->request_id, context->traceparent, str_of(areas)};
+        context->request_id, context->traceparent, str_of(reach)};
     size_t size = CONTEXT_SETTINGS;
 
     for (size_t i = 0; i < CONTEXT_SETTINGS; i++)

@@ -16,7 +16,7 @@
 #define STACK (1024 * 1024)
 
 const struct tx_context worker_context = {
-    .scope = STR("all"), .areas = AREAS_EVERYTHING, .actor = STR("worker"), .origin = STR("kamd")};
+    .scope = STR("all"), .reach = REACH_EVERYTHING, .actor = STR("worker"), .origin = STR("kamd")};
 
 const char *const loop_names[LOOP_COUNT] = {
     [LOOP_SEQUENCE] = "sequence",     [LOOP_LEASE] = "lease",

@@ -9,7 +9,7 @@
 #define TIMES 8
 
 static void read_often(struct store *store, const char *sql) {
-    const struct tx_context context = {.scope = STR("all"), .areas = AREAS_ALL};
+    const struct tx_context context = {.scope = STR("all"), .reach = AREAS_ALL};
     const struct str ids = STR("{01970000-0000-7000-8000-000000000001}");
 
     for (int i = 0; i < TIMES; i++) {

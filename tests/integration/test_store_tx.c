@@ -12,7 +12,7 @@
 
 static const struct tx_context alice = {.scope = STR("acl"),
                                         .user_id = STR(ALICE),
-                                        .areas = 5,
+                                        .reach = 5,
                                         .actor = STR("user:" ALICE),
                                         .origin = STR("api"),
                                         .request_id = STR("r-1"),

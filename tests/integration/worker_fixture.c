@@ -229,7 +229,7 @@ void worker_main(int argc, char **argv) {
 
 static const struct tx_context everything = {
     .scope = STR("all"),
-    .areas = AREAS_EVERYTHING,
+    .reach = REACH_EVERYTHING,
     .actor = STR("test"),
     .origin = STR("test"),
     .traceparent = STR("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")};

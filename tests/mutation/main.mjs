@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 const RUN = process.env.MUTATION_RUN, COPY = join(RUN, 'copy'), BUILD = join(RUN, 'build');
 const only = process.argv.slice(2);
-const SQL = 'service/store/migrations/0022_access.sql';
+const SQL = 'service/store/migrations/0022_access.sql', OWN = 'service/store/migrations/0040_own.sql';
 
 const MUTATIONS = [
   ['application: area of a record', 'service/domain/resource.c', 'x.areas & %llu <> 0"', 'x.areas & %llu is not null"'],
@@ -25,6 +25,13 @@ const MUTATIONS = [
   ['application: explanation of a key status', 'service/app/key_status.c', 'bool why = (areas & AREA_BIT(AREA_ECONOMICS)) != 0;', 'bool why = areas != 0;'],
   ['application: generated section', 'service/app/sections.c', 'if ((areas & AREA_BIT(AREA_INTERACTION_HISTORY)) == 0)', 'if (areas == 0)'],
   ['application: guard of a route', 'api/pipeline.c', 'if (route->areas == 0)', 'if (route->areas == 0 || true)'],
+  ['application: whose a webhook endpoint is', 'service/domain/resource.c', 'own(fine) on own.fine"', 'own(fine) on own.fine is not null"', 'own'],
+  ['application: whose secret is rotated', 'service/app/webhooks.c', '" and e.deleted_at is null and is_callers(e.actor, e.reach)),"', '" and e.deleted_at is null),"', 'own'],
+  ['application: whose deliveries are sent again', 'service/app/webhook_replay.c', '" and is_callers(e.actor, e.reach)",\n                 params, 5);', '"",\n                 params, 5);', 'own'],
+  ['application: whose deliveries are counted', 'service/app/webhook_replay.c', '" where e.id = $1::uuid and is_callers(e.actor, e.reach)",', '" where e.id = $1::uuid",', 'own'],
+  ['application: whose deliveries are listed', OWN, 'and is_callers(e.actor, e.reach));\n    ids', ');\n    ids', 'own'],
+  ['application: events of endpoints', 'service/app/events.c', "or is_callers(w.actor, w.reach))", "or true)", 'own'],
+  ['application: streams of endpoints', 'service/app/stream_rounds.c', 'return maker.ptr == NULL || (mine & REACH_ADMIN) != 0 ||', 'return true || (mine & REACH_ADMIN) != 0 ||', 'own'],
   ['matrix: what members write', 'service/domain/access.c', 'AREAS_ALL & ~(AREA_BIT(AREA_PROFILE) | AREA_BIT(AREA_SALES) |', 'AREAS_ALL & ~(AREA_BIT(AREA_SALES) | AREA_BIT(AREA_SALES) |'],
   ['matrix: auditors write nothing', 'service/domain/access.c', '[ROLE_AUDITOR] = BIT(READ) | BIT(AUDIT)', '[ROLE_AUDITOR] = BIT(READ) | BIT(WRITE) | BIT(AUDIT)', 'access'],
   ['database: rows of an area', SQL, "or %I = any ((select readable_accounts(%s))::uuid[]))'", "or %I = any ((select readable_accounts(%s * 0 - 1))::uuid[]))'"],
@@ -37,6 +44,15 @@ const MUTATIONS = [
   ['database: access that has not begun', SQL, 'from acl a where a.visible_from <= now() and a.visible_until > now()', 'from acl a where a.visible_until > now()'],
   ['database: access that is over', SQL, 'from acl a where a.visible_from <= now() and a.visible_until > now()', 'from acl a where a.visible_from <= now()'],
   ['database: functions of the owner', SQL, 'alter default privileges revoke execute on functions from public;', ''],
+  ['database: who is an admin', OWN, 'caller_reach() >> 41 & 1 = 1 $$', 'caller_reach() >> 17 & 1 = 1 $$', 'own'],
+  ['database: who the maker is', OWN, "(actor = current_setting('kamd.actor', true)", '(true', 'own'],
+  ['database: keys that may less than the maker', OWN, 'and reach & ~caller_reach() & ((1::bigint << 41) - 1) = 0)', ')', 'own'],
+  ['database: rows that are somebody\'s', OWN, "to kamd_app using (%s) with check (%s)', tab, own, own)", "to kamd_app using (true) with check (%s)', tab, own)", 'own'],
+  ['database: making rows that are somebody\'s', OWN, "to kamd_app using (%s) with check (%s)', tab, own, own)", "to kamd_app using (%s) with check (true)', tab, own)", 'own'],
+  ...['webhook_delivery', 'webhook_retry', 'webhook_attempt', 'event', 'history'].map((table) => [`database: ${table} of an endpoint`, OWN, `create policy own on ${table} as restrictive`, `create policy own on ${table}`, 'own']),
+  ['database: what becomes of endpoints, by webhook', OWN, 'or i.siblings is null or', 'or true or', 'own'],
+  ['database: whom a test message is sent for', OWN, 'and w.deleted_at is null and is_callers(w.actor, w.reach) for key share', 'and w.deleted_at is null for key share', 'own'],
+  ['database: whose delivery is sent again', OWN, 'where w.id = d.endpoint_id and is_callers(w.actor, w.reach)', 'where w.id = d.endpoint_id', 'own'],
 ];
 
 function build() {
