@@ -10,7 +10,10 @@ struct batch *batch_new(struct action *action, const struct resource *resource, 
                         struct err *err) {
     struct batch *batch = arena_alloc(action->arena, sizeof *batch);
     if (batch) {
-        *batch = (struct batch){.resource = resource, .n = n};
+        *batch =
+            (struct batch){.resource = resource,
+                           .n = n,
+                           .admin = caller_may(action->who->role, action->who->scopes, VERB_ADMIN)};
         batch->entries = arena_array(action->arena, n + 1, sizeof *batch->entries);
     }
     if (!batch || !batch->entries) {
@@ -134,6 +137,22 @@ static void take_references(struct action *action, struct batch *batch, struct e
         err_memory(&entry->err);
 }
 
+/* Compared with what would be written, so that it does not matter who wins in a sync, nor what is
+ * only repeated. `current` is NULL for a new record. */
+static bool admin_fields(const struct batch *batch, struct entry *entry, const jv *current) {
+    for (size_t i = 0; i < batch->resource->n_fields && !batch->admin; i++) {
+        const struct field *field = &batch->resource->fields[i];
+        const jv *before = jv_get(current, field->name), *now = jv_get(entry->clean, field->name);
+        char where[128];
+        if ((field->flags & F_ADMIN) == 0 || (before ? jv_equal(before, now) : jv_is_null(now)))
+            continue;
+        snprintf(where, sizeof where, "%s/%s", entry->at, field->name);
+        err_add(&entry->err, PROBLEM_FORBIDDEN, ERR_AT_POINTER, where, "admins_only",
+                "is set and changed by admins only");
+    }
+    return !failed(entry);
+}
+
 static void decide_change(struct action *action, struct batch *batch, const struct decode *decode,
                           struct entry *entry, const struct row *row) {
     CLEANUP(jv_unref) jv *current = current_of(batch, row, &entry->err);
@@ -148,7 +167,7 @@ static void decide_change(struct action *action, struct batch *batch, const stru
         fine = decode_change(decode, current, entry->given, &entry->clean, &entry->changed,
                              &entry->err);
     }
-    if (!fine)
+    if (!fine || !admin_fields(batch, entry, current))
         return;
     jv_set(entry->clean, "id", jv_new_text(entry->id));
     if (entry->changed && !entry->settled)
@@ -167,7 +186,8 @@ static void decide(struct action *action, struct batch *batch, const struct cust
         if (batch->resource->id == RES_ACCOUNT &&
             !area_writable(action, AREAS_ALL, AREA_PROFILE, &entry->err))
             return;
-        if (!decode_new(&decode, entry->given, &entry->clean, &entry->err))
+        if (!decode_new(&decode, entry->given, &entry->clean, &entry->err) ||
+            !admin_fields(batch, entry, NULL))
             return;
         if (batch->weigh)
             batch->weigh(action, batch, entry, NULL, NULL, batch->weigh_arg);

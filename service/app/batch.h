@@ -43,6 +43,7 @@ struct batch {
     size_t n;
     struct references references;
     bool all_or_none;
+    bool admin;       /* may set what is for admins (F_ADMIN): whose records these are */
     bool single;      /* errors of the one entry are the batch's */
     bool rolled_back; /* result: all_or_none, and one failed; the transaction must not be committed
                        */

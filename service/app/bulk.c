@@ -40,6 +40,8 @@ bool work_start(struct action *action, const struct bulk *bulk, struct work *wor
         return err_memory(err);
     work->batch->all_or_none = bulk->all_or_none;
     work->batch->single = bulk->one;
+    if (bulk->late)
+        work->batch->admin = bulk->admin;
     for (size_t i = 0; i < n; i++) {
         struct entry *entry = &work->batch->entries[i];
         entry->at = bulk->one ? "" : arena_format(action->arena, "/records/%zu", i);

@@ -16,6 +16,8 @@ struct bulk {
     bool one; /* PUT or DELETE of one: the record itself is the answer */
     bool del; /* of one */
     bool defer;
+    bool late; /* its records were sent before; `admin`: by an admin */
+    bool admin;
     struct str policy;      /* conflict_policy of the call; absent: the system's */
     struct str external_id; /* of one */
 };

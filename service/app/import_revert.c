@@ -117,6 +117,8 @@ static bool step(struct import *import, bool *ret_more, struct err *err) {
         import->action.request_id =
             str_of(arena_format(&import->arena, "revert-%.*s", STR_ARG(import->id)));
         batch = batch_new(&import->action, import->resource, tx_rows(tx, slot), err);
+        if (batch)
+            batch->admin = import->admin;
         if (!batch || !undo_all(import, tx, batch, slot, err) || !mark(import, tx, batch, err))
             return false;
     } else {

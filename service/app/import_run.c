@@ -21,7 +21,8 @@ static void copy(char *ret, size_t room, struct str text) {
 #define OPEN_SQL                                                                                   \
     "select i.id, i.system, i.resource, i.format, i.dry_run, i.presets, i.status, i.who, "         \
     "i.actor, "                                                                                    \
-    "i.role, i.user_id from operation o join import i on i.id = (o.request ->> "                   \
+    "i.role, i.user_id, i.reach >> 41 & 1 = 1 from operation o join import i on i.id = "           \
+    "(o.request ->> "                                                                              \
     "'import_id')::uuid where o.id = $1::uuid"
 
 /* The work is done as by who asked for it. */
@@ -33,6 +34,7 @@ static bool take_over(struct import *import, struct tx *tx, size_t slot, struct 
     import->resource = resource;
     import->format = arena_str(&import->arena, tx_value(tx, slot, 0, 3));
     import->dry_run = tx_bool(tx, slot, 0, 4);
+    import->admin = tx_bool(tx, slot, 0, 11);
     import->status = arena_str(&import->arena, tx_value(tx, slot, 0, 6));
     copy(import->who.id, sizeof import->who.id, tx_value(tx, slot, 0, 7));
     copy(import->who.actor, sizeof import->who.actor, tx_value(tx, slot, 0, 8));
@@ -325,7 +327,9 @@ static bool write_rows(struct import *import, struct tx **tx, const struct rows 
     struct bulk bulk = {.resource = import->resource,
                         .system = import->system,
                         .records = records,
-                        .refused = refused};
+                        .refused = refused,
+                        .late = true,
+                        .admin = import->admin};
     *ret = (struct results){STR("[]"), STR("[]")};
     for (size_t i = 0; i < rows->n; i++) {
         const struct import_row *row = &rows->of[i];

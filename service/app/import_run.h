@@ -16,7 +16,7 @@ struct import {
     struct str operation, token, id;
     const struct resource *resource;
     struct str system, format, status;
-    bool dry_run;
+    bool dry_run, admin;           /* `admin`: whether its maker is one */
     jv *presets, *header, *counts; /* owned */
     int64_t at_byte, at_line, size;
     struct str *cells; /* room for those of a row, once one was read */

@@ -34,8 +34,9 @@ bool sync_defer(struct action *action, const struct bulk *bulk, struct tx *tx, s
                  "record, waits_for, actor) values ($1, $2, $3, nullif($4, '')::timestamptz, "
                  "$5::jsonb, $6::text[], $7) on conflict (system, resource, external_id) do update"
                  " set system_modstamp = excluded.system_modstamp, record = excluded.record,"
-                 " waits_for = excluded.waits_for, actor = excluded.actor, created_at = now(),"
-                 " failure = null where d.system_modstamp is null or excluded.system_modstamp is "
+                 " waits_for = excluded.waits_for, actor = excluded.actor, reach = excluded.reach,"
+                 " created_at = now(), failure = null where d.system_modstamp is null or "
+                 "excluded.system_modstamp is "
                  "null or d.system_modstamp <= excluded.system_modstamp",
                  params, 7);
     }
@@ -52,19 +53,22 @@ static struct str keys_of(struct action *action, const struct bulk *bulk, const 
     return keys ? array_param(action->arena, keys, n) : STR_ABSENT;
 }
 
-/* Those of one resource that waited for these keys and miss nothing more. */
+/* Those of one resource that waited for these keys and miss nothing more. What only admins may set
+ * depends on who sent the record, not on who brings its parent. */
 static bool ready(struct action *action, const struct bulk *bulk, struct tx *tx, struct str keys,
                   struct bulk *ret, jv **ret_records, struct err *err) {
     struct str params[] = {bulk->system, keys};
     size_t slot = tx_query(
         tx,
-        "with ready as materialized (select d.resource, d.external_id, d.created_at, d.record"
-        " from sync_deferred d where d.system = $1 and d.waits_for && $2::text[] and d.failure is "
+        "with ready as materialized (select d.resource, d.external_id, d.created_at, d.record,"
+        " d.reach >> 41 & 1 = 1 as admin from sync_deferred d where d.system = $1 and d.waits_for "
+        "&& $2::text[] and d.failure is "
         "null and not exists (select from unnest(d.waits_for) k left join external_id x"
         " on x.system = $1 and x.resource = split_part(k, '|', 1)"
         " and x.external_id = substr(k, strpos(k, '|') + 1) where x.record_id is null))"
-        " select r.resource, r.record from ready r where r.resource = (select min(resource) from "
-        "ready) order by r.created_at, r.external_id limit 200",
+        " select r.resource, r.record, r.admin from ready r where (r.resource, r.admin) = (select "
+        "resource, admin from ready order by resource, admin limit 1)"
+        " order by r.created_at, r.external_id limit 200",
         params, 2);
     if (!tx_flush(tx, err))
         return false;
@@ -78,8 +82,11 @@ static bool ready(struct action *action, const struct bulk *bulk, struct tx *tx,
     if (!*ret_records)
         return err_memory(err);
     const char *name = tx_rows(tx, slot) > 0 ? tx_value(tx, slot, 0, 0).ptr : bulk->resource->name;
-    *ret = (struct bulk){
-        .resource = resource_by_name(name), .system = bulk->system, .records = *ret_records};
+    *ret = (struct bulk){.resource = resource_by_name(name),
+                         .system = bulk->system,
+                         .records = *ret_records,
+                         .late = true,
+                         .admin = tx_rows(tx, slot) > 0 && tx_bool(tx, slot, 0, 2)};
     (void)action;
     return ret->resource ? true : err_set(err, PROBLEM_INTERNAL, "There is no such resource.");
 }

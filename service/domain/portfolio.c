@@ -10,7 +10,8 @@
 /* clang-format off */
 static const struct field user_fields[] = {
     FIELDS_COMMON, FIELD_EXTERNAL_IDS,
-    {.name = "subject", .type = FIELD_TEXT, .flags = F_FILTER, .min = 1, .max = 255, .about = "The identity provider's `sub` of this person."},
+    {.name = "subject", .type = FIELD_TEXT, .flags = F_FILTER | F_ADMIN, .min = 1, .max = 255,
+     .about = "The identity provider's `sub` of this person: whoever signs in with it is this person, so only admins set or change it. Others may repeat it."},
     {.name = "name", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER | F_SORT | F_SEARCH, .min = 1, .max = 200, .about = "The person's name."},
     {.name = "email", .type = FIELD_TEXT, .flags = F_FILTER, .max = 254, .check = check_email, .about = "Business address."},
     {.name = "title", .type = FIELD_TEXT, .max = 200, .about = "Job title."},

@@ -242,6 +242,59 @@ test('PUT /v1/user-subjects makes or changes', async () => {
   await (await world.clientOf('auditor')).fails(403, 'forbidden', 'PUT', path, { body: { name: 'x' } });
 });
 
+// Whoever sets it takes somebody's place: their accounts, and their name in the history.
+test('a subject is set and changed by admins only, by whichever way; to repeat it is no change', async () => {
+  const sub = unique('sub'), taken = unique('mallory'), key = () => ({ 'idempotency-key': unique('k') });
+  const victim = await api.create('/v1/users', { subject: sub, name: 'Victim', external_ids: { crm: unique('v') } });
+  const path = `/v1/users/${victim.id}`, { crm } = victim.external_ids;
+  const refused = ({ body }, what) => assert.deepEqual([body.code, body.errors?.map(({ pointer, code, detail }) => [pointer, code, detail])], ['forbidden', [['/subject', 'admins_only', 'is set and changed by admins only']]], what);
+  const wrong = ({ outcome, errors }) => [outcome, ...errors.map(({ status_code: status, code, fields }) => `${status} ${code} ${fields}`)];
+  const WRONG = ['error', '403 admins_only subject'];
+  for (const client of [await world.clientOf('integration'), await world.clientOf('director'), await world.clientOf('admin', { scopes: ['read', 'write', 'sync'] })]) {
+    const change = (body) => client.call(body.subject === sub || !('subject' in body) ? 200 : 403, 'PATCH', path, { body, headers: { 'if-match': '*' } });
+    for (const subject of [taken, null, `${sub} `]) refused(await change({ subject }), `PATCH ${subject}`);
+    await change({ subject: sub, title: unique('Seller') });
+    refused(await client.call(403, 'POST', '/v1/users', { body: { name: 'New', subject: taken } }), 'POST');
+    refused(await client.call(403, 'PUT', `/v1/user-subjects/${taken}`, { body: { name: 'New' } }), 'PUT by subject');
+    assert.equal((await client.call(200, 'PUT', `/v1/user-subjects/${sub}`, { body: { title: 'Buyer' } })).body.title, 'Buyer');
+    const records = [{ name: 'New', subject: taken }, { id: victim.id, subject: taken }, { name: unique('Fine') }, { id: victim.id, subject: sub, title: unique('t') }];
+    for (const [chosen, expected] of [[[0, 1, 2], [WRONG, WRONG, ['created']]], [[3], [['updated']]]]) {
+      const { results } = (await client.call(200, 'POST', '/v1/users/bulk', { body: { records: chosen.map((i) => records[i]) }, headers: key() })).body;
+      assert.deepEqual(results.map(wrong), expected);
+    }
+    refused(await client.call(403, 'PUT', `/v1/sync/crm/users/${crm}`, { body: { subject: taken } }), 'sync');
+    await client.call(200, 'PUT', `/v1/sync/crm/users/${crm}`, { body: { subject: sub, title: unique('t') } });
+    const sync = async (list) => (await client.call(200, 'POST', '/v1/sync/crm/users', { body: { records: list }, headers: key() })).body.results.map(wrong);
+    assert.deepEqual(await sync([{ external_id: unique('n'), name: 'New', subject: taken }, { external_id: crm, subject: taken }]), [WRONG, WRONG]);
+    assert.deepEqual(await sync([{ external_id: crm, subject: sub, name: 'Victim' }]), [['unchanged']]);
+    const content = `external_id,name,subject\n${unique('n')},New,${taken}\n${crm},Victim,${sub}\n`;
+    const file = (await client.call(201, 'POST', '/v1/imports', { body: { resource: 'users', system: 'crm', content } })).body;
+    await client.call(202, 'POST', `/v1/imports/${file.id}/start`, { body: {} });
+    const done = await until(async () => { const now = await client.get(`/v1/imports/${file.id}`); return now.status === 'succeeded' && now; }, { ms: 20_000, what: 'the import' });
+    assert.deepEqual([done.counts.failed, done.counts.unchanged], [1, 1]);
+    assert.match(JSON.stringify(await client.all(`/v1/imports/${file.id}/errors`)), /"line":2,.*admins_only/);
+  }
+  await api.call(200, 'PUT', '/v1/sync/crm/policy', { body: { conflict_policy: 'source_wins', fields: [{ resource: 'users', field: 'subject', rule: 'kamd_owns' }] } });
+  await (await world.clientOf('integration')).call(200, 'PUT', `/v1/sync/crm/users/${crm}`, { body: { subject: taken } });
+  assert.deepEqual([(await api.get(path)).subject, (await api.all(`/v1/users?subject=${taken}`)).length], [sub, 0], 'what does not win is not set');
+  const mallory = await me(await issuer.sign({ claims: { sub: taken } }));
+  assert.notEqual(mallory.user_id, victim.id);
+  await api.call(200, 'PATCH', path, { body: { subject: `${sub}-2` }, headers: { 'if-match': '*' } });
+});
+
+test('a record that waits for its parent is its sender\'s, whoever brings the parent', async () => {
+  const integration = await world.clientOf('integration');
+  const put = (client, records) => client.call(200, 'POST', '/v1/sync/hr/users', { body: { records, defer_missing_parents: true }, headers: { 'idempotency-key': unique('k') } });
+  for (const [sender, bringer, made] of [[integration, api, 0], [api, integration, 1]]) {
+    const [subject, child, boss] = [unique('late'), unique('c'), unique('b')];
+    assert.equal((await put(sender, [{ external_id: child, name: 'Late', subject, manager_external_id: boss }])).body.results[0].outcome, 'deferred');
+    await put(bringer, [{ external_id: boss, name: 'Boss' }]);
+    assert.equal((await api.all(`/v1/users?subject=${subject}`)).length, made);
+    const waiting = (await api.all('/v1/sync/hr/deferred')).filter((one) => one.external_id === child);
+    assert.deepEqual(waiting.map(({ failure }) => failure), made ? [] : ['is set and changed by admins only']);
+  }
+});
+
 test('keys are rotated with an overlap, and end at every process once that is acknowledged', async () => {
   const { body: made } = await api.call(201, 'POST', '/v1/api-keys', { body: { name: unique('rotated'), role: 'director', scopes: ['read'] } });
   const rotate = async (overlap) => (await api.call(200, 'POST', `/v1/api-keys/${made.id}/rotate`, { body: { overlap_seconds: overlap } })).body;

@@ -223,3 +223,11 @@ begin
     -- Somebody believes that it works now.
     update webhook_endpoint_state set next_at = null where endpoint_id = d.endpoint_id;
 end $$;
+
+-- ---- what is written for somebody later ----
+
+-- Whether they were an admin. Of what waits from before, nobody knows.
+alter table sync_deferred add column reach bigint not null default 0;
+alter table sync_deferred alter column reach set default caller_reach();
+alter table import add column reach bigint not null default 0;
+alter table import alter column reach set default caller_reach();
