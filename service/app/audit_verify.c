@@ -282,7 +282,7 @@ static bool at_once(struct action *action, struct str account_id, struct outcome
     return audit_verify_all(action->app->keyring, tx, account_id, &outcome->body, err);
 }
 
-/* One that is waiting or at work serves everybody who asks meanwhile. */
+/* One that is waiting or at work serves its asker, who asks again meanwhile. */
 static bool later(struct action *action, struct str account_id, struct outcome *outcome,
                   struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
@@ -295,7 +295,8 @@ static bool later(struct action *action, struct str account_id, struct outcome *
         return false;
     size_t slot = tx_query(
         tx,
-        "with open as (select o.id from operation o where o.kind = 'audit' and o.status in "
+        "with open as (select o.id from operation o where is_callers(o.actor, o.reach) and "
+        "o.kind = 'audit' and o.status in "
         "('queued', 'running') and o.request = jsonb_build_object('account_id', $2::uuid) order by "
         "o.created_at limit 1), made as (insert into operation (id, kind, request, actor) select "
         "$1::uuid, 'audit', jsonb_build_object('account_id', $2::uuid), $3 where not exists "

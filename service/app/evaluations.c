@@ -12,7 +12,8 @@
 
 #define OPERATION_SQL                                                                              \
     "select o.id, o.kind, o.status, o.request, o.progress_done, o.progress_total, o.result, "      \
-    "o.failure, o.created_at, o.updated_at from operation o where o.id = $1::uuid"
+    "o.failure, o.created_at, o.updated_at from operation o where o.id = $1::uuid "                \
+    "and is_callers(o.actor, o.reach)"
 
 static bool operation_answer(struct action *action, struct tx *tx, struct str id,
                              struct outcome *outcome, struct err *err) {
@@ -137,8 +138,11 @@ bool evaluation_results(struct action *action, struct str id, const struct param
     if (!page_read(action, list, 2, params, n_params, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {id, page.keys[0], page.keys[1], page_limit(action, &page)};
-    size_t there = tx_query(
-        tx, "select 1 from operation where id = $1::uuid and kind = 'evaluation'", values, 1);
+    size_t there =
+        tx_query(tx,
+                 "select 1 from operation o where o.id = $1::uuid and o.kind = 'evaluation' and "
+                 "is_callers(o.actor, o.reach)",
+                 values, 1);
     size_t slot = tx_query(
         tx,
         "select r.score_rank, r.account_id, a.account_number, a.name, r.score, r.contributions, "

@@ -14,7 +14,7 @@
     "select i.id, i.created_at, i.updated_at, i.system, i.resource, i.format, i.dry_run, "         \
     "i.source, i.status, i.at_byte, i.size, i.at_line, i.counts, i.failure, (select count(*) "     \
     "from "                                                                                        \
-    "import_part p where p.import_id = i.id) from import i "
+    "import_part p where p.import_id = i.id) from import i where is_callers(i.actor, i.reach) "
 
 static void import_write(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
     static const struct field fields[] = {
@@ -31,7 +31,7 @@ static void import_write(struct tx *tx, size_t slot, size_t row, struct buf *ret
 }
 
 static bool import_answer(struct tx *tx, struct str id, struct outcome *outcome, struct err *err) {
-    size_t slot = tx_query(tx, IMPORT_SQL "where i.id = $1::uuid", &id, 1);
+    size_t slot = tx_query(tx, IMPORT_SQL "and i.id = $1::uuid", &id, 1);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, slot) == 0)
@@ -184,8 +184,8 @@ bool import_list(struct action *action, const struct param *params, size_t n_par
         return false;
     struct str values[] = {page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t slot = tx_query(tx,
-                           IMPORT_SQL "where $1::timestamptz is null or (i.created_at, i.id) < "
-                                      "($1::timestamptz, $2::uuid) order by i.created_at desc, "
+                           IMPORT_SQL "and ($1::timestamptz is null or (i.created_at, i.id) < "
+                                      "($1::timestamptz, $2::uuid)) order by i.created_at desc, "
                                       "i.id desc limit $3::int",
                            values, 3);
     if (!tx_flush(tx, err))
@@ -241,7 +241,9 @@ bool import_errors(struct action *action, struct str id, const struct param *par
     if (!page_read(action, list, 1, others, n, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {id, page.keys[0], csv ? STR("100000") : page_limit(action, &page)};
-    size_t there = tx_query(tx, "select 1 from import where id = $1::uuid", values, 1);
+    size_t there = tx_query(
+        tx, "select 1 from import i where i.id = $1::uuid and is_callers(i.actor, i.reach)", values,
+        1);
     size_t slot = tx_query(tx,
                            "select e.line, e.external_id, e.errors from import_error e where "
                            "e.import_id = $1::uuid and ($2::bigint is null or e.line > "
@@ -269,8 +271,10 @@ struct step {
 
 /* The import, locked; 404, or 409 where its status does not fit. */
 static bool lock_import(struct tx *tx, struct str id, const char *status, struct err *err) {
-    size_t slot =
-        tx_query(tx, "select status, dry_run from import where id = $1::uuid for update", &id, 1);
+    size_t slot = tx_query(tx,
+                           "select i.status, i.dry_run from import i where i.id = $1::uuid and "
+                           "is_callers(i.actor, i.reach) for update",
+                           &id, 1);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, slot) == 0)

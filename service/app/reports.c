@@ -380,14 +380,15 @@ static bool show(struct action *action, const struct asked *asked, const char *s
 
 /* The cursor is sealed anew each time, and says nothing that `after` does not. */
 #define SAME_OPERATION                                                                             \
-    "o.kind = 'report' and o.status not in ('failed', 'cancelled') and o.created_at > now() - "    \
+    "is_callers(o.actor, o.reach) and o.kind = 'report' and o.status not in ('failed', "           \
+    "'cancelled') and o.created_at > now() - "                                                     \
     "interval '10 minutes' and o.request #- '{params,next_cursor}' = "                             \
     "jsonb_build_object('report', "                                                                \
     "$1::text, 'params', $2::jsonb - 'next_cursor')"
 
 struct size_up {
     bool large;
-    struct str operation; /* of the same report, not older than ten minutes; absent: none */
+    struct str operation; /* of the same report, by the same asker, not older than ten minutes */
     bool done;
 };
 

@@ -9,17 +9,17 @@ import { addUser } from './lib/planning.mjs';
 import { startReceiver } from './lib/receiver.mjs';
 import { sql } from './lib/stack.mjs';
 import { until } from './lib/wait.mjs';
-import { openWorld, unique } from './lib/world.mjs';
+import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 const NEVER = '01970000-0000-7000-8000-000000000000';
 let world, api, clients, receiver, users;
 before(async () => {
-  world = await openWorld({ own: true, settings: { KAMD_WEBHOOK_RETRY_MS: '200' } });
+  world = await openWorld({ own: true, settings: { KAMD_WEBHOOK_RETRY_MS: '200', KAMD_REPORT_ACCOUNTS: '0' } });
   ({ api } = world);
   receiver = await startReceiver();
   users = { one: await addUser(api), two: await addUser(api) };
   clients = {};
-  for (const name of ['integration', 'other', 'director', 'auditor']) clients[name] = await world.clientOf(name === 'other' ? 'integration' : name);
+  for (const [name, role] of Object.entries({ integration: 'integration', other: 'integration', director: 'director', second: 'director', auditor: 'auditor' })) clients[name] = await world.clientOf(role);
 });
 after(async () => {
   await world?.close();
@@ -110,9 +110,9 @@ test('the maker is a key whatever its text is by now, or a person by whichever k
   const person = { user_id: users.one.id };
   const [first, second, more, all] = [await world.clientOf('integration', person), await world.clientOf('integration', person), await world.clientOf('director', person), await world.clientOf('admin', person)];
   const theirs = await endpointOf(first);
+  await notThere(await world.clientOf('integration', { user_id: users.two.id }), theirs);
   await there(second, theirs);
   await there(more, theirs);
-  await notThere(await world.clientOf('integration', { user_id: users.two.id }), theirs);
   for (const client of [more, all]) await notThere(second, await endpointOf(client));
 });
 
@@ -160,6 +160,73 @@ test('a stream tells of one\'s own endpoints, and an admin of all', async () => 
   for (const { close } of Object.values(streams)) close();
 });
 
+async function contactOf(client) {
+  const account = await makeAccount(client);
+  return client.create('/v1/contacts', { account_id: account.id, family_name: unique('Erased') });
+}
+const ASK = {
+  evaluation: (client) => client.call(202, 'POST', '/v1/program/evaluations', { body: {} }),
+  simulation: (client) => client.call(202, 'POST', '/v1/program/simulations', { body: {} }),
+  report: (client, n) => client.call(202, 'GET', `/v1/program/pareto?metric=revenue&page_size=${n}`),
+  audit: (client) => client.call(202, 'GET', '/v1/audit/verify'),
+  erasure: async (client) => client.call(202, 'POST', `/v1/contacts/${(await contactOf(client)).id}/erase`, { body: { reason: 'They asked.' } }),
+};
+async function operations(at, n) {
+  const [director, second, admin] = [at(clients.director), at(clients.second), at(api)];
+  for (const [kind, ask] of Object.entries(ASK)) {
+    const operation = (await ask(director, n)).body, path = `/v1/operations/${operation.id}`;
+    assert.equal(operation.kind, kind);
+    for (const name of ['second', 'integration', 'auditor']) await never(at(clients[name]), 'GET', '/v1/operations/{id}', operation.id);
+    if (kind === 'report' || kind === 'audit') assert.notEqual((await ask(second, n)).body.id, operation.id, `${kind}: who asks, too, has an operation of their own`);
+    for (const client of [director, admin]) await until(async () => (await client.get(path)).status === 'succeeded', { ms: 30_000, what: kind });
+    if (kind !== 'evaluation') continue;
+    for (const client of [director, admin]) assert.ok((await client.all(`/v1/program/evaluations/${operation.id}/results`)).length > 0);
+    for (const name of ['second', 'integration', 'auditor']) await never(at(clients[name]), 'GET', '/v1/program/evaluations/{id}/results', operation.id);
+  }
+}
+
+async function imports(at) {
+  const [mine, admin] = [at(clients.integration), at(api)];
+  const content = `external_id,name\n${unique('n')},${unique('Imported')}\n${unique('n')},\n`;
+  const create = async () => (await mine.call(201, 'POST', '/v1/imports', { body: { resource: 'accounts', content } })).body;
+  const file = await create(), path = `/v1/imports/${file.id}`;
+  const state = () => sql(world.settings, `select status, updated_at, (select string_agg(digest, ' ') from import_part where import_id = i.id), (select count(*) from operation where request ->> 'import_id' = i.id::text) from import i where id = '${file.id}'`);
+  const notTheirs = async () => {
+    const before_ = state();
+    for (const name of ['other', 'director']) {
+      const client = at(clients[name]);
+      for (const [method, rest, body] of [['GET', ''], ['POST', '/start', {}], ['POST', '/revert', {}], ['GET', '/errors'], ['GET', '/errors?format=csv']]) await never(client, method, `/v1/imports/{id}${rest}`, file.id, body);
+      const put = (id) => client.send('PUT', `/v1/imports/${id}/parts/1`, { raw: 'external_id,name\nx,Theirs\n', type: 'text/csv' });
+      assert.deepEqual(plain(await put(file.id), file.id), plain(await put(NEVER), NEVER));
+      assert.deepEqual((await client.all('/v1/imports')).filter(({ id }) => id === file.id), []);
+    }
+    assert.equal(state(), before_);
+  };
+  await notTheirs();
+  const started = (await mine.call(202, 'POST', `${path}/start`, { body: {} })).body;
+  for (const client of [mine, admin]) {
+    await until(async () => (await client.get(path)).status === 'succeeded', { what: 'the import' });
+    assert.equal((await client.get(`/v1/operations/${started.id}`)).kind, 'import');
+    assert.equal((await client.all(`${path}/errors`)).length, 1);
+    assert.ok((await client.all('/v1/imports')).some(({ id }) => id === file.id));
+  }
+  await never(at(clients.other), 'GET', '/v1/operations/{id}', started.id);
+  await notTheirs();
+  await admin.call(202, 'POST', `${path}/revert`, { body: {} });
+  await until(async () => (await mine.get(path)).status === 'reverted', { what: 'the revert' });
+  return file;
+}
+
+test('an operation is its asker\'s and the admins\'', async () => {
+  await makeAccount(api);
+  await operations((client) => client, 10);
+  const endpoint = await endpointOf(clients.integration);
+  const replay = (await clients.integration.call(202, 'POST', `/v1/webhook-endpoints/${endpoint.id}/replay`, { body: { delivery_id: endpoint.delivery.id } })).body;
+  for (const name of ['other', 'director']) await never(clients[name], 'GET', '/v1/operations/{id}', replay.id);
+});
+
+test('an import, its parts and its errors are its maker\'s and the admins\'', () => imports((client) => client));
+
 test('the database alone: a client that asks for everything gets its own', async () => {
   const endpoint = await endpointOf(clients.integration);
   const { key_id: mine } = await clients.integration.get('/v1/me'), { key_id: other } = await clients.other.get('/v1/me');
@@ -169,12 +236,17 @@ test('the database alone: a client that asks for everything gets its own', async
   const rows = [`webhook_endpoint where id = '${endpoint.id}'`, `webhook_secret where endpoint_id = '${endpoint.id}'`, `webhook_header where endpoint_id = '${endpoint.id}'`,
     `webhook_endpoint_state where endpoint_id = '${endpoint.id}'`, `webhook_delivery where endpoint_id = '${endpoint.id}'`, `webhook_attempt where delivery_id = '${endpoint.delivery.id}'`,
     `webhook_retry where endpoint_id = '${endpoint.id}'`, `event where record_id = '${endpoint.id}'`, `history where record_id = '${endpoint.id}'`, `webhook_deliveries('${endpoint.id}', null, null, 5)`];
+  const asked = (await clients.integration.call(202, 'POST', `/v1/webhook-endpoints/${endpoint.id}/replay`, { body: { since: '2900-01-01T00:00:00Z' } })).body;
+  sql(world.settings, `insert into evaluation_result (operation_id, account_id, score_rank, score, contributions, missing) select '${asked.id}', id, 1, 1, '[]', '{}' from account limit 1`);
+  const file = await imports((client) => client);
+  rows.push(`operation where id = '${asked.id}'`, `evaluation_result where operation_id = '${asked.id}'`, `import where id = '${file.id}'`, ...['part', 'error', 'record'].map((what) => `import_${what} where import_id = '${file.id}'`));
   const asApp = (actor, statement) => execFileSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', `begin; set local kamd.scope = 'all'; set local kamd.actor = '${actor}'; set local kamd.areas = '${reach}'; ${statement}; commit`, world.settings.DATABASE_URL], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
   for (const from of rows) {
     assert.equal(asApp(`key:${other}`, `select count(*) from ${from}`), '0', from);
     assert.notEqual(asApp(`key:${mine}`, `select count(*) from ${from}`), '0', from);
   }
-  for (const statement of [`insert into webhook_endpoint (id, url, actor) values (gen_random_uuid(), 'https://example.com/', 'key:${mine}')`, `insert into webhook_secret (id, endpoint_id, sealed) values (gen_random_uuid(), '${endpoint.id}', '')`])
+  for (const statement of [`insert into webhook_endpoint (id, url, actor) values (gen_random_uuid(), 'https://example.com/', 'key:${mine}')`, `insert into webhook_secret (id, endpoint_id, sealed) values (gen_random_uuid(), '${endpoint.id}', '')`,
+    `insert into operation (id, kind, request, actor) values (gen_random_uuid(), 'evaluation', '{}', 'key:${mine}')`, `insert into import_part (import_id, n, content, digest) values ('${file.id}', 2, '', '')`])
     assert.throws(() => asApp(`key:${other}`, statement), /row-level security/);
   for (const call of [`webhook_ping('${endpoint.id}')`, `webhook_delivery_again('${endpoint.delivery.id}')`]) assert.throws(() => asApp(`key:${other}`, `select ${call}`), /not_found/);
 });
@@ -188,6 +260,8 @@ test('the application alone: with row level security gone, the same', async () =
     const endpoint = await endpointOf(at(clients.integration));
     for (const name of ['other', 'director']) await notThere(at(clients[name]), endpoint, at(api));
     await there(at(clients.integration), endpoint);
+    await operations(at, 11);
+    await imports(at);
   } finally {
     sql(world.settings, 'alter role kamd_app nobypassrls');
   }

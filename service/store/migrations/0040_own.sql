@@ -229,5 +229,20 @@ end $$;
 -- Whether they were an admin. Of what waits from before, nobody knows.
 alter table sync_deferred add column reach bigint not null default 0;
 alter table sync_deferred alter column reach set default caller_reach();
-alter table import add column reach bigint not null default 0;
+alter table import add column reach bigint not null default 1::bigint << 40;
 alter table import alter column reach set default caller_reach();
+
+-- ---- operations and imports ----
+
+-- Those from before were asked for by callers who see all accounts.
+alter table operation add column reach bigint not null default 1::bigint << 40;
+alter table operation alter column reach set default caller_reach();
+drop policy visible on operation;
+create policy own on operation to kamd_app using (is_callers(actor, reach)) with check (is_callers(actor, reach));
+create policy own on evaluation_result as restrictive for select to kamd_app
+    using (operation_id = any (array(select o.id from operation o)));
+
+call protect_own('import', 'is_callers(actor, reach)');
+call protect_own('import_part', 'import_id in (select i.id from import i)');
+call protect_own('import_error', 'import_id in (select i.id from import i)');
+call protect_own('import_record', 'import_id in (select i.id from import i)');
