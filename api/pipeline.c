@@ -246,6 +246,7 @@ static bool prepare(struct call *call) {
         .request_id = str_of(request->id),
         .traceparent = str_of(request->traceparent),
         .origin = STR("api"),
+        .path = request->path,
         .if_match = request_header(request, "If-Match", NULL),
         .if_none_match = request_header(request, "If-None-Match", NULL),
     };

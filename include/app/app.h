@@ -76,6 +76,7 @@ struct action {
     struct str origin;          /* "api", or the system of a sync call */
     struct str idempotency_key; /* absent: none given */
     unsigned char request_hash[CRYPTO_SHA256];
+    struct str path;     /* the request's; absent: there is none */
     struct str if_match; /* absent: none given */
     struct str if_none_match;
     struct audit_notes notes;

@@ -113,6 +113,20 @@ void touches_read(struct action *action, struct outcome *outcome, struct str tex
     }
 }
 
+/* As a fresh request would be answered. */
+static bool access_kept(int64_t lost, struct err *err) {
+    if (lost == 2)
+        return err_set(
+            err, PROBLEM_NOT_FOUND,
+            "What the first request with this Idempotency-Key was about is not there for "
+            "you any more. Nothing was done again.");
+    return lost == 0 ||
+           err_set(
+               err, PROBLEM_FORBIDDEN,
+               "The first request with this Idempotency-Key was answered with more than you may "
+               "read now. Nothing was done again.");
+}
+
 /* *ret_replayed: the key was used before and the outcome is the first one. */
 static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replayed,
                               struct err *err) {
@@ -122,11 +136,12 @@ static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replay
     size_t locked =
         tx_query(tx, "select pg_try_advisory_xact_lock(hashtextextended($1, 7))", &lock, 1);
     struct str params[] = {who, key, hash_text(action)};
-    size_t seen = tx_query(
-        tx,
-        "select request_hash = $3::bytea, status, etag, location, body, touches from idempotency"
-        " where principal = $1 and key = $2 and created_at > now() - interval '24 hours'",
-        params, 3);
+    size_t seen =
+        tx_query(tx,
+                 "select request_hash = $3::bytea, status, etag, location, body, touches,"
+                 " access_lost(reach, told) from idempotency"
+                 " where principal = $1 and key = $2 and created_at > now() - interval '24 hours'",
+                 params, 3);
     if (!tx_flush(tx, err))
         return false;
     if (!tx_bool(tx, locked, 0, 0)) {
@@ -139,6 +154,8 @@ static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replay
     if (!tx_bool(tx, seen, 0, 0))
         return err_set(err, PROBLEM_IDEMPOTENCY_REUSED,
                        "The first request with this key was another one.");
+    if (!access_kept(tx_int(tx, seen, 0, 6), err))
+        return false;
     struct outcome *outcome = once->outcome;
     outcome->status = (int)tx_int(tx, seen, 0, 1);
     snprintf(outcome->etag, sizeof outcome->etag, "%s", tx_value(tx, seen, 0, 2).ptr);
@@ -155,21 +172,23 @@ static void idempotency_store(struct once *once, struct tx *tx) {
     char status[16];
     snprintf(status, sizeof status, "%d", outcome->status);
     struct str body = buf_str(&outcome->body);
-    struct str params[] = {str_of(action->who->id),  action->idempotency_key,
-                           hash_text(action),        str_of(status),
-                           str_of(outcome->etag),    str_of(outcome->location),
-                           body.ptr ? body : STR("")};
+    struct str params[] = {str_of(action->who->id),   action->idempotency_key,
+                           hash_text(action),         str_of(status),
+                           str_of(outcome->etag),     str_of(outcome->location),
+                           body.ptr ? body : STR(""), action->path};
     /* A key older than 24 hours is free again, also before the housekeeping has removed it. */
     tx_query(
         tx,
         "insert into idempotency (principal, key, request_hash, status, etag, location, body, "
-        "touches)"
+        "touches, told)"
         " values ($1, $2, $3::bytea, $4::int, $5, $6, $7, coalesce(current_setting('kamd.touched', "
-        "true), '')) on conflict (principal, key) do update set"
+        "true), ''), case when current_setting('kamd.scope', true) <> 'all' then "
+        "told_accounts(concat_ws(' ', $8::text, $6::text, $7::text)) end) on conflict (principal, "
+        "key) do update set"
         " request_hash = excluded.request_hash, status = excluded.status, etag = excluded.etag,"
         " location = excluded.location, body = excluded.body, touches = excluded.touches, "
-        "created_at = now()",
-        params, 7);
+        "reach = excluded.reach, told = excluded.told, created_at = now()",
+        params, COUNT_OF(params));
 }
 
 static bool once_work(struct tx *tx, void *arg, struct err *err) {

@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { places } from './lib/client.mjs';
+import { addUser } from './lib/planning.mjs';
+import { sql } from './lib/stack.mjs';
 import { sleep } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 let world, api, apis;
 before(async () => {
-  world = await openWorld({ processes: 2 });
+  world = await openWorld({ processes: 2, settings: { KAMD_OAUTH: 'true' } });
   ({ api, apis } = world);
 });
 after(() => world?.close());
@@ -75,6 +77,89 @@ test('a PATCH is replayed although its ETag is outdated by now', async () => {
   const again = await apis[1].call(200, 'PATCH', `/v1/accounts/${account.id}`, options);
   assert.equal(again.text, first.text);
   assert.equal(again.headers['idempotency-replayed'], 'true');
+});
+
+// Everything that one can be told of an account, and is told again: by a body, by an id in it or in the path alone, or by nothing but the status.
+async function answersOf(client, account) {
+  const ask = async (status, method, path, options = {}) => {
+    const whole = { ...options, headers: { 'if-match': '*', 'idempotency-key': unique('key') } };
+    const first = await client.call(status, method, path, whole);
+    return { again: () => client.at(apis[1].url).send(method, path, whole), first, what: `${method} ${path}` };
+  };
+  const base = `/v1/accounts/${account.id}`;
+  const contact = await ask(201, 'POST', '/v1/contacts', { body: { account_id: account.id, family_name: unique('Kept') } });
+  const gone = await client.create('/v1/contacts', { account_id: account.id, family_name: unique('Gone') });
+  const plan = await client.create('/v1/plans', { account_id: account.id, title: unique('Plan'), period_start: '2026-01-01', period_end: '2026-12-31' });
+  const task = await client.create('/v1/follow-ups', { account_id: account.id, title: 'Call', due_at: '2030-01-01T10:00:00Z' });
+  return [contact,
+    await ask(200, 'PATCH', base, { body: { industry: unique('steel') } }),
+    await ask(201, 'POST', `${base}/interactions`, { body: { kind: 'call', channel: 'phone', occurred_at: '2026-05-05T10:00:00Z' } }),
+    await ask(200, 'POST', '/v1/contacts/bulk', { body: { records: [{ id: contact.first.body.id }] } }),
+    await ask(204, 'DELETE', `/v1/contacts/${gone.id}`),
+    await ask(200, 'PUT', `/v1/plans/${plan.id}/sections/strategies`, { body: { content: {} } }),
+    await ask(200, 'POST', `/v1/follow-ups/${task.id}/complete`, { body: {} }),
+    await ask(200, 'PUT', `${base}/metrics`, { body: { metrics: [{ metric: 'strategic_importance', period: '2026', value: '70', source: 'We' }] } })];
+}
+async function replays(answers, check) {
+  for (const { again, first, what } of answers) await check(await again(), first, what);
+}
+const sameAgain = ({ status, text, headers }, first, what) => assert.deepEqual([status, text, headers['idempotency-replayed'], headers.etag, headers.location], [first.status, first.text, 'true', first.headers.etag, first.headers.location], what);
+const refused = (status) => (answer, first, what) => {
+  assert.deepEqual([answer.status, answer.headers['idempotency-replayed'], answer.headers.etag, answer.headers.location], [status, undefined, undefined, undefined], `${what}: ${answer.text}`);
+  for (const value of [first.body?.etag, first.body?.account_id, first.body?.id].filter(Boolean)) assert.ok(!answer.text.replace(answer.body.instance, '').includes(value), `${what}: ${answer.text}`);
+};
+const rowsOf = (account) => sql(world.settings, `select count(*), max(id) from history where account_id = '${account.id}'`);
+
+test('what is kept of an answer is not for who has lost the account since, and nothing is done again', async () => {
+  const [one, two] = await Promise.all([addUser(api), addUser(api)]);
+  const account = await makeAccount(api, { manager_id: one.id });
+  const client = await world.clientOf('account_manager', { user_id: one.id });
+  const answers = await answersOf(client, account);
+  await replays(answers, sameAgain);
+  const give = async (to) => api.patch(`/v1/accounts/${account.id}`, '*', { manager_id: to.id });
+  await give(two);
+  const rows = rowsOf(account);
+  await replays(answers, refused(404));
+  assert.equal(rowsOf(account), rows);
+  await give(one);
+  await replays(answers, sameAgain);
+});
+
+test('nor for who reads less of the account, or not any longer', async () => {
+  const user = await addUser(api);
+  const account = await makeAccount(api);
+  const role = unique('role').replaceAll('-', '_');
+  const { reads } = (await api.get('/v1/roles')).data.find((one) => one.role === 'admin');
+  await api.call(201, 'PUT', `/v1/roles/${role}`, { body: { areas: reads } });
+  const member = await api.create(`/v1/accounts/${account.id}/team`, { user_id: user.id, role });
+  const client = await world.clientOf('member', { user_id: user.id });
+  const { body, headers } = { body: { account_id: account.id, family_name: unique('Kept') }, headers: { 'idempotency-key': unique('key') } };
+  const first = await client.call(201, 'POST', '/v1/contacts', { body, headers });
+  const again = () => client.send('POST', '/v1/contacts', { body, headers });
+  const path = `/v1/accounts/${account.id}/team/${member.id}`;
+  for (const grants of [[{ areas: ['contacts'], effect: 'remove' }], []]) {
+    await api.patch(path, '*', { grants });
+    (grants.length ? refused(403) : sameAgain)(await again(), first, JSON.stringify(grants));
+  }
+  await client.get(`/v1/contacts/${first.body.id}`);
+  sql(world.settings, `update acl set visible_until = now() where user_id = '${user.id}'`);
+  refused(404)(await again(), first, 'its time is over');
+  assert.equal((await api.all(`/v1/contacts?account_id=${account.id}`)).length, 1);
+});
+
+test('it is kept by who it is that asks: a key\'s other scopes are not its rights', async () => {
+  const { body: key } = await api.call(201, 'POST', '/v1/api-keys', { body: { name: unique('key'), role: 'admin' } });
+  const tokenFor = async (scope) => {
+    const form = new URLSearchParams({ grant_type: 'client_credentials', client_id: key.id, client_secret: key.key, ...(scope && { scope }) }).toString();
+    return api.as((await api.as().call(200, 'POST', '/oauth/token', { raw: form, type: 'application/x-www-form-urlencoded' })).body.access_token);
+  };
+  const endpoint = await (await world.clientOf('integration')).create('/v1/webhook-endpoints', { url: 'https://example.com/' });
+  const headers = { 'idempotency-key': unique('key') };
+  const rotate = async (client) => client.send('POST', `/v1/webhook-endpoints/${endpoint.id}/rotate-secret`, { body: {}, headers });
+  const first = await rotate(api.as(key.key));
+  sameAgain(await rotate(await tokenFor()), first, 'all its rights');
+  refused(403)(await rotate(await tokenFor('write')), first, 'fewer');
+  assert.equal(sql(world.settings, `select count(*) from webhook_secret where endpoint_id = '${endpoint.id}'`), '2');
 });
 
 test('bulk needs a key; keys have 1 to 255 characters', async () => {

@@ -242,6 +242,21 @@ test('PUT /v1/user-subjects makes or changes', async () => {
   await (await world.clientOf('auditor')).fails(403, 'forbidden', 'PUT', path, { body: { name: 'x' } });
 });
 
+test('an answer that is kept is not for somebody who has a lesser role by now, and nothing is done again', async () => {
+  const sub = unique('demoted');
+  const as = async (role) => api.as(await issuer.sign({ claims: { sub, roles: [role] } }));
+  const director = await as('kam-directors');
+  const account = await director.create('/v1/accounts', { name: unique('Of many') });
+  await api.create(`/v1/accounts/${account.id}/team`, { user_id: (await director.get('/v1/me')).user_id, role: 'account_manager' });
+  const options = { body: { account_id: account.id, family_name: unique('Kept') }, headers: { 'idempotency-key': unique('k') } };
+  const post = async (role) => (await as(role)).send('POST', '/v1/contacts', options);
+  const first = await post('kam-directors');
+  assert.deepEqual([first.status, (await post('kam-directors')).text], [201, first.text]);
+  const refused = await post('kam-team');
+  assert.deepEqual([refused.status, refused.body.code, refused.text.includes(first.body.id)], [403, 'forbidden', false]);
+  assert.equal((await api.all(`/v1/contacts?account_id=${account.id}`)).length, 1);
+});
+
 // Whoever sets it takes somebody's place: their accounts, and their name in the history.
 test('a subject is set and changed by admins only, by whichever way; to repeat it is no change', async () => {
   const sub = unique('sub'), taken = unique('mallory'), key = () => ({ 'idempotency-key': unique('k') });

@@ -42,6 +42,7 @@ const MUTATIONS = [
   ['application: whose an import is', 'service/app/imports.c', 'where is_callers(i.actor, i.reach) "', 'where true "', 'own'],
   ['application: whose an import\'s errors are', 'service/app/imports.c', 'i.id = $1::uuid and is_callers(i.actor, i.reach)"', 'i.id = $1::uuid"', 'own'],
   ['application: whose an import is to start', 'service/app/imports.c', '"is_callers(i.actor, i.reach) for update"', '"true for update"', 'own'],
+  ['application: stored answers', 'service/app/write.c', 'if (!access_kept(tx_int(tx, seen, 0, 6), err))', 'if (!access_kept(0, err))', 'concurrency'],
   ['matrix: what members write', 'service/domain/access.c', 'AREAS_ALL & ~(AREA_BIT(AREA_PROFILE) | AREA_BIT(AREA_SALES) |', 'AREAS_ALL & ~(AREA_BIT(AREA_SALES) | AREA_BIT(AREA_SALES) |'],
   ['matrix: auditors write nothing', 'service/domain/access.c', '[ROLE_AUDITOR] = BIT(READ) | BIT(AUDIT)', '[ROLE_AUDITOR] = BIT(READ) | BIT(WRITE) | BIT(AUDIT)', 'access'],
   ['database: rows of an area', SQL, "or %I = any ((select readable_accounts(%s))::uuid[]))'", "or %I = any ((select readable_accounts(%s * 0 - 1))::uuid[]))'"],
@@ -65,6 +66,10 @@ const MUTATIONS = [
   ['database: what becomes of endpoints, by webhook', OWN, 'or i.siblings is null or', 'or true or', 'own'],
   ['database: whom a test message is sent for', OWN, 'and w.deleted_at is null and is_callers(w.actor, w.reach) for key share', 'and w.deleted_at is null for key share', 'own'],
   ['database: whose delivery is sent again', OWN, 'where w.id = d.endpoint_id and is_callers(w.actor, w.reach)', 'where w.id = d.endpoint_id', 'own'],
+  ['database: rights that a stored answer was given with', OWN, 'case when reach & ~caller_reach() <> 0 then 1 else 0 end', '0', 'concurrency'],
+  ['database: accounts that a stored answer tells of', OWN, 'case when a.areas is null then 2', 'case when a.areas is null then 0', 'concurrency'],
+  ['database: areas that a stored answer tells of', OWN, 'when t.areas::bigint & ~a.areas <> 0 then 1 else 0 end', 'else 0 end', 'concurrency'],
+  ['database: records that a stored answer tells of', OWN, 'select h.account_id from history h where h.record_id = i.id', 'select h.account_id from history h where false', 'concurrency'],
 ];
 
 function build() {

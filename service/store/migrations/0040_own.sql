@@ -246,3 +246,31 @@ call protect_own('import', 'is_callers(actor, reach)');
 call protect_own('import_part', 'import_id in (select i.id from import i)');
 call protect_own('import_error', 'import_id in (select i.id from import i)');
 call protect_own('import_record', 'import_id in (select i.id from import i)');
+
+-- ---- stored answers ----
+
+-- What the caller had when an answer was stored, so that it is not given to who has less by now: what they might at
+-- most, and, of who does not see all accounts, what they read of each account that the answer tells of.
+alter table idempotency add column reach bigint not null default 0, add column told jsonb;
+alter table idempotency alter column reach set default caller_reach();
+
+-- An answer tells of the accounts that it, or the request's path, names by their id, or by that of a record of theirs.
+create function told_accounts(said text) returns jsonb stable language plpgsql security definer
+set search_path = public, pg_temp as $$
+declare
+    ids uuid[] := array(select distinct m[1]::uuid
+                          from regexp_matches(said, '[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}', 'g') m);
+begin
+    ids := ids || array(select (select h.account_id from history h where h.record_id = i.id order by h.id desc limit 1)
+                          from unnest(ids) i(id));
+    return (select jsonb_object_agg(n.account_id, n.areas & caller_reads()) from access_now n
+             where n.user_id = context('user_id')::uuid and n.account_id = any (ids)
+               and n.areas & caller_reads() <> 0);
+end $$;
+-- 0: nothing of it. 1: the caller may less, or reads less of an account. 2: an account is not there for them any more.
+create function access_lost(reach bigint, told jsonb) returns int stable language sql as $$
+    select greatest(case when reach & ~caller_reach() <> 0 then 1 else 0 end,
+                    (select max(case when a.areas is null then 2 when t.areas::bigint & ~a.areas <> 0 then 1 else 0 end)
+                       from jsonb_each_text(told) t(account_id, areas)
+                      cross join lateral areas_of(t.account_id::uuid) a(areas)))
+$$;
