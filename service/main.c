@@ -47,8 +47,6 @@ struct process {
 
 enum { CELL_API, CELL_WORKER };
 
-#define CONSOLE_MS 10000
-
 static const char *read_environment(const char *name) { return getenv(name); }
 
 static int fail(const char *what, struct err *err) {
@@ -62,8 +60,8 @@ static int fail(const char *what, struct err *err) {
 
 /* ---- parts ---- */
 
-static bool open_store(const struct config *config, bool worker, struct store **ret,
-                       struct err *err) {
+static bool open_store_for(const struct config *config, bool worker, int connect_ms,
+                           struct store **ret, struct err *err) {
     struct store_options options = {
         .url = worker ? config->database_worker_url : config->database_url,
         .name = worker ? "worker" : "api",
@@ -71,10 +69,23 @@ static bool open_store(const struct config *config, bool worker, struct store **
         .size = worker ? config->db_worker_pool : config->db_pool,
         .max_waiters = config->db_waiters,
         .acquire_ms = config->db_acquire_ms,
+        .connect_ms = connect_ms,
         .prepared = config->db_prepared,
         .max_age_s = config->db_max_age_seconds,
     };
     return store_open(&options, ret, err);
+}
+
+static bool open_store(const struct config *config, bool worker, struct store **ret,
+                       struct err *err) {
+    return open_store_for(config, worker, 0, ret, err);
+}
+
+#define CONSOLE_MS 10000 /* there is no hurry, and nobody else who waits */
+static bool open_console_store(struct process *process, bool worker, struct err *err) {
+    process->config.db_acquire_ms = CONSOLE_MS;
+    return open_store_for(&process->config, worker, CONSOLE_MS,
+                          worker ? &process->worker_store : &process->store, err);
 }
 
 static bool open_cache(struct process *process, struct err *err) {
@@ -328,8 +339,7 @@ static int api_key_command(struct process *process, int argc, char **argv) {
                    jv_new_text(str_of(argv[i + 1])));
     if (argc % 2 != 0)
         return usage();
-    process->config.db_acquire_ms = CONSOLE_MS; /* there is no hurry, and nobody else who waits */
-    if (!open_store(&process->config, false, &process->store, &err))
+    if (!open_console_store(process, false, &err))
         return fail("no_key", &err);
     process->app = (struct app){.config = &process->config,
                                 .clock = &clock_system,
@@ -356,9 +366,8 @@ static int api_key_command(struct process *process, int argc, char **argv) {
 static int rotate_command(struct process *process) {
     struct err err = ERR_INIT;
     struct secrets_report report = {.sealed = 0};
-    process->config.db_acquire_ms = CONSOLE_MS;
     bool fine = keyring_init(&process->keyring, str_of(process->config.master_key), &err) &&
-                open_store(&process->config, true, &process->worker_store, &err) &&
+                open_console_store(process, true, &err) &&
                 secrets_rotate(process->worker_store, &process->keyring, &report, &err);
     stop_parts(process);
     if (!fine)
@@ -395,9 +404,8 @@ static int erase_again_command(struct process *process) {
     size_t n = 0, erased = 0;
     arena_init(&arena, (size_t)32 << 20);
     struct str *ids = arena_array(&arena, IDS_MOST, sizeof *ids);
-    process->config.db_acquire_ms = CONSOLE_MS;
     bool fine = (ids || err_memory(&err)) && read_ids(&arena, ids, IDS_MOST, &n, &err) &&
-                open_store(&process->config, true, &process->worker_store, &err) &&
+                open_console_store(process, true, &err) &&
                 erase_again(process->worker_store, ids, n, &erased, &err);
     stop_parts(process);
     printf("%zu contacts erased again\n", erased);

@@ -26,6 +26,7 @@ struct store_options {
     int size;
     int max_waiters;
     int acquire_ms;
+    int connect_ms; /* to open a connection; 0: 2 s */
     bool prepared;
     int max_age_s; /* of a connection; 0: half an hour */
 };

@@ -21,8 +21,9 @@ static int64_t jitter_us(int64_t ms) {
 
 static bool open_pooled(struct store *store, struct conn **ret, struct err *err) {
     CLEANUP(conn_close) struct conn *conn = NULL;
+    int connect_ms = store->options.connect_ms > 0 ? store->options.connect_ms : CONNECT_MS;
 
-    if (!conn_open(&store->target, deadline_in_ms(CONNECT_MS), &store->stop, &conn, err))
+    if (!conn_open(&store->target, deadline_in_ms(connect_ms), &store->stop, &conn, err))
         return false;
     if (!PQenterPipelineMode(conn->pg))
         return unavailable(err, PQerrorMessage(conn->pg));

@@ -183,6 +183,29 @@ static void frozen_before_the_first_connection(void **state) {
     store_close(store);
 }
 
+static void *go_on_late(void *arg) {
+    (void)arg;
+    sleep_ms(2500);
+    pg_server_signal(&server, SIGCONT);
+    return NULL;
+}
+
+static void slow_to_open(void **state) {
+    (void)state;
+    ERR(err);
+    pthread_t late;
+    struct store_options options = store_fixture_options(server.url);
+
+    options.acquire_ms = options.connect_ms = 10000;
+    pg_server_signal(&server, SIGSTOP);
+    assert_int_equal(pthread_create(&late, NULL, go_on_late, NULL), 0);
+    struct store *store = NULL;
+    assert_ok(store_open(&options, &store, &err), err);
+    assert_ok(ask(store, TX_READ, "select 1", in_ms(10000), NULL, 0, &err), err);
+    pthread_join(late, NULL);
+    store_close(store);
+}
+
 static void closes_while_frozen(void **state) {
     (void)state;
     struct store *store = open_sized(2);
@@ -514,6 +537,7 @@ int main(void) {
         T(one_backend_frozen),
         T(postmaster_frozen),
         T(frozen_before_the_first_connection),
+        T(slow_to_open),
         T(closes_while_frozen),
         T(frozen_during_commit),
         T(killed_during_commit),
