@@ -123,7 +123,14 @@ static void keep_seeds(struct process *process) {
         log_err(LOG_WARN, "seeds_not_kept", &err);
 }
 
-static bool start_parts(struct process *process, bool with_worker, struct err *err) {
+static bool watch_readiness(struct process *process, bool with_api, struct err *err) {
+    const struct readiness_options options = {.store = with_api ? process->store : NULL,
+                                              .worker_store = process->worker_store,
+                                              .version = KAMD_VERSION};
+    return readiness_start(&options, &process->readiness, err);
+}
+
+static bool start_parts(struct process *process, bool with_api, bool with_worker, struct err *err) {
     struct config *config = &process->config;
     if (!keyring_init(&process->keyring, str_of(config->master_key), err) || !record_sql_init(err))
         return false;
@@ -143,17 +150,16 @@ static bool start_parts(struct process *process, bool with_worker, struct err *e
         .version = KAMD_VERSION,
     };
     if (!directory_start(&process->app, &process->app.directory, err) ||
-        !readiness_start(&process->app, &process->readiness, err))
+        (with_worker && !open_store(config, true, &process->worker_store, err)) ||
+        !watch_readiness(process, with_api, err))
         return false;
     if (!with_worker)
         return true;
-    struct worker_options options = {.cache = process->cache,
+    struct worker_options options = {.store = process->worker_store,
+                                     .cache = process->cache,
                                      .config = config,
                                      .keyring = &process->keyring,
                                      .randomness = &randomness_system};
-    if (!open_store(config, true, &process->worker_store, err))
-        return false;
-    options.store = process->worker_store;
     keep_seeds(process);
     return worker_start(&options, &process->worker, err);
 }
@@ -208,7 +214,7 @@ static int serve(struct process *process, bool api, bool worker) {
     sigset_t signals;
     block_signals(&signals);
     log_start();
-    if (!start_parts(process, worker, &err) || !watch_settings(process, &err) ||
+    if (!start_parts(process, api, worker, &err) || !watch_settings(process, &err) ||
         (api && !issuer_start(&process->app, &process->app.issuer, &err)) ||
         !api_start(&process->app, &process->config, api, readiness_ask, process->readiness,
                    &process->api, &err)) {

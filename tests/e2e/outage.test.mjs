@@ -1,10 +1,12 @@
-// PostgreSQL and Redis frozen and killed under load: every answer within 3 s, /livez stays 200,
-// recovery within 5 s, no restart, and no acknowledged write lost.
+// PostgreSQL and Redis frozen and killed under load: every answer within 3 s, /livez and /readyz stay
+// 200, so that a load balancer goes on sending requests; recovery within 5 s, no restart, and no
+// acknowledged write lost.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { checkProblem } from './lib/client.mjs';
 import { statusOf } from './lib/kamd.mjs';
+import { startService } from './lib/service.mjs';
 import { signalAll, sql } from './lib/stack.mjs';
 import { sleep, until } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
@@ -12,7 +14,7 @@ import { makeAccount, openWorld, unique } from './lib/world.mjs';
 const BOUND = 3000;
 const RECOVERY = 5000;
 const FAULT = 5000;
-let world, api, account, key;
+let world, api, account, key, service, behind;
 
 before(async () => {
   world = await openWorld({ processes: 2, own: true });
@@ -20,9 +22,14 @@ before(async () => {
   account = await makeAccount(api, { phones: ['+4930555000'] });
   key = account.id;
   await api.call(201, 'POST', `/v1/accounts/${account.id}/designate`, { body: { reason: 'For the outage.', benefits: ['Emergencies first'] } });
+  service = await startService(world.kamds);
+  behind = api.at(service.url);
 });
-after(() => world?.close());
-
+after(async () => {
+  behind?.close();
+  await service?.stop();
+  await world?.close();
+});
 
 // Clients of all kinds, without a pause, at both processes. Each answer is written down.
 function load() {
@@ -71,18 +78,22 @@ async function works(client) {
 // Runs the fault under load. Afterwards both processes work within RECOVERY, and keep working.
 async function withFault(t, { allowed, inject, during, heal }) {
   const traffic = load();
-  await sleep(500);
-  await inject();
-  await sleep(FAULT / 2);
-  await during?.();
-  await sleep(FAULT / 2);
-  await heal();
-  const healed = Date.now();
-  for (const client of world.apis) {
-    await until(() => works(client), { ms: RECOVERY - (Date.now() - healed), what: 'recovery' });
+  let healed;
+  try {
+    await sleep(500);
+    await inject();
+    await sleep(FAULT / 2);
+    await during?.();
+    await sleep(FAULT / 2);
+    await heal();
+    healed = Date.now();
+    for (const client of world.apis) {
+      await until(() => works(client), { ms: RECOVERY - (Date.now() - healed), what: 'recovery' });
+    }
+    await sleep(500);
+  } finally {
+    await traffic.stop();
   }
-  await sleep(500);
-  await traffic.stop();
   judge(traffic.answers, { allowed });
   const refused = traffic.answers.filter(({ status }) => status === 503).length;
   const slowest = Math.max(...traffic.answers.map(({ took }) => took));
@@ -101,10 +112,13 @@ async function databaseIsGone() {
   for (const kamd of world.kamds) {
     assert.equal(await statusOf(`${kamd.url}/livez`), 200);
     assert.equal(await statusOf(`${kamd.adminUrl}/livez`), 200);
-    assert.equal(await statusOf(`${kamd.url}/readyz`, BOUND), 503);
-    assert.equal(await statusOf(`${kamd.adminUrl}/readyz`, BOUND), 503);
+    assert.equal(await statusOf(`${kamd.url}/readyz`, BOUND), 200);
+    assert.equal(await statusOf(`${kamd.adminUrl}/readyz`, BOUND), 200);
+    assert.match(await (await fetch(`${kamd.adminUrl}/metrics`)).text(), /^kamd_db_breaker_open\{pool="api"\} 1$/m);
   }
-  for (const client of world.apis) {
+  await service.probed(4);
+  assert.equal(service.ready(), world.kamds.length, 'the door is open');
+  for (const client of [...world.apis, behind]) {
     const caller = (await client.call(200, 'GET', `/v1/recognition?phone=${encodeURIComponent('+4930555000')}`)).body;
     assert.deepEqual([caller.is_key, caller.account_id, caller.stale], [true, key, true]);
     assert.deepEqual((await client.call(200, 'GET', '/v1/recognition?phone=%2B4930555999')).body.is_key, false);
@@ -162,13 +176,25 @@ test('kamd starts and serves without Redis, and with one that is not there', asy
   }
 });
 
-test('kamd that starts while PostgreSQL is down is alive, not ready, and serves once it is up', async () => {
+test('kamd that starts while PostgreSQL is down is alive, not ready, and serves once it is up; then it stays ready', async () => {
   world.stack.killPostgres();
-  const starting = world.add();
-  await sleep(1500);
+  const kamd = await world.add({}, { probe: '/livez' });
+  const door = await startService([kamd]);
+  const client = api.at(door.url);
+  await door.probed(4);
+  const answer = await fetch(`${kamd.adminUrl}/readyz`);
+  assert.deepEqual([answer.status, (await answer.json()).reasons], [503, ['database', 'worker_database']]);
+  await assert.rejects(client.send('GET', '/v1/accounts'), { code: 'ECONNRESET' });
   await world.stack.start();
-  const kamd = await starting;
-  const client = api.at(kamd.url);
+  await until(() => works(client).catch(() => false), { ms: RECOVERY, what: 'recovery' });
+  world.stack.killPostgres();
+  await until(async () => (await client.send('GET', '/v1/accounts?page_size=1')).status === 503, { what: 'the outage being noticed' });
+  await door.probed(4);
+  const refused = await client.send('GET', '/v1/accounts?page_size=1');
+  checkProblem(refused, 'refused');
+  assert.deepEqual([refused.status, door.ready()], [503, 1]);
+  await world.stack.start();
   await until(() => works(client), { ms: RECOVERY, what: 'recovery' });
   client.close();
+  await door.stop();
 });

@@ -26,10 +26,10 @@ export const statusOf = (url, ms = 1000) => new Promise((done) => {
   request.on('error', () => done(0));
 });
 
-// {url, adminUrl, pid, log(), kill(), stop()}, ready to serve. An object among the arguments may name {ports, program}.
+// {url, adminUrl, pid, log(), kill(), stop()}, ready to serve. An object among the arguments may name {ports, program, probe: what is waited for}.
 export async function startKamd(settings, ...words) {
   const args = words.filter((word) => typeof word === 'string');
-  const { ports = {}, program = KAMD } = words.find((word) => typeof word === 'object') ?? {};
+  const { ports = {}, program = KAMD, probe = '/readyz' } = words.find((word) => typeof word === 'object') ?? {};
   const port = ports.KAMD_PORT ?? await freePort();
   const adminPort = ports.KAMD_ADMIN_PORT ?? await freePort();
   const child = spawn(program, args.length ? args : ['serve'], {
@@ -63,7 +63,7 @@ export async function startKamd(settings, ...words) {
   };
   await until(async () => {
     if (child.exitCode !== null) throw new Error(`kamd ended with ${child.exitCode}`);
-    return await statusOf(`${args[0] === 'worker' ? kamd.adminUrl : kamd.url}/readyz`) === 200;
+    return await statusOf(`${args[0] === 'worker' ? kamd.adminUrl : kamd.url}${probe}`) === 200;
   }, { ms: 30_000, what: 'kamd being ready' }).catch((error) => {
     child.kill('SIGKILL');
     throw new Error(`${error.message}\n${log.slice(-3000)}`, { cause: error.cause });
