@@ -61,6 +61,9 @@ enum metric_labels {
       "Committed events given a position.")                                                        \
     X(EVENT_LAG, METRIC_GAUGE, "kamd_event_lag_seconds", LABELS_NONE,                              \
       "Age of the oldest committed event without a position.")                                     \
+    X(DATABASE_CHANGED, METRIC_COUNTER, "kamd_database_changed_total", LABELS_NONE,                \
+      "Times that workers found themselves on another database: a restore, a move, a failover. "   \
+      "Kept in the database, and so the same in each worker.")                                     \
     X(DELIVERY_ATTEMPTS, METRIC_COUNTER, "kamd_webhook_attempts_total", LABELS_RESULT,             \
       "Webhook attempts by result.")                                                               \
     X(DELIVERY_TIME, METRIC_HISTOGRAM, "kamd_webhook_attempt_seconds", LABELS_NONE,                \

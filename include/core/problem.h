@@ -59,7 +59,8 @@
       "errors[] names everything that is missing: the fit check, sections, win-win on both "       \
       "sides, the manager, the sponsor.")                                                          \
     X(CURSOR_EXPIRED, 410, "cursor_expired", "That far back is no longer kept",                    \
-      "Events are kept for 30 days. Read the resources again, then go on from the newest event.")  \
+      "Events are kept for 30 days, and a restore of the database takes some back. Read the "      \
+      "resources again, then go on from the newest event.")                                        \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "The resource has changed",                 \
       "current_etag is the resource's ETag now. Read it again and repeat the change on it.")       \
     X(PAYLOAD_TOO_LARGE, 413, "payload_too_large", "The body is too large",                        \

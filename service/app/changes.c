@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So much of the log is looked through for one page, also where nothing of it is asked for. */
+/* So many events are looked through for one page, also where nothing of it is asked for. */
 #define WINDOW "20000"
 
 struct feed_page {
@@ -19,6 +19,7 @@ struct feed_page {
     struct buf *out;
     size_t n;
     int64_t earliest, head;
+    int64_t window;  /* where this page's ends */
     struct str seen; /* the log's pg_snapshot at `head` */
     bool more;
 };
@@ -141,7 +142,7 @@ static void put_change(struct feed_page *page, size_t slot, size_t i,
     " when e.type like 'account.key\\_status.%' then '[\"key_status\"]'"                           \
     " else coalesce(e.data -> 'changed_fields', '[]') end, e.at, e.origin, " sequence              \
     ", e.data ->> 'merged_into' from " EVENT_LOG join                                              \
-    " where p.position > $1::bigint and p.position <= $1::bigint + " WINDOW                        \
+    " where p.position > $1::bigint and p.position <= $6::bigint"                                  \
     " and change_op(e.type, e.resource) is not null"                                               \
     " and ($2::text[] is null or e.resource = any ($2::text[]))"                                   \
     " and ($3::text[] is null or e.origin is null or e.origin <> all ($3::text[]))"                \
@@ -160,15 +161,17 @@ static bool changes(struct feed_page *page, struct err *err) {
     struct change_query *query = page->query;
     struct kind_rows *kinds = arena_array(page->action->arena, RES_COUNT, sizeof *kinds);
     struct str params[] = {
-        str_of(arena_format(page->action->arena, "%" PRId64, query->after)), query->types,
-        query->origins, query->account_id,
-        str_of(arena_format(page->action->arena, "%zu", query->page_size + 1 - page->n))};
-    if (!kinds || !params[0].ptr || !params[4].ptr)
+        str_of(arena_format(page->action->arena, "%" PRId64, query->after)),
+        query->types,
+        query->origins,
+        query->account_id,
+        str_of(arena_format(page->action->arena, "%zu", query->page_size + 1 - page->n)),
+        str_of(arena_format(page->action->arena, "%" PRId64, page->window))};
+    if (!kinds || !params[0].ptr || !params[4].ptr || !params[5].ptr)
         return err_memory(err);
     size_t slot = tx_query(page->tx, changes_sql(page->action), params, COUNT_OF(params));
     if (!tx_flush(page->tx, err))
         return false;
-    int64_t window = query->after + strtoll(WINDOW, NULL, 10);
     size_t n = tx_rows(page->tx, slot), room = query->page_size - page->n;
     if (!load_records(page, slot, n < room ? n : room, kinds, err))
         return false;
@@ -177,17 +180,17 @@ static bool changes(struct feed_page *page, struct err *err) {
     page->more = n > room;
     if (page->more)
         return true;
-    /* Nothing else up to here was for it; what is behind the head came while we read. */
-    int64_t end = window < page->head ? window : page->head;
-    page->more = window < page->head;
-    query->after = query->after < end ? end : query->after;
+    /* Nothing else up to here was for it. */
+    page->more = page->window < page->head;
+    if (query->after < page->window)
+        query->after = page->window;
     return true;
 }
 
 /* ---- all there is ---- */
 
 /* What has changed since the walk began comes as a change, and so not here: no record is missed,
- * and none comes twice. */
+ * and none comes twice. Events of a database before this one came before. */
 static const char *walk_sql(struct action *action, enum resource_id id) {
     const struct resource *resource = resource_of(id);
     const struct record_sql *sql = sql_for(action, id);
@@ -203,7 +206,8 @@ static const char *walk_sql(struct action *action, enum resource_id id) {
         &text,
         ") and ($4::uuid is null or %s = $4::uuid)"
         " and not exists (select from event e where e.record_id = t.id and e.resource = '%s'"
-        " and change_op(e.type, e.resource) is not null and e.xid >= "
+        " and change_op(e.type, e.resource) is not null and e.seq > (select first_seq from "
+        "sequencer) and e.xid >= "
         "pg_snapshot_xmin($2::pg_snapshot) and not pg_visible_in_snapshot(e.xid, $2::pg_snapshot))"
         " order by t.id limit $3::int",
         account, resource->name);
@@ -266,17 +270,30 @@ static bool walk(struct feed_page *page, struct err *err) {
 
 /* ---- pages ---- */
 
+/* A walk ends with the database that it began in: what it leaves out is told by ids of that one. */
+#define LOG_SQL                                                                                    \
+    "select coalesce((select min(position) from event_position), s.position + 1), s.position,"     \
+    " coalesce((select position from event_position where position > $1::bigint"                   \
+    " order by position offset " WINDOW " - 1 limit 1), s.position), " LOG_LOST(                   \
+        "$1::bigint") ","                                                                          \
+                      " $1::bigint < (select max(to_position) from database_change) from "         \
+                      "sequencer s"
+
 static bool look_at_log(struct feed_page *page, struct err *err) {
-    size_t slot = tx_query(page->tx,
-                           "select coalesce((select min(position) from event_position), s.position "
-                           "+ 1), s.position from sequencer s",
-                           NULL, 0);
+    int64_t after = page->query->after;
+    struct str position = str_of(arena_format(page->action->arena, "%" PRId64, after));
+    if (!position.ptr)
+        return err_memory(err);
+    size_t slot = tx_query(page->tx, LOG_SQL, &position, 1);
     if (!tx_flush(page->tx, err))
         return false;
     page->earliest = tx_int(page->tx, slot, 0, 0);
     page->head = tx_int(page->tx, slot, 0, 1);
-    int64_t after = page->query->after;
-    if ((after == 0 || after + 1 >= page->earliest) && after <= page->head)
+    page->window = tx_int(page->tx, slot, 0, 2);
+    bool kept = after == 0 || after + 1 >= page->earliest;
+    bool lost =
+        tx_bool(page->tx, slot, 0, 3) || (page->query->seen.ptr && tx_bool(page->tx, slot, 0, 4));
+    if (kept && !lost)
         return true;
     char extra[80];
     snprintf(extra, sizeof extra, "\"earliest_available\":\"%" PRId64 "\"", page->earliest - 1);
@@ -284,8 +301,9 @@ static bool look_at_log(struct feed_page *page, struct err *err) {
     err->extra = strdup(extra);
     return err_set(err, PROBLEM_CURSOR_EXPIRED,
                    "%s Begin again with after=snapshot: all there is, then what changes.",
-                   after > page->head ? "The log does not go as far as this cursor."
-                                      : "Changes are kept for 30 days.");
+                   kept ? "What came up to this cursor is no longer in the database: it was "
+                          "restored."
+                        : "Changes are kept for 30 days.");
 }
 
 bool change_page(struct action *action, struct change_query *query, struct buf *ret, size_t *ret_n,

@@ -50,10 +50,12 @@ bool personal_data_list(struct action *action, struct str id, const struct param
         return false;
     struct str values[] = {id, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t there = tx_query(tx, "select account_id from contact where id = $1::uuid", values, 1);
-    size_t slot = tx_query(tx,
-                           "select kind, document, part, key from personal_data($1::uuid, $2::int, "
-                           "$3, $4::int)",
-                           values, 4);
+    size_t slot =
+        tx_query(tx,
+                 "select kind, document, part, key from personal_data($1::uuid, $2::int, "
+                 "case when $2::int = 9 then log_place($3::text::bigint)::text else $3::text end, "
+                 "$4::int)",
+                 values, 4);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, there) == 0)

@@ -22,8 +22,14 @@ void event_query_read(struct action *action, const struct param *params, size_t 
 #define EVENT_LOG                                                                                  \
     "event_position p cross join lateral (select * from event l where l.at = p.at and l.seq = "    \
     "p.seq offset 0) e"
-/* The slot of (earliest kept, last position), and whether `after` lies before it. */
-size_t event_bounds(struct tx *tx);
+/* Was this position given out for what a restore took back? It lies in a gap that is left for that,
+ * or is not reached yet. */
+#define LOG_LOST(position)                                                                         \
+    "(" position " > (select position from sequencer) or exists (select from database_change c "   \
+    "where " position " > c.from_position and " position " < c.to_position))"
+/* The slot of (earliest kept, last position, is `after` lost), and whether nobody can go on from
+ * there. */
+size_t event_bounds(struct tx *tx, struct str after);
 bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *err);
 /* Queues the events after `after` ("now" or a position), at most `limit`; `narrow`: of accounts
  * that the caller's access sets name. Only those of areas that the caller reads, and of the

@@ -130,9 +130,13 @@ void event_write(struct tx *tx, size_t slot, size_t row, bool whole, struct buf 
     buf_char(ret, '}');
 }
 
-size_t event_bounds(struct tx *tx) {
-    return tx_query(
-        tx, "select min(position), (select position from sequencer) from event_position", NULL, 0);
+size_t event_bounds(struct tx *tx, struct str after) {
+    if (str_is(after, "now"))
+        after = STR_ABSENT;
+    return tx_query(tx,
+                    "select min(position), (select position from sequencer), " LOG_LOST(
+                        "$1::bigint") " from event_position",
+                    &after, 1);
 }
 
 bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *err) {
@@ -142,6 +146,9 @@ bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *e
         position + 1 < tx_int(tx, bounds, 0, 0))
         err_set(err, PROBLEM_CURSOR_EXPIRED, "The earliest event kept is at cursor %lld.",
                 (long long)tx_int(tx, bounds, 0, 0));
+    else if (tx_bool(tx, bounds, 0, 2))
+        err_set(err, PROBLEM_CURSOR_EXPIRED,
+                "What came up to this cursor is no longer in the database: it was restored.");
     return err_is_set(err);
 }
 
@@ -176,7 +183,7 @@ bool event_list(struct action *action, const struct param *params, size_t n_para
     event_query_read(action, params, n_params, &query, err);
     if (err_is_set(err) || !read_begin(action, &tx, err))
         return false;
-    size_t bounds = event_bounds(tx);
+    size_t bounds = event_bounds(tx, query.after);
     bool narrow = !role_sees_all(action->who->role);
     size_t slot = event_page(tx, narrow, &query,
                              str_of(arena_format(action->arena, "%zu", query.page_size + 1)));

@@ -227,6 +227,20 @@ static void give_answer(struct streams *all, const struct waiting *waiting, size
     pthread_mutex_unlock(&all->lock);
 }
 
+/* Its next request is told why. */
+static bool let_go(struct streams *all, const struct waiting *waiting, struct err *err) {
+    struct stream *stream;
+
+    pthread_mutex_lock(&all->lock);
+    for (stream = all->first; stream != NULL && stream != waiting->stream; stream = stream->next)
+        ;
+    if (stream != NULL)
+        stream_end(stream);
+    pthread_mutex_unlock(&all->lock);
+    err_release(err);
+    return true;
+}
+
 static bool answer_one(struct streams *all, struct arena *arena, const struct waiting *waiting,
                        struct err *err) {
     struct buf page CLEANUP(buf_release) = {.max = CHANGE_PAGE_MAX};
@@ -238,7 +252,7 @@ static bool answer_one(struct streams *all, struct arena *arena, const struct wa
     size_t n = 0;
 
     if (!change_page(&action, waiting->query, &page, &n, err))
-        return false;
+        return err->problem == PROBLEM_CURSOR_EXPIRED && let_go(all, waiting, err);
     give_answer(all, waiting, n, buf_str(&page));
     return true;
 }

@@ -211,7 +211,7 @@ static bool find_cursor(struct action *action, struct event_query *query, int64_
 
     if (!read_begin(action, &tx, err))
         return false;
-    size_t bounds = event_bounds(tx);
+    size_t bounds = event_bounds(tx, query->after);
     note_stream(action, query);
     if (!notes_queue(action, tx, err) || !tx_flush(tx, err) ||
         event_expired(tx, bounds, query->after, err))

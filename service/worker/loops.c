@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/log.h"
 #include "core/metrics.h"
 
 #define SHORT_MS 5000
@@ -47,14 +48,46 @@ void touch_accounts(struct worker *worker, struct tx *tx, size_t slot) {
     touch_entries(worker, "account", tx, slot);
 }
 
+/* The workers base themselves anew without further ado; who runs them should know, and may have to
+ * tell others what is gone. What is longer ago was told by others. */
+static bool tell_of_change(struct worker *worker, struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+    size_t slot;
+
+    if (!run_one(worker, SHORT_MS,
+                 "select was, became, from_position, to_position from database_change"
+                 " where at > now() - interval '1 hour' order by id desc limit 1",
+                 NULL, 0, &tx, &slot, err))
+        return false;
+    if (tx_rows(tx, slot) > 0)
+        LOG(LOG_WARN, "database_changed", LOG_T("was", tx_value(tx, slot, 0, 0)),
+            LOG_T("became", tx_value(tx, slot, 0, 1)),
+            LOG_I("last_position", tx_int(tx, slot, 0, 2)),
+            LOG_I("next_position", tx_int(tx, slot, 0, 3) + 1));
+    return true;
+}
+
+static bool count_changes(struct worker *worker, int64_t changes, struct err *err) {
+    int64_t before = worker->database_changes;
+
+    if (changes == before)
+        return true;
+    if (!tell_of_change(worker, err))
+        return false;
+    worker->database_changes = changes;
+    metrics_count(METRIC_DATABASE_CHANGED, 0, (uint64_t)(changes - before));
+    return true;
+}
+
 bool loop_sequence(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
 
     if (!run_one(worker, SHORT_MS,
                  "select sequence_events(), (extract(epoch from now() - (select ticked_at from "
-                 "sequencer)) * 1e6)::bigint",
-                 NULL, 0, &tx, &slot, err))
+                 "sequencer)) * 1e6)::bigint, (select count(*) from database_change)",
+                 NULL, 0, &tx, &slot, err) ||
+        !count_changes(worker, tx_int(tx, slot, 0, 2), err))
         return false;
     int64_t n = tx_int(tx, slot, 0, 0);
     metrics_set(METRIC_EVENT_LAG, 0, (double)tx_int(tx, slot, 0, 1) / 1e6);
@@ -261,7 +294,8 @@ static bool partitions(struct worker *worker, struct err *err) {
     " where s.failures = 0 and s.state = 'enabled')"                                               \
     " select (select coalesce((extract(epoch from now() - o.at) * 1e6)::bigint, 0) from oldest "   \
     "o),"                                                                                          \
-    " coalesce(max(q.position - s.position) filter (where s.state = 'enabled'), 0),"               \
+    " coalesce(max(q.position - s.position - log_gaps(s.position))"                                \
+    " filter (where s.state = 'enabled'), 0),"                                                     \
     " (select count(*) from webhook_retry r where r.state = 'exhausted'),"                         \
     " count(*) filter (where s.state = 'enabled' and s.failures < 5"                               \
     " and coalesce(s.next_at, now()) <= now()),"                                                   \

@@ -33,6 +33,8 @@ struct worker {
     /* Of the loop of promises alone: when it is due, and the day that it saw. */
     deadline promises_due;
     int64_t promises_day;
+    /* Of the loop that sequences alone: how many it has told of. */
+    int64_t database_changes;
     struct aside exchanges; /* the delivery thread's, with the database */
     /* Others may take what this process has claimed once this has passed; how often it has passed
      * is counted before the lease is there again. */

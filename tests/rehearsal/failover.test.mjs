@@ -8,14 +8,11 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { Client } from '../e2e/lib/client.mjs';
 import { makeKey, startKamd } from '../e2e/lib/kamd.mjs';
-import { freePort, openStack, sql } from '../e2e/lib/stack.mjs';
+import { asPostgres, freePort, openStack, sql } from '../e2e/lib/stack.mjs';
 import { until } from '../e2e/lib/wait.mjs';
 import { unique } from '../e2e/lib/world.mjs';
 
-const BIN = execFileSync('pg_config', ['--bindir'], { encoding: 'utf8' }).trim();
 const root = process.getuid() === 0;
-const asPostgres = (command, ...args) => execFileSync(root ? 'setpriv' : command, root ? ['--reuid=postgres', '--regid=postgres', '--init-groups', '--', command, ...args] : args,
-  { cwd: '/', encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 const id = (flag) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
 
 // The urls with other hosts.
@@ -28,15 +25,15 @@ async function startStandby(folder, name, from) {
   mkdirSync(data, { mode: 0o700 });
   if (root) chownSync(data, id('-u'), id('-g'));
   const port = await freePort();
-  asPostgres(`${BIN}/pg_basebackup`, '-D', data, '-R', '-X', 'stream', '-c', 'fast', '--no-sync', '-d', from.replace(/\/kamd$/, '/postgres'));
+  asPostgres('pg_basebackup', '-D', data, '-R', '-X', 'stream', '-c', 'fast', '--no-sync', '-d', from.replace(/\/kamd$/, '/postgres'));
   appendFileSync(join(data, 'postgresql.auto.conf'), `synchronous_standby_names = ''\n`);
   const log = join(data, `${name}.log`);
   try {
-    asPostgres(`${BIN}/pg_ctl`, 'start', '-s', '-w', '-t', '120', '-D', data, '-l', log, '-o', `-p ${port} -k ${data}`);
+    asPostgres('pg_ctl', 'start', '-s', '-w', '-t', '120', '-D', data, '-l', log, '-o', `-p ${port} -k ${data}`);
   } catch (error) {
     throw new Error(readFileSync(log, 'utf8').slice(-2000), { cause: error });
   }
-  return { port, data, stop: (how = 'fast') => asPostgres(`${BIN}/pg_ctl`, 'stop', '-s', '-w', '-m', how, '-D', data) };
+  return { port, data, stop: (how = 'fast') => asPostgres('pg_ctl', 'stop', '-s', '-w', '-m', how, '-D', data) };
 }
 
 test('the primary dies, its standby is promoted, kamd follows', { timeout: 600_000 }, async (t) => {
@@ -69,10 +66,10 @@ test('the primary dies, its standby is promoted, kamd follows', { timeout: 600_0
     });
     await until(() => acknowledged.length >= 50, { ms: 60_000, what: 'writes before' });
     const data = sql(stack.settings, "select current_setting('data_directory')");
-    asPostgres(`${BIN}/pg_ctl`, 'stop', '-s', '-w', '-m', 'immediate', '-D', data);
+    asPostgres('pg_ctl', 'stop', '-s', '-w', '-m', 'immediate', '-D', data);
     const died = Date.now();
     assert.equal((await fetch(`${kamd.url}/livez`)).status, 200);
-    asPostgres(`${BIN}/pg_ctl`, 'promote', '-s', '-w', '-D', standby.data);
+    asPostgres('pg_ctl', 'promote', '-s', '-w', '-D', standby.data);
     const promoted = Date.now();
     await until(() => acknowledged.some(({ at }) => at > promoted), { ms: 30_000, what: 'the first write after the promotion' });
     const first = acknowledged.find(({ at }) => at > promoted);
@@ -96,7 +93,7 @@ test('the primary dies, its standby is promoted, kamd follows', { timeout: 600_0
     assert.equal(sql(hosts(stack.settings, back.port), 'select pg_is_in_recovery()'), 't');
     // And the other way round: a switchover beneath the running process.
     servers.shift().stop('immediate');
-    asPostgres(`${BIN}/pg_ctl`, 'promote', '-s', '-w', '-D', back.data);
+    asPostgres('pg_ctl', 'promote', '-s', '-w', '-D', back.data);
     await until(async () => (await again.send('POST', '/v1/accounts', { body: { name: unique('Failover') } })).status === 201, { ms: 30_000, what: 'writes after the second promotion' });
     again.close();
     api.close();

@@ -12,7 +12,7 @@ import { startHaproxy } from './lib/servers.mjs';
 import { load } from './lib/load.mjs';
 import { Client } from '../e2e/lib/client.mjs';
 import { startKamd, statusOf } from '../e2e/lib/kamd.mjs';
-import { KAMD, environment, freePort, openStack, sql } from '../e2e/lib/stack.mjs';
+import { KAMD, emptyDatabase, environment, freePort, openStack, sql } from '../e2e/lib/stack.mjs';
 import { sleep, until } from '../e2e/lib/wait.mjs';
 import { makeAccount, unique } from '../e2e/lib/world.mjs';
 
@@ -55,8 +55,7 @@ const runOf = (program, settings) => (...args) => execFileSync(program, args, { 
 // A database with the schema of `older` alone.
 async function emptyStack(older) {
   const stack = await openStack({ own: true });
-  sql({ DATABASE_SUPERUSER_URL: stack.settings.DATABASE_SUPERUSER_URL.replace(/\/kamd$/, '/postgres') }, 'drop database kamd with (force)');
-  await stack.start();
+  await emptyDatabase(stack);
   runOf(older, stack.settings)('migrate');
   return stack;
 }

@@ -84,6 +84,20 @@ export function sql(settings, statement) {
     { encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 }
 
+// Runs one of PostgreSQL's own programs, as who the servers run as: it refuses to run as root.
+export function asPostgres(program, ...args) {
+  const path = program.startsWith('pg_') ? join(execFileSync('pg_config', ['--bindir'], { encoding: 'utf8' }).trim(), program) : program;
+  const drop = process.getuid() === 0 ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--init-groups', '--'] : [];
+  const [command, ...words] = [...drop, path, ...args];
+  return execFileSync(command, words, { cwd: '/', encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+// Where nothing of the schema is: for a restore, or an older version. The stack is one of openStack({ own: true }).
+export async function emptyDatabase(stack) {
+  sql({ DATABASE_SUPERUSER_URL: stack.settings.DATABASE_SUPERUSER_URL.replace(/\/kamd$/, '/postgres') }, 'drop database kamd with (force)');
+  await stack.start();
+}
+
 // A Redis of the test's own: {url, pid, cli(...words), stop()}.
 export async function startRedis(...options) {
   const port = await freePort();
