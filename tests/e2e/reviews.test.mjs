@@ -274,6 +274,22 @@ test('review.missed: after the days of grace; the next one is scheduled; it may 
   assert.equal((await told('review.due', missed)).length, 1);
 });
 
+test('nothing is missed before it was told to be due', async () => {
+  // A call that takes one review at a time: the other one is due earlier, so that this one is not told yet, though its grace is over.
+  const [other, late] = [await review({ due_on: '2099-01-01', time_zone: 'UTC' }), await review({ due_on: '2099-01-02', time_zone: 'UTC' })];
+  const seen = query(`begin;
+    update review set due_on = '2000-01-01' where id = '${other.id}';
+    update review set due_on = '2000-01-02', created_at = '2000-01-01' where id = '${late.id}';
+    select reviews_fire(1);
+    select 'now ' || status from review where id = '${late.id}';
+    select reviews_fire(1);
+    select 'now ' || status from review where id = '${late.id}';
+    commit`);
+  assert.deepEqual(seen.match(/now .*/g), ['now scheduled', 'now missed']);
+  await until(async () => (await told('review.missed', late)).length === 1, { ms: 20_000, what: 'review.missed' });
+  assert.equal((await told('review.due', late)).length, 1);
+});
+
 // ---- the seven buyer expectations -----------------------------------------------------------------------
 
 test('expectations: gap, trend and the weakest, of reviews and of ratings between them (003-05 to 003-12)', async () => {
