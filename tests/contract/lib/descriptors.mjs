@@ -262,7 +262,9 @@ export function parameters(api) {
   const components = {};
   const lists = {};
   const exports = {};
-  for (const resource of api.resources.filter((one) => api.routes.some((route) => route.resource === one.name && route.method === 'GET'))) {
+  // A section of a plan is read by its name, whole.
+  const takesFields = (route, one) => route.resource === one.name && route.method === 'GET' && !route.path.endsWith('{section}');
+  for (const resource of api.resources.filter((one) => api.routes.some((route) => takesFields(route, one)))) {
     const isListed = listed.includes(resource);
     const views = viewsOf(resource, isListed);
     Object.assign(components, views);
