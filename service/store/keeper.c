@@ -38,16 +38,15 @@ static void open_one(struct store *store) {
     CLEANUP(err_release) struct err err = ERR_INIT;
     struct conn *conn = NULL, *purged = NULL;
 
-    store->n_open++;
     pthread_mutex_unlock(&store->lock);
     bool ok = open_pooled(store, &conn, &err);
     pthread_mutex_lock(&store->lock);
     if (ok) {
         store->failures = 0;
+        store->n_open++;
         pool_give(store, conn);
         return;
     }
-    store->n_open--;
     /* With no connection left there is no point in letting anyone wait. With some, the server is
      * only short of connections. */
     if (store->n_open == 0)

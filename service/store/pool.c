@@ -78,7 +78,8 @@ void pool_give(struct store *store, struct conn *conn) {
 }
 
 bool pool_retires(const struct store *store, const struct conn *conn, int64_t now) {
-    return now > conn->retire_us && store->failures == 0;
+    return now > conn->retire_us && store->failures == 0 &&
+           store->n_open == (size_t)store->options.size;
 }
 
 struct conn *pool_trip_locked(struct store *store, const char *why) {

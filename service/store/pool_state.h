@@ -24,7 +24,7 @@ struct store {
     pthread_mutex_t lock;      /* guards everything below */
     struct target next_target; /* to replace the keeper's, when it has options */
     struct conn *idle;         /* last given back first: the others age and are replaced */
-    size_t n_open;             /* idle, borrowed, or being opened */
+    size_t n_open;             /* idle or borrowed */
     struct waiter *first_waiter;
     struct waiter **last_waiter;
     int n_waiters;
@@ -49,8 +49,9 @@ struct store {
 /* All with the lock held. */
 void pool_give(struct store *store,
                struct conn *conn); /* to the first waiter, or to the idle ones */
-/* Is it old enough to go? While none can be made, as when a password has changed here or there, but
- * not yet in both places, an old one is better than none. */
+/* Is it old enough to go? Only one is missing at a time: the next one goes when its place was taken
+ * by a new one. While none can be made, as when a password has changed here or there, but not yet
+ * in both places, an old one is better than none. */
 bool pool_retires(const struct store *store, const struct conn *conn, int64_t now);
 struct conn *pool_trip_locked(struct store *store,
                               const char *why); /* to be closed without the lock */

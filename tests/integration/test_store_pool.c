@@ -3,7 +3,7 @@
 #include "redis_server.h"
 #include "store_fixture.h"
 
-#include "../../service/store/pool.h"
+#include "../../service/store/pool_state.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -239,6 +239,34 @@ static void old_ones_are_replaced(void **state) {
     assert_int_not_equal(ask_int(store, "select pg_backend_pid()"), before);
 }
 
+/* All are old at once, and no new one can be made: the password has changed in one place only. */
+static void the_last_ones_stay(void **state) {
+    (void)state;
+    SIZED(store, 3, 16, 5000);
+    ERR(err);
+    struct conn *conns[3] = {NULL};
+    int failures = 0;
+
+    for (size_t i = 0; i < COUNT_OF(conns); i++) {
+        assert_ok(pool_acquire(store, in_ms(5000), &conns[i], &err), err);
+        conns[i]->retire_us = 0;
+    }
+    assert_ok(store_retarget(store, "postgresql://nobody:wrong@127.0.0.1:1/none", &err), err);
+    for (size_t i = 0; i < COUNT_OF(conns); i++)
+        pool_release(store, conns[i]);
+    while (failures < 2) {
+        pthread_mutex_lock(&store->lock);
+        failures = store->failures;
+        assert_int_equal(store->n_open, 2);
+        pthread_mutex_unlock(&store->lock);
+        sleep_ms(1);
+    }
+    assert_false(store_breaker_open(store));
+    assert_int_equal(ask_int(store, "select 1"), 1);
+    assert_ok(store_retarget(store, app_url(), &err), err);
+    wait_until_full(3);
+}
+
 struct load {
     struct store *store;
     pthread_t thread;
@@ -320,11 +348,17 @@ static void pings_do_not_starve_the_pool(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(malformed_url),       cmocka_unit_test(nobody_listens),
-        cmocka_unit_test(exhausted),           cmocka_unit_test(first_come_first_served),
-        cmocka_unit_test(ended_while_idle),    cmocka_unit_test(ended_while_in_use),
-        cmocka_unit_test(ended_before_commit), cmocka_unit_test(old_ones_are_replaced),
-        cmocka_unit_test(many_threads),        cmocka_unit_test(pings_do_not_starve_the_pool),
+        cmocka_unit_test(malformed_url),
+        cmocka_unit_test(nobody_listens),
+        cmocka_unit_test(exhausted),
+        cmocka_unit_test(first_come_first_served),
+        cmocka_unit_test(ended_while_idle),
+        cmocka_unit_test(ended_while_in_use),
+        cmocka_unit_test(ended_before_commit),
+        cmocka_unit_test(old_ones_are_replaced),
+        cmocka_unit_test(the_last_ones_stay),
+        cmocka_unit_test(many_threads),
+        cmocka_unit_test(pings_do_not_starve_the_pool),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
