@@ -6,6 +6,7 @@ import { join } from 'node:path';
 const RUN = process.env.MUTATION_RUN, COPY = join(RUN, 'copy'), BUILD = join(RUN, 'build');
 const only = process.argv.slice(2);
 const SQL = 'service/store/migrations/0022_access.sql', OWN = 'service/store/migrations/0040_own.sql';
+const REFERENCES = 'service/store/migrations/0037_references.sql';
 
 const MUTATIONS = [
   ['application: area of a record', 'service/domain/resource.c', 'x.areas & %llu <> 0"', 'x.areas & %llu is not null"'],
@@ -24,7 +25,10 @@ const MUTATIONS = [
   ['application: who may ask about others', 'service/app/access.c', 'return err_set(err, PROBLEM_FORBIDDEN, "You may ask about your own access only.");', '(void)err; return true;'],
   ['application: explanation of a key status', 'service/app/key_status.c', 'bool why = (areas & AREA_BIT(AREA_ECONOMICS)) != 0;', 'bool why = areas != 0;'],
   ['application: generated section', 'service/app/sections.c', 'if ((areas & AREA_BIT(AREA_INTERACTION_HISTORY)) == 0)', 'if (areas == 0)'],
-  ['application: guard of a route', 'api/pipeline.c', 'if (route->areas == 0)', 'if (route->areas == 0 || true)'],
+  ['application: guard of a route', 'service/app/access.c', 'area_set missing = areas & ~(mine & seen);', 'area_set missing = areas & ~mine;'],
+  ['reference: what an id names is seen', 'service/app/references.c', 'if (!found || elsewhere)', 'if (elsewhere)', 'references'],
+  ['reference: what an id names is of the account', 'service/app/references.c', 'if (!found || elsewhere)', 'if (!found)', 'references'],
+  ['reference: who sees what an id names', REFERENCES, 'where a.areas >> coalesce(r.area, 63) & 1 = 1;', 'where a.areas >> coalesce(r.area, 63) & 1 = 1 or r.account is not null;', 'references'],
   ['application: whose a webhook endpoint is', 'service/domain/resource.c', 'own(fine) on own.fine"', 'own(fine) on own.fine is not null"', 'own'],
   ['application: whose secret is rotated', 'service/app/webhooks.c', '" and e.deleted_at is null and is_callers(e.actor, e.reach)),"', '" and e.deleted_at is null),"', 'own'],
   ['application: whose deliveries are sent again', 'service/app/webhook_replay.c', '" and is_callers(e.actor, e.reach)",\n                 params, 5);', '"",\n                 params, 5);', 'own'],
