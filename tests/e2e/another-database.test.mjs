@@ -11,7 +11,7 @@ import { makeKey, startKamd } from './lib/kamd.mjs';
 import { startReceiver } from './lib/receiver.mjs';
 import { asPostgres, emptyDatabase, openStack, sql } from './lib/stack.mjs';
 import { until } from './lib/wait.mjs';
-import { makeAccount } from './lib/world.mjs';
+import { DEADLINES, makeAccount } from './lib/world.mjs';
 
 const OLD = 3; // the epoch of the old cluster's transaction ids: each is 2^32 of them
 const folder = mkdtempSync(join(tmpdir(), 'kamd-dump-'));
@@ -37,7 +37,7 @@ const isPast = (stack, id, from = '') => sql(stack.settings, `select ${id}::text
 
 // `run(api, kamd)` with a kamd of these servers.
 async function withKamd(stack, args, run) {
-  const kamd = await startKamd(stack.settings, ...args);
+  const kamd = await startKamd({ ...stack.settings, ...DEADLINES }, ...args);
   key ??= await makeKey(stack.settings, 'admin');
   const api = new Client(kamd.url, key);
   try {

@@ -210,7 +210,7 @@ test('40 PATCHes of as many clients, each trying until it wins, all take effect'
     const client = apis[i % 2];
     for (;;) {
       const now = await client.get(path);
-      const answer = await client.send('PATCH', path, { body: { emails: [...now.emails.slice(0, 19), `c${i}@example.com`] }, headers: { 'if-match': now.etag } });
+      const answer = await client.insist('PATCH', path, { body: { emails: [...now.emails.slice(0, 19), `c${i}@example.com`] }, headers: { 'if-match': now.etag } });
       if (answer.status === 200) return;
       assert.equal(answer.status, 412, answer.text);
     }

@@ -8,7 +8,7 @@ let count = 0;
 export const unique = (word) => `${word}-${process.pid}-${++count}`;
 
 // Built with a sanitizer and beside other tests, a request takes ten times as long: the product's deadlines are for tests that are about them.
-const DEADLINES = { KAMD_REQUEST_MS: '10000', KAMD_DB_ACQUIRE_MS: '5000' };
+export const DEADLINES = { KAMD_REQUEST_MS: '10000', KAMD_DB_ACQUIRE_MS: '5000' };
 
 // `settings` go to kamd beside those of the servers; with `own` the servers are the test's alone, and the deadlines the product's;
 // PostgreSQL then has the library `preload`.
