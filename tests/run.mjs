@@ -109,10 +109,12 @@ async function step(name, command, args, options) {
 // ---- lanes ------------------------------------------------------------------------------------------
 
 const PORTS = Number(process.env.KAMD_PORT_BASE || 17000);
+const TEST_PORTS = 2600;
 const lanes = [0, 1, 2, 3].map((number) => {
   const folder = number === 0 ? RUN : join(RUN, `lane${number}`);
   return {
     folder, reports: join(folder, 'reports'), stack: null,
+    testPorts: PORTS + 2000 + number * TEST_PORTS, // what a test itself starts keeps apart from that of the other lanes
     stackEnv: { KAMD_RUN: folder, KAMD_STACK_FAST: '1', KAMD_PORT_BASE: String(PORTS + number * 500) },
   };
 });
@@ -231,7 +233,7 @@ async function cmocka(lane, variant, source, seconds, envOf = () => ({})) {
 
 async function nodeTest(lane, file, envOf = () => ({})) {
   const args = ['--test', '--test-reporter=tap', file];
-  const ran = await run(process.execPath, args, { seconds: SECONDS.node, env: { ...sanitizerEnv(lane), BUILD, ...envOf(lane) } });
+  const ran = await run(process.execPath, args, { seconds: SECONDS.node, env: { ...sanitizerEnv(lane), BUILD, KAMD_PORT_BASE: String(lane.testPorts), ...envOf(lane) } });
   const shown = ran.end.timeout ? ran.all : `${failuresOfNode(ran.out)}\n${ran.err}`;
   judge(lane, file.replace(/^tests\//, ''), ran, readNode(ran.out, ran.end, basename(file)), shown, () => nodeTest(lane, file, envOf));
 }

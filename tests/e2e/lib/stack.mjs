@@ -15,8 +15,9 @@ const SETTINGS = /^(DATABASE_(URL|WORKER_URL|MIGRATE_URL|SUPERUSER_URL)|REDIS_UR
 
 export const KAMD = process.env.KAMD_BIN || join(top, '.build/kamd');
 
-// Below 32768, where the system hands out none by itself.
-let nextPort = Number(process.env.KAMD_PORT_BASE || 21600) + 100 + (process.pid % 1200) * 8; // many at once keep apart
+// Below 32768, where the system hands out none by itself. A port that is free now may be taken before it is used: the runner gives each
+// lane a range of its own. Of what is run by hand, many at once keep apart by their ids.
+let nextPort = Number(process.env.KAMD_PORT_BASE || 21600) + (process.pid % 300) * 8;
 export async function freePort() {
   for (;;) {
     const port = nextPort++;
