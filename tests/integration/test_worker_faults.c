@@ -95,7 +95,11 @@ static void no_endpoint_twice(void **state) {
 static pid_t frozen;
 static int freeze_its_sender(const struct sink_request *request) {
     if (frozen != 0 && request->nth == 1 && strcmp(request->path, "/first") == 0) {
+        siginfo_t stopped;
         kill(frozen, SIGSTOP);
+        /* Its other threads run on until one of them has taken the signal; by then they may have
+         * begun the next delivery, had they this one's answer. */
+        waitid(P_PID, (id_t)frozen, &stopped, WSTOPPED | WNOWAIT);
         frozen = 0;
     }
     return 200;
