@@ -116,10 +116,13 @@ static bool start_metrics(void) {
            api_metrics() && worker_metrics();
 }
 
-/* Without the database they follow from the master key, as they do now, until the next start. */
+/* How long a start waits for the database. Without the seeds the keys follow from the master key, as
+ * they do now, until the next start. */
+#define SEEDS_MS 1000
 static void keep_seeds(struct process *process) {
     CLEANUP(err_release) struct err err = ERR_INIT;
-    if (!secrets_keep_seeds(process->worker_store, &process->keyring, &err))
+    if (!secrets_keep_seeds(process->worker_store, &process->keyring, deadline_in_ms(SEEDS_MS),
+                            &err))
         log_err(LOG_WARN, "seeds_not_kept", &err);
 }
 

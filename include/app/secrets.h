@@ -2,13 +2,15 @@
 #ifndef KAMD_APP_SECRETS_H
 #define KAMD_APP_SECRETS_H
 
+#include "core/clock.h"
 #include "core/crypto.h"
 
 struct store;
 
 /* Keeps the seeds of signing keys that followed from the master key until now. `store` is the
  * workers'. */
-bool secrets_keep_seeds(struct store *store, const struct keyring *keyring, struct err *err);
+bool secrets_keep_seeds(struct store *store, const struct keyring *keyring, deadline when,
+                        struct err *err);
 
 struct secrets_report {
     size_t sealed; /* anew */

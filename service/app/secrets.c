@@ -10,7 +10,6 @@
 
 #define BATCH "100"
 #define BATCH_MS 10000
-#define SEEDS_MS 1000
 #define ARENA_BYTES ((size_t)64 << 20)
 #define VALUE_MAX 4096
 
@@ -205,7 +204,7 @@ static bool rotate_kind(struct store *store, struct round *round, struct secrets
 bool secrets_rotate(struct store *store, const struct keyring *keyring, struct secrets_report *ret,
                     struct err *err) {
     *ret = (struct secrets_report){.sealed = 0};
-    if (!secrets_keep_seeds(store, keyring, err))
+    if (!secrets_keep_seeds(store, keyring, deadline_in_ms(BATCH_MS), err))
         return false;
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         struct arena arena CLEANUP(arena_release) = {0};
@@ -248,9 +247,10 @@ static bool seeds_work(struct tx *tx, void *arg, struct err *err) {
     return true;
 }
 
-bool secrets_keep_seeds(struct store *store, const struct keyring *keyring, struct err *err) {
+bool secrets_keep_seeds(struct store *store, const struct keyring *keyring, deadline when,
+                        struct err *err) {
     struct arena arena CLEANUP(arena_release) = {0};
     arena_init(&arena, (size_t)1 << 20);
     struct seeds seeds = {keyring, &arena};
-    return store_run(store, &console, deadline_in_ms(SEEDS_MS), seeds_work, NULL, &seeds, err);
+    return store_run(store, &console, when, seeds_work, NULL, &seeds, err);
 }

@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import { after, before, test } from 'node:test';
-import { runKamd } from './lib/kamd.mjs';
+import { makeKey, runKamd } from './lib/kamd.mjs';
 import { startReceiver } from './lib/receiver.mjs';
 import { sql } from './lib/stack.mjs';
-import { until } from './lib/wait.mjs';
+import { sleep, until } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 const OLD = randomBytes(32).toString('base64');
@@ -127,4 +129,31 @@ test('what no key opens is counted, and the command fails', async () => {
   await assert.rejects(rotate(NEW), (error) => /1 that no key opens/.test(error.stdout));
   query('delete from webhook_key where number = 1000');
   await assert.rejects(rotate('short'), (error) => /KAMD_MASTER_KEY/.test(error.stderr));
+});
+
+// PostgreSQL as on a machine that is busy: what the first of a connection's bytes ask is asked so much later.
+async function lateDatabase(ms) {
+  const { port } = new URL(world.settings.DATABASE_URL);
+  const server = createServer((client) => {
+    const link = connect(port, '127.0.0.1');
+    client.pause();
+    sleep(ms).then(() => client.pipe(link).pipe(client));
+    for (const side of [client, link]) side.on('error', () => {});
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const at = (url) => Object.assign(new URL(url), { port: server.address().port }).href;
+  const { DATABASE_URL, DATABASE_WORKER_URL } = world.settings;
+  return { urls: { DATABASE_URL: at(DATABASE_URL), DATABASE_WORKER_URL: at(DATABASE_WORKER_URL) }, close: () => server.close() };
+}
+
+test('commands of the console wait for a database that takes three seconds to let them in', async () => {
+  const { urls, close } = await lateDatabase(3000);
+  try {
+    const late = { ...world.settings, ...urls, ...masters(NEW) };
+    assert.match((await runKamd(late, 'rotate-secrets')).stdout, /0 that no key opens$/m);
+    await api.as(await makeKey(late, 'auditor')).get('/v1/me');
+  } finally {
+    close();
+  }
 });
