@@ -7,14 +7,16 @@
 #include <string.h>
 
 /* Everything here can be overridden by the url. Time limits of statements are not set here but with
- * ALTER ROLE, because poolers refuse `options`. */
+ * ALTER ROLE, because poolers refuse `options`. A host that is gone is noticed after 30 s; a
+ * transaction's deadline is mostly shorter. The limit of unacknowledged data must not be: while a
+ * server works on one statement, it does not read those behind, and that counts against it. */
 static const struct {
     const char *keyword;
     const char *value;
 } presets[] = {
     {"client_encoding", "UTF8"},  {"target_session_attrs", "read-write"}, {"gssencmode", "disable"},
     {"keepalives_idle", "15"},    {"keepalives_interval", "5"},           {"keepalives_count", "3"},
-    {"tcp_user_timeout", "3000"},
+    {"tcp_user_timeout", "30000"},
 };
 #define KEYWORDS_MAX 96
 

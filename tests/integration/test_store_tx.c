@@ -195,6 +195,30 @@ static void large_both_ways(void **state) {
     test_free(text);
 }
 
+/* A statement that takes its time, and more behind it than the sockets hold: the server reads nothing
+ * meanwhile, and is not taken for gone. */
+static void much_behind_a_slow_one(void **state) {
+    (void)state;
+    ONE(store);
+    ERR(err);
+    TX(tx);
+    const size_t size = 1 << 20;
+    char *text = test_malloc(size);
+    struct str param = {text, size};
+    size_t slots[24];
+
+    memset(text, 'x', size);
+    assert_ok(tx_begin(store, TX_READ, NULL, in_ms(30000), &tx, &err), err);
+    tx_query(tx, "select set_config('statement_timeout', '30s', true)", NULL, 0);
+    tx_query(tx, "select pg_sleep(5)", NULL, 0);
+    for (size_t i = 0; i < COUNT_OF(slots); i++)
+        slots[i] = tx_query(tx, "select length($1::text)", &param, 1);
+    assert_ok(tx_flush(tx, &err), err);
+    for (size_t i = 0; i < COUNT_OF(slots); i++)
+        assert_int_equal(tx_int(tx, slots[i], 0, 0), size);
+    test_free(text);
+}
+
 static void thousands_of_statements(void **state) {
     (void)state;
     ONE(store);
@@ -682,6 +706,7 @@ int main(void) {
         T(nul_is_refused),
         T(many_parameters),
         T(large_both_ways),
+        T(much_behind_a_slow_one),
         T(thousands_of_statements),
         T(commit_keeps_and_end_rolls_back),
         T(queued_is_not_done),
