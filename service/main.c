@@ -116,8 +116,8 @@ static bool start_metrics(void) {
            api_metrics() && worker_metrics();
 }
 
-/* How long a start waits for the database. Without the seeds the keys follow from the master key, as
- * they do now, until the next start. */
+/* How long a start waits for the database. Without the seeds the keys follow from the master key,
+ * as they do now, until the next start. */
 #define SEEDS_MS 1000
 static void keep_seeds(struct process *process) {
     CLEANUP(err_release) struct err err = ERR_INIT;

@@ -14,8 +14,9 @@ static const struct {
     const char *keyword;
     const char *value;
 } presets[] = {
-    {"client_encoding", "UTF8"},  {"target_session_attrs", "read-write"}, {"gssencmode", "disable"},
-    {"keepalives_idle", "15"},    {"keepalives_interval", "5"},           {"keepalives_count", "3"},
+    {"client_encoding", "UTF8"},   {"target_session_attrs", "read-write"},
+    {"gssencmode", "disable"},     {"keepalives_idle", "15"},
+    {"keepalives_interval", "5"},  {"keepalives_count", "3"},
     {"tcp_user_timeout", "30000"},
 };
 #define KEYWORDS_MAX 96

@@ -195,8 +195,8 @@ static void large_both_ways(void **state) {
     test_free(text);
 }
 
-/* A statement that takes its time, and more behind it than the sockets hold: the server reads nothing
- * meanwhile, and is not taken for gone. */
+/* A statement that takes its time, and more behind it than the sockets hold: the server reads
+ * nothing meanwhile, and is not taken for gone. */
 static void much_behind_a_slow_one(void **state) {
     (void)state;
     ONE(store);
