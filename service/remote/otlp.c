@@ -157,11 +157,24 @@ static void report(struct otlp *otlp, enum verdict verdict, CURLcode code, long 
         LOG(LOG_INFO, "spans_sent_again");
 }
 
+/* Forgets all of the transfer before, but connections: without that, libcurl 8.14 loses the memory
+ * of each name that it could not connect to. */
+static bool begin_anew(struct otlp *otlp) {
+    CURL *easy = otlp->easy;
+    curl_easy_reset(easy);
+    buf_reset(&otlp->answer);
+    return easy_confine(easy, &otlp->limits) && easy_text(easy, CURLOPT_URL, otlp->url.ptr) &&
+           curl_easy_setopt(easy, CURLOPT_HTTPHEADER, otlp->headers) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_WRITEDATA, &otlp->answer) == CURLE_OK &&
+           easy_long(easy, CURLOPT_POST, 1);
+}
+
 static enum verdict post(struct otlp *otlp, int64_t *ret_asked_ms) {
     long status = 0;
     curl_off_t after = 0;
-    buf_reset(&otlp->answer);
-    if (curl_easy_setopt(otlp->easy, CURLOPT_POSTFIELDS, otlp->body.ptr) != CURLE_OK ||
+    if (!begin_anew(otlp) ||
+        curl_easy_setopt(otlp->easy, CURLOPT_POSTFIELDS, otlp->body.ptr) != CURLE_OK ||
         curl_easy_setopt(otlp->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)otlp->body.len) !=
             CURLE_OK)
         return AGAIN;
@@ -293,13 +306,7 @@ static bool set_up(struct otlp *otlp, const struct otlp_options *options) {
     return otlp->easy != NULL && buf_ok(&otlp->url) && buf_ok(&otlp->head) &&
            add_header(&otlp->headers, "Content-Type: application/json") &&
            add_header(&otlp->headers, "Expect:") &&
-           read_headers(str_of(options->headers), &otlp->headers) &&
-           easy_confine(otlp->easy, &otlp->limits) &&
-           easy_text(otlp->easy, CURLOPT_URL, otlp->url.ptr) &&
-           easy_long(otlp->easy, CURLOPT_POST, 1) &&
-           curl_easy_setopt(otlp->easy, CURLOPT_HTTPHEADER, otlp->headers) == CURLE_OK &&
-           curl_easy_setopt(otlp->easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
-           curl_easy_setopt(otlp->easy, CURLOPT_WRITEDATA, &otlp->answer) == CURLE_OK;
+           read_headers(str_of(options->headers), &otlp->headers) && begin_anew(otlp);
 }
 
 static void otlp_free(struct otlp *otlp) {

@@ -126,10 +126,18 @@ static bool attend(struct transfer *transfer) {
            set_long(easy, CURLOPT_POST, 1);
 }
 
+/* Forgets all of the transfer before, but connections: without that, libcurl 8.14 loses the memory
+ * of each name that it could not connect to. */
+static bool begin_anew(struct transfer *transfer) {
+    const struct poster_options *options = &transfer->poster->options;
+
+    curl_easy_reset(transfer->easy);
+    return confine(transfer->easy, options) && bound(transfer->easy, options) && attend(transfer);
+}
+
 static bool transfer_open(struct poster *poster, struct transfer *transfer) {
     *transfer = (struct transfer){.poster = poster, .easy = curl_easy_init()};
-    return transfer->easy != NULL && confine(transfer->easy, &poster->options) &&
-           bound(transfer->easy, &poster->options) && attend(transfer);
+    return transfer->easy != NULL;
 }
 
 static bool poster_init(struct poster *poster) {
@@ -230,7 +238,7 @@ static bool transfer_start(struct transfer *transfer, const struct post_request 
         return false;
     memcpy(url, request->url.ptr, request->url.len);
     url[request->url.len] = '\0';
-    return set_text(easy, CURLOPT_URL, url) && speak(easy, url) &&
+    return begin_anew(transfer) && set_text(easy, CURLOPT_URL, url) && speak(easy, url) &&
            curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body.ptr) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len) ==
