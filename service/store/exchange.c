@@ -252,7 +252,7 @@ static bool link_failed(struct tx *tx, const struct outcome *outcome, int64_t se
 
     tx->conn->broken = true;
     if (outcome->end == END_EXPIRED)
-        pool_trip(tx->store, sent_us);
+        pool_unanswered(tx->store, sent_us);
     if (outcome->error != NULL)
         return statement_failed(tx, outcome, err);
     size_t commit = commit_at(tx);
@@ -311,7 +311,9 @@ bool tx_exchange(struct tx *tx, struct err *err) {
                                       : true;
     ok = ok && check_commit(tx, err);
     if (outcome.error != NULL && is_sqlstate(outcome.error, "25006"))
-        pool_trip(tx->store, sent_us);
+        pool_read_only(tx->store, sent_us);
+    else if (!tx->conn->broken)
+        pool_answered(tx->store);
     PQclear(outcome.error);
     tx->n_done = tx->n_entries;
     return ok;

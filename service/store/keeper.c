@@ -60,54 +60,73 @@ static void open_one(struct store *store) {
     pthread_mutex_lock(&store->lock);
 }
 
+enum probe { PROBE_OK, PROBE_READ_ONLY, PROBE_SILENT };
+
+static enum probe silent(struct err *err, const char *cause) {
+    unavailable(err, cause);
+    return PROBE_SILENT;
+}
+
 /* One round trip: is a transaction that begins now allowed to write? */
-static bool ping(struct conn *conn, struct err *err) {
+static enum probe ping(struct conn *conn, struct err *err) {
     static const char sql[] = "select current_setting('transaction_read_only')";
     deadline when = deadline_in_ms(PING_MS);
     bool writable = false;
 
     if (!PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 0) ||
         !PQpipelineSync(conn->pg))
-        return unavailable(err, PQerrorMessage(conn->pg));
+        return silent(err, PQerrorMessage(conn->pg));
     for (;;) {
         PGresult *result = NULL;
         if (conn_result(conn, when, &result) == WAIT_EXPIRED)
-            return unavailable(err, "no answer to a ping");
+            return silent(err, "no answer to a ping");
         ExecStatusType status = result == NULL ? PGRES_EMPTY_QUERY : PQresultStatus(result);
         if (status == PGRES_TUPLES_OK)
             writable = strcmp(PQgetvalue(result, 0, 0), "off") == 0;
         PQclear(result);
         if (conn_lost(conn))
-            return unavailable(err, PQerrorMessage(conn->pg));
-        if (status == PGRES_PIPELINE_SYNC)
-            return writable || unavailable(err, "the server is read-only");
+            return silent(err, PQerrorMessage(conn->pg));
+        if (status != PGRES_PIPELINE_SYNC)
+            continue;
+        if (!writable)
+            unavailable(err, "the server is read-only");
+        return writable ? PROBE_OK : PROBE_READ_ONLY;
     }
 }
 
 /* The connection for pings is apart from the others, so that a pool in full use does not look like
  * a server that is gone. A link that was lost while idle proves nothing: then a new one decides. */
-static bool probe(struct store *store, struct err *err) {
-    if (store->probe != NULL && (!conn_alive(store->probe) || !ping(store->probe, NULL)))
-        conn_close(&store->probe);
-    if (store->probe != NULL)
-        return true;
-    if (!open_pooled(store, &store->probe, err))
-        return false;
-    if (ping(store->probe, err))
-        return true;
+static enum probe probe(struct store *store, struct err *err) {
+    enum probe found = PROBE_SILENT;
+
+    if (store->probe != NULL && conn_alive(store->probe))
+        found = ping(store->probe, NULL);
+    if (found == PROBE_OK)
+        return found;
     conn_close(&store->probe);
-    return false;
+    /* Where the old one was read-only, a new one is mostly refused. */
+    if (!open_pooled(store, &store->probe, err))
+        return found;
+    found = ping(store->probe, err);
+    if (found != PROBE_OK)
+        conn_close(&store->probe);
+    return found;
 }
 
-/* Called with the lock, which is let go meanwhile. */
+/* Called with the lock, which is let go meanwhile. A probe that hears nothing proves nothing while
+ * others are answered: the server is slow, or lets nobody in any more, as where a password has
+ * changed in one place only. */
 static void probe_and_tell(struct store *store) {
     CLEANUP(err_release) struct err err = ERR_INIT;
     struct conn *purged = NULL;
     uint64_t asked = store->pings_asked;
+    int64_t began_us = mono_now();
 
     pthread_mutex_unlock(&store->lock);
-    bool ok = probe(store, &err);
+    enum probe found = probe(store, &err);
     pthread_mutex_lock(&store->lock);
+    bool ok = found == PROBE_OK || (found == PROBE_SILENT && !store->breaker_open &&
+                                    pool_answered_since(store, began_us));
     if (ok)
         pool_close_breaker(store);
     else if (!atomic_load(&store->stop))

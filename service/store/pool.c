@@ -205,14 +205,31 @@ void pool_release(struct store *store, struct conn *conn) {
         close_borrowed(store, conn);
 }
 
-void pool_trip(struct store *store, int64_t sent_us) {
+static void trip(struct store *store, int64_t sent_us, const char *why) {
     struct conn *purged = NULL;
 
     pthread_mutex_lock(&store->lock);
     if (sent_us >= store->closed_us)
-        purged = pool_trip_locked(store, "the database did not answer within the deadline");
+        purged = pool_trip_locked(store, why);
     pthread_mutex_unlock(&store->lock);
     conn_close_all(purged);
+}
+
+void pool_answered(struct store *store) {
+    atomic_store_explicit(&store->answered_us, mono_now(), memory_order_relaxed);
+}
+
+bool pool_answered_since(const struct store *store, int64_t us) {
+    return atomic_load_explicit(&store->answered_us, memory_order_relaxed) > us;
+}
+
+void pool_unanswered(struct store *store, int64_t sent_us) {
+    if (!pool_answered_since(store, sent_us))
+        trip(store, sent_us, "the database did not answer within the deadline");
+}
+
+void pool_read_only(struct store *store, int64_t sent_us) {
+    trip(store, sent_us, "the server is read-only");
 }
 
 bool store_breaker_open(struct store *store) {

@@ -8,9 +8,14 @@
 bool pool_acquire(struct store *store, deadline when, struct conn **ret, struct err *err);
 /* Gives it back; a broken one is closed. */
 void pool_release(struct store *store, struct conn *conn);
-/* The server did not answer in time to what was sent at `sent_us`: opens the breaker, unless a
- * probe has succeeded since. */
-void pool_trip(struct store *store, int64_t sent_us);
+/* The server answered a transaction. */
+void pool_answered(struct store *store);
+/* What was sent at `sent_us` had no answer in time: opens the breaker, unless the server answered
+ * somebody else since. */
+void pool_unanswered(struct store *store, int64_t sent_us);
+/* The server refused to write what was sent at `sent_us`: opens the breaker, unless a probe has
+ * succeeded since. */
+void pool_read_only(struct store *store, int64_t sent_us);
 const struct store_options *pool_options(const struct store *store);
 
 #endif

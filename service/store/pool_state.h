@@ -29,7 +29,8 @@ struct store {
     struct waiter **last_waiter;
     int n_waiters;
     bool breaker_open;
-    int64_t closed_us; /* when the breaker last closed */
+    int64_t closed_us;           /* when the breaker last closed */
+    _Atomic int64_t answered_us; /* when the server last answered a transaction; without the lock */
     char why[CAUSE_TEXT];
     /* Pings are numbered: the keeper answers all up to the one that it has seen when it starts. */
     uint64_t pings_asked, pings_answered;
@@ -53,6 +54,9 @@ void pool_give(struct store *store,
  * by a new one. While none can be made, as when a password has changed here or there, but not yet
  * in both places, an old one is better than none. */
 bool pool_retires(const struct store *store, const struct conn *conn, int64_t now);
+/* A server that answered somebody since then is there: whatever got no answer is only slow, or its
+ * connection is lost. */
+bool pool_answered_since(const struct store *store, int64_t us);
 struct conn *pool_trip_locked(struct store *store,
                               const char *why); /* to be closed without the lock */
 void pool_close_breaker(struct store *store);

@@ -148,6 +148,63 @@ static void one_backend_frozen(void **state) {
     kill(backend, SIGCONT);
 }
 
+/* ---- slow ---- */
+
+static void *answered_on(void *arg) {
+    struct request *request = arg;
+    deadline end = in_ms(3000);
+
+    request->ok = true;
+    while (request->ok && deadline_left_ms(end) > 0)
+        request->ok = ask(request->store, TX_READ, "select 1", in_ms(2000), NULL, 0, NULL);
+    return NULL;
+}
+
+/* One statement takes longer than its deadline while others are answered: nobody else is refused.
+ */
+static void one_statement_slow(void **state) {
+    (void)state;
+    SIZED(store, 2);
+    ERR(err);
+    struct request others = {.store = store};
+
+    assert_int_equal(ask_int(store, "select 42"), 42);
+    assert_int_equal(pthread_create(&others.thread, NULL, answered_on, &others), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_false(ask(store, TX_READ, "select pg_sleep(2)", in_ms(500), NULL, 0, &err));
+        assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
+        assert_false(store_breaker_open(store));
+        err_release(&err);
+    }
+    pthread_join(others.thread, NULL);
+    assert_true(others.ok);
+}
+
+/* The connection for pings hangs and nobody is let in any more, but transactions are answered: the
+ * server is there. Once it answers nobody, it is not. */
+static void pings_hang_alone(void **state) {
+    (void)state;
+    SIZED(store, 1);
+    struct request others = {.store = store};
+
+    assert_true(store_ping(store, in_ms(2000), NULL));
+    pid_t pings = (pid_t)ask_int(store, "select pid from pg_stat_activity where application_name ="
+                                        " current_setting('application_name')"
+                                        " and pid <> pg_backend_pid()");
+    kill(server.pid, SIGSTOP);
+    kill(pings, SIGSTOP);
+    assert_int_equal(pthread_create(&others.thread, NULL, answered_on, &others), 0);
+    assert_true(store_ping(store, in_ms(3000 + LATE_MS), NULL));
+    assert_false(store_breaker_open(store));
+    pthread_join(others.thread, NULL);
+    assert_true(others.ok);
+    assert_false(store_ping(store, in_ms(4000 + LATE_MS), NULL));
+    assert_true(store_breaker_open(store));
+    kill(pings, SIGCONT);
+    kill(server.pid, SIGCONT);
+    assert_true(works_within(store, 5000 + LATE_MS) >= 0);
+}
+
 /* Connections that work go on working when no new ones can be made. */
 static void postmaster_frozen(void **state) {
     (void)state;
@@ -535,6 +592,8 @@ int main(void) {
         T(all_frozen),
         T(frozen_under_load),
         T(one_backend_frozen),
+        T(one_statement_slow),
+        T(pings_hang_alone),
         T(postmaster_frozen),
         T(frozen_before_the_first_connection),
         T(slow_to_open),
