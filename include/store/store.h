@@ -3,8 +3,9 @@
  * No call here blocks past its deadline, also when the server is frozen: everything is sent and
  * read without blocking, with poll() and our own clock; a connection that missed its deadline is
  * closed, never cancelled or reused (libpq's PQexec and PQcancel wait for ever on a frozen server).
- * The first missed deadline opens a breaker for the whole pool: further calls fail at once with
- * PROBLEM_DATABASE_UNAVAILABLE until a background probe has succeeded.
+ * The first missed deadline since when the server answered nobody opens a breaker for the whole
+ * pool: further calls fail at once with PROBLEM_DATABASE_UNAVAILABLE until a background probe has
+ * succeeded.
  *
  * Errors: DATABASE_UNAVAILABLE (no connection, breaker open, link lost, 57P01..., read-only server
  * 25006: retry_after 1), OVERLOADED (no free connection in time), OUTCOME_UNKNOWN (link or deadline
@@ -39,7 +40,8 @@ void store_close(struct store *store);
 bool store_retarget(struct store *store, const char *url, struct err *err);
 /* Is it a url that store_open() would take? An item of `err` names `setting` otherwise. */
 bool store_check_url(const char *url, const char *setting, struct err *err);
-/* One round trip on a connection of its own accord: is the server there and writable? */
+/* One round trip on a connection of its own accord: is the server there and writable? A server
+ * that answers transactions meanwhile is there, too. */
 bool store_ping(struct store *store, deadline when, struct err *err);
 bool store_breaker_open(struct store *store);
 
