@@ -129,7 +129,8 @@ static void keep_seeds(struct process *process) {
 static bool watch_readiness(struct process *process, bool with_api, struct err *err) {
     const struct readiness_options options = {.store = with_api ? process->store : NULL,
                                               .worker_store = process->worker_store,
-                                              .version = KAMD_VERSION};
+                                              .version = KAMD_VERSION,
+                                              .ask_ms = process->config.request_ms / 2};
     return readiness_start(&options, &process->readiness, err);
 }
 

@@ -17,6 +17,7 @@ struct readiness_options {
     struct store *store;        /* of requests; NULL: there are none */
     struct store *worker_store; /* of workers; NULL: there are none */
     const char *version;
+    int ask_ms; /* how long a pool may take to answer; then it counts as away, for requests, too */
 };
 
 bool readiness_start(const struct readiness_options *options, struct readiness **ret,

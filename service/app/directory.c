@@ -183,7 +183,9 @@ static bool read_snapshot(struct directory *directory, struct snapshot *snapshot
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct tx_context context = {
         .scope = STR("all"), .reach = AREAS_ALL, .actor = STR("directory"), .origin = STR("kamd")};
-    if (!tx_begin(directory->app->store, TX_READ, &context, deadline_in_ms(1000), &tx, err))
+    /* The other half is for what the request does with it, or with the one before. */
+    deadline when = deadline_in_ms(directory->app->config->request_ms / 2);
+    if (!tx_begin(directory->app->store, TX_READ, &context, when, &tx, err))
         return false;
     size_t keys = tx_query(tx, KEYS_SQL, NULL, 0);
     size_t n = take_watch(directory, &snapshot->arena, watched);

@@ -10,7 +10,6 @@
 #include <time.h>
 
 #define EVERY_MS 500
-#define ASK_MS 1000
 
 /* One pool, as it was last seen. */
 struct side {
@@ -52,7 +51,7 @@ static void tell(const struct readiness *readiness, const struct side *side,
 
 static void ask(struct readiness *readiness, struct side *side) {
     CLEANUP(err_release) struct err err = ERR_INIT;
-    bool fits = schema_fits(side->store, deadline_in_ms(ASK_MS), &err);
+    bool fits = schema_fits(side->store, deadline_in_ms(readiness->options.ask_ms), &err);
     pthread_mutex_lock(&readiness->lock);
     enum problem now = fits ? PROBLEM_NONE : err.problem;
     enum problem stood_before = side->asked ? side->standing : PROBLEM_NOT_READY;

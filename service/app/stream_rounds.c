@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define READ_MS 2000
 #define PAGE 200
 #define WAITING_AT_ONCE 20
 #define BEHIND_AT_ONCE 20 /* that are given a page of the past in one round */
@@ -155,7 +154,8 @@ static bool read_new(struct streams *all, struct round *round, struct err *err) 
     char head[24];
     struct event_query query = {.page_size = STREAM_BATCH};
 
-    if (!tx_begin(all->app->store, TX_READ, &everybody, deadline_in_ms(READ_MS), &round->tx, err))
+    if (!tx_begin(all->app->store, TX_READ, &everybody,
+                  deadline_in_ms(all->app->config->request_ms), &round->tx, err))
         return false;
     if (all->head < 0)
         return find_head(all, round->tx, err);
@@ -247,7 +247,7 @@ static bool answer_one(struct streams *all, struct arena *arena, const struct wa
     struct action action = {.app = all->app,
                             .who = &waiting->who,
                             .arena = arena,
-                            .when = deadline_in_ms(READ_MS),
+                            .when = deadline_in_ms(all->app->config->request_ms),
                             .origin = STR("api")};
     size_t n = 0;
 
@@ -335,7 +335,7 @@ bool streams_catch_up(struct streams *all, struct arena *arena, struct err *err)
         struct action action = {.app = all->app,
                                 .who = &list[i].who,
                                 .arena = arena,
-                                .when = deadline_in_ms(READ_MS),
+                                .when = deadline_in_ms(all->app->config->request_ms),
                                 .origin = STR("api")};
         if (!read_begin(&action, &tx, err))
             return false;

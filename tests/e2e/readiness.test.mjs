@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startKamd } from './lib/kamd.mjs';
-import { until } from './lib/wait.mjs';
-import { openWorld } from './lib/world.mjs';
+import { signalAll } from './lib/stack.mjs';
+import { inParallel, sleep, until } from './lib/wait.mjs';
+import { makeAccount, openWorld } from './lib/world.mjs';
 
 let world;
 before(async () => { world = await openWorld({ own: true }); });
@@ -60,4 +61,21 @@ test('kamd serve with workers inside begins when both are there, and then goes o
   assert.deepEqual([await bad.look(), await good.look(), await alone.look()], [AWAY, [200, undefined], [200, undefined]]);
   await world.stack.start();
   await until(() => /"event":"database_back"/.test(good.kamd.log()), { what: 'the end of the outage in the log' });
+});
+
+test('PostgreSQL that stands still for less than half of what a request may take costs that time, and no request', async () => {
+  const { url } = await world.add({ KAMD_REQUEST_MS: '20000', KAMD_DB_ACQUIRE_MS: '10000' }, 'serve', '--no-worker');
+  const api = world.api.at(url);
+  await makeAccount(api);
+  const still = world.stack.postgres();
+  const statuses = [];
+  signalAll(still, 'SIGSTOP');
+  // Longer than a reading of who may do what, and a look whether the schema fits, may take with the settings as they come: one second.
+  const over = sleep(4000).finally(() => signalAll(still, 'SIGCONT'));
+  await inParallel(8, Array.from({ length: 40 }), async () => {
+    await sleep(100);
+    statuses.push((await api.send('GET', '/v1/accounts?page_size=1')).status);
+  });
+  await over;
+  assert.deepEqual(statuses.filter((status) => status !== 200), []);
 });
