@@ -1,17 +1,16 @@
 // Anchors of the audit: everything that is committed comes into one, however late, and where nothing is new a look costs nothing. PostgreSQL counts the rows; no time is
 // measured. Looks are taken here, as a worker takes them.
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { after, before, test } from 'node:test';
-import { promisify } from 'node:util';
-import { sql } from './lib/stack.mjs';
+import { sql, sqlBeside } from './lib/stack.mjs';
 import { until } from './lib/wait.mjs';
 import { openWorld } from './lib/world.mjs';
 
 const CHAINS = 2000;
 let world, ids;
 const ask = (statement) => sql(world.settings, statement);
-const asking = (statement) => promisify(execFile)('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', statement, world.settings.DATABASE_SUPERUSER_URL]);
+const asking = (statement) => sqlBeside(world.settings, statement);
 const SCOPE = "set kamd.scope = 'all'; set kamd.areas = '-1'";
 const change = (id) => `update account set industry = gen_random_uuid(), version = version + 1 where id = '${id}'`;
 // So many walks, each anchor in a transaction of its own: one for what is seen, a second for what was not seen then.

@@ -80,10 +80,12 @@ export async function openStack({ own = false, preload } = {}) {
 }
 
 // One value or row of text by a superuser's connection, for what the API rightly does not show.
+const psql = (settings, statement) => ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', statement, settings.DATABASE_SUPERUSER_URL];
 export function sql(settings, statement) {
-  return execFileSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', statement, settings.DATABASE_SUPERUSER_URL],
-    { encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+  return execFileSync('psql', psql(settings, statement), { encoding: 'utf8', maxBuffer: 1 << 28, stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 }
+// The same while other work of this process goes on.
+export const sqlBeside = async (settings, statement) => (await promisify(execFile)('psql', psql(settings, statement), { maxBuffer: 1 << 28 })).stdout.trim();
 
 // Runs one of PostgreSQL's own programs, as who the servers run as: it refuses to run as root.
 export function asPostgres(program, ...args) {
