@@ -3,9 +3,9 @@
  * No call here blocks past its deadline, also when the server is frozen: everything is sent and
  * read without blocking, with poll() and our own clock; a connection that missed its deadline is
  * closed, never cancelled or reused (libpq's PQexec and PQcancel wait for ever on a frozen server).
- * The first missed deadline since when the server answered nobody opens a breaker for the whole
- * pool: further calls fail at once with PROBLEM_DATABASE_UNAVAILABLE until a background probe has
- * succeeded.
+ * When a deadline is missed, and the server has answered no other transaction meanwhile, a breaker
+ * opens for the whole pool: further calls fail at once with PROBLEM_DATABASE_UNAVAILABLE until a
+ * background probe has succeeded.
  *
  * Errors: DATABASE_UNAVAILABLE (no connection, breaker open, link lost, 57P01..., read-only server
  * 25006: retry_after 1), OVERLOADED (no free connection in time), OUTCOME_UNKNOWN (link or deadline

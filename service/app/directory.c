@@ -183,7 +183,7 @@ static bool read_snapshot(struct directory *directory, struct snapshot *snapshot
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct tx_context context = {
         .scope = STR("all"), .reach = AREAS_ALL, .actor = STR("directory"), .origin = STR("kamd")};
-    /* The other half is for what the request does with it, or with the one before. */
+    /* A request that waits for this needs the other half of its time for its own work. */
     deadline when = deadline_in_ms(directory->app->config->request_ms / 2);
     if (!tx_begin(directory->app->store, TX_READ, &context, when, &tx, err))
         return false;

@@ -7,9 +7,9 @@
 #include <string.h>
 
 /* Everything here can be overridden by the url. Time limits of statements are not set here but with
- * ALTER ROLE, because poolers refuse `options`. A host that is gone is noticed after 30 s; a
- * transaction's deadline is mostly shorter. The limit of unacknowledged data must not be: while a
- * server works on one statement, it does not read those behind, and that counts against it. */
+ * ALTER ROLE, because poolers refuse `options`. A host that is gone is noticed after 30 s, also by
+ * tcp_user_timeout, the limit of data that nobody acknowledges. A shorter one would cut off servers
+ * that work: while PostgreSQL is busy with one statement, it reads nothing of those behind. */
 static const struct {
     const char *keyword;
     const char *value;

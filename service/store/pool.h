@@ -11,7 +11,7 @@ void pool_release(struct store *store, struct conn *conn);
 /* The server answered a transaction. */
 void pool_answered(struct store *store);
 /* What was sent at `sent_us` had no answer in time: opens the breaker, unless the server answered
- * somebody else since. */
+ * somebody else since, or a probe has succeeded. */
 void pool_unanswered(struct store *store, int64_t sent_us);
 /* The server refused to write what was sent at `sent_us`: opens the breaker, unless a probe has
  * succeeded since. */

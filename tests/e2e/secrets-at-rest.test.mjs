@@ -138,7 +138,7 @@ async function lateDatabase(ms) {
     const link = connect(port, '127.0.0.1');
     client.pause();
     sleep(ms).then(() => client.pipe(link).pipe(client));
-    for (const side of [client, link]) side.on('error', () => {});
+    for (const [side, other] of [[client, link], [link, client]]) side.on('error', () => {}).on('close', () => other.destroy());
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
