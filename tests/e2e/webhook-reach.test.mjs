@@ -17,6 +17,8 @@ import { freePort, sql } from './lib/stack.mjs';
 import { until } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
+// Attempts end by the clock only in the tests that are about it: a handshake with a server in this process takes as long as the machine is busy.
+const PATIENT = { KAMD_WEBHOOK_CONNECT_MS: '60000', KAMD_WEBHOOK_TOTAL_MS: '120000' };
 const folder = mkdtempSync(join(tmpdir(), 'kamd-tls-'));
 const at = (name) => join(folder, name);
 const closing = [];
@@ -48,7 +50,7 @@ before(async () => {
   const proxy = `http://127.0.0.1:${trap.port}`;
   world = await openWorld({ settings: {
     KAMD_WEBHOOK_ALLOWED_CIDRS: '127.0.0.2/32', http_proxy: proxy, https_proxy: proxy, ALL_PROXY: proxy, all_proxy: proxy,
-    KAMD_WEBHOOK_CA_FILE: at('ca.pem'), KAMD_WEBHOOK_CONNECT_MS: '2000', KAMD_WEBHOOK_TOTAL_MS: '4000', KAMD_WEBHOOK_RETRY_MS: Array(8).fill(200).join(','),
+    KAMD_WEBHOOK_CA_FILE: at('ca.pem'), ...PATIENT, KAMD_WEBHOOK_RETRY_MS: Array(8).fill(200).join(','),
   } });
   api = world.api;
 });
@@ -57,6 +59,14 @@ after(async () => {
   for (const close of closing) close();
   rmSync(folder, { recursive: true, force: true });
 });
+
+// The same kamd with other times, at the same address.
+async function restart(times) {
+  const [kamd] = world.kamds.splice(0);
+  const ports = { KAMD_PORT: new URL(kamd.url).port, KAMD_ADMIN_PORT: new URL(kamd.adminUrl).port };
+  await kamd.stop();
+  await world.add(times, { ports });
+}
 
 // A receiver of ours; `secure` makes the server. What came: {version, connection, id, body, headers}.
 async function listen(secure, answer = (response) => { response.writeHead(200); response.end('thanks'); }) {
@@ -108,11 +118,14 @@ test('HTTP/2: a stream that is reset, an answer that is too long and one that ne
     response.stream.on('error', () => {});
     return response.end(kind === 'long' ? 'x'.repeat(1 << 20) : '');
   });
+  await restart({ KAMD_WEBHOOK_TOTAL_MS: '4000' });
   await makeMany(12);
   await until(async () => (await deliveries(receiver, '&state=delivered')).length === 12, { ms: 60_000, what: 'all of them' });
   const errors = [];
   for (const { id } of await deliveries(receiver)) errors.push(...(await api.get(`/v1/webhook-deliveries/${id}/attempts`)).data.map(({ error }) => error).filter(Boolean));
-  assert.deepEqual([...new Set(errors)].sort(), ['connection_lost', 'timeout']);
+  // An attempt that was over before the handshake says nothing of the streams.
+  assert.deepEqual(errors.filter((error) => error !== 'connect_timeout').sort(), ['connection_lost', 'timeout']);
+  await restart(PATIENT);
   await drop(receiver);
 });
 
@@ -131,6 +144,7 @@ test('a handshake that never ends takes the time for connecting, not that for an
   const port = await freePort();
   await new Promise((done) => { server.listen(port, '127.0.0.2', done); });
   closing.push(() => { for (const socket of sockets) socket.destroy(); server.close(); });
+  await restart({ KAMD_WEBHOOK_CONNECT_MS: '2000', KAMD_WEBHOOK_TOTAL_MS: '60000' });
   const receiver = { endpoint: await api.create('/v1/webhook-endpoints', { url: `https://127.0.0.2:${port}/`, event_types: ['account.created'] }) };
   await makeAccount(api);
   const data = await until(async () => {
@@ -140,6 +154,7 @@ test('a handshake that never ends takes the time for connecting, not that for an
   assert.deepEqual([data[0].status, data[0].error], [null, 'connect_timeout']);
   assert.ok(data[0].duration_ms >= 1900, JSON.stringify(data));
   await drop(receiver);
+  await restart(PATIENT);
 });
 
 // 29 ways to write an address inside.
