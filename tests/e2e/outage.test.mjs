@@ -133,7 +133,7 @@ test('PostgreSQL frozen (SIGSTOP): bounded answers, recognition from memory, rec
   let frozen;
   await withFault(t, {
     allowed: [200, 201, 503],
-    inject: () => signalAll(frozen = world.stack.postgres(), 'SIGSTOP'),
+    inject: () => signalAll(frozen = world.stack.holdPostgres(), 'SIGSTOP'),
     during: databaseIsGone,
     heal: () => signalAll(frozen, 'SIGCONT'),
   });

@@ -67,7 +67,7 @@ test('PostgreSQL that stands still for less than half of what a request may take
   const { url } = await world.add({ KAMD_REQUEST_MS: '20000', KAMD_DB_ACQUIRE_MS: '10000' }, 'serve', '--no-worker');
   const api = world.api.at(url);
   await makeAccount(api);
-  const still = world.stack.postgres();
+  const still = world.stack.holdPostgres();
   const statuses = [];
   signalAll(still, 'SIGSTOP');
   // Longer than a reading of who may do what, and a look whether the schema fits, may take with the settings as they come: one second.

@@ -54,16 +54,26 @@ async function startOwn(preload) {
     await stop();
     throw error;
   });
-  const postgres = () => tree(Number(readFileSync(join(folder, 'pg/data/postmaster.pid'), 'utf8').split('\n')[0]));
+  const postmaster = () => Number(readFileSync(join(folder, 'pg/data/postmaster.pid'), 'utf8').split('\n')[0]);
+  const postgres = () => tree(postmaster());
+  // All of them, the parent standing still: it forks nobody who would be missed.
+  const holdPostgres = () => {
+    process.kill(postmaster(), 'SIGSTOP');
+    return postgres();
+  };
   return {
     settings,
     start: () => script('start'),
     redis: () => Number(readFileSync(join(folder, 'redis.pid'), 'utf8')),
     postgres,
-    // Where nobody reaps orphans, as in many containers, the dead server stays a zombie, which the
-    // next one would take for alive: its lock files go, too.
+    holdPostgres,
+    // Over when none of them runs: beside one that does, the next server would not start. Where nobody
+    // reaps orphans, as in many containers, the dead server stays a zombie, which the next one would
+    // take for alive: its lock files go, too.
     killPostgres() {
-      signalAll(postgres(), 'SIGKILL');
+      const all = holdPostgres();
+      signalAll(all, 'SIGKILL');
+      while (all.some(runs)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
       for (const [at, pattern] of [['data', /^postmaster\.pid$/], ['socket', /\.lock$/]]) {
         for (const name of readdirSync(join(folder, 'pg', at))) if (pattern.test(name)) rmSync(join(folder, 'pg', at, name));
       }
@@ -72,7 +82,7 @@ async function startOwn(preload) {
   };
 }
 
-// {settings, stop()}; with `own` servers that nobody else uses, PostgreSQL with the library `preload`, and also {start(), redis(), postgres(), killPostgres()}.
+// {settings, stop()}; with `own` servers that nobody else uses, PostgreSQL with the library `preload`, and also {start(), redis(), postgres(), holdPostgres(), killPostgres()}.
 export async function openStack({ own = false, preload } = {}) {
   if (own || !process.env.DATABASE_URL || !process.env.KAMD_MASTER_KEY_FILE) return startOwn(preload);
   const settings = Object.fromEntries(Object.entries(process.env).filter(([name]) => SETTINGS.test(name)));
@@ -134,6 +144,16 @@ export function tree(pid) {
   for (let i = 0; i < found.length; i++) found.push(...parents.filter(([, parent]) => parent === found[i]).map(([child]) => child));
   return found;
 }
+
+// A zombie runs no more.
+const runs = (pid) => {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat[stat.lastIndexOf(')') + 2] !== 'Z';
+  } catch {
+    return false;
+  }
+};
 
 export const signalAll = (pids, signal) => pids.forEach((pid) => {
   try { process.kill(pid, signal); } catch (error) { if (error.code !== 'ESRCH') throw error; }
