@@ -58,8 +58,10 @@ async function startOwn(preload) {
   const postgres = () => tree(postmaster());
   // All of them, the parent standing still: it forks nobody who would be missed.
   const holdPostgres = () => {
-    process.kill(postmaster(), 'SIGSTOP');
-    return postgres();
+    const pid = postmaster();
+    process.kill(pid, 'SIGSTOP');
+    while (stateOf(pid) !== 'T') briefly();
+    return tree(pid);
   };
   return {
     settings,
@@ -73,7 +75,7 @@ async function startOwn(preload) {
     killPostgres() {
       const all = holdPostgres();
       signalAll(all, 'SIGKILL');
-      while (all.some(runs)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+      while (all.some(runs)) briefly();
       for (const [at, pattern] of [['data', /^postmaster\.pid$/], ['socket', /\.lock$/]]) {
         for (const name of readdirSync(join(folder, 'pg', at))) if (pattern.test(name)) rmSync(join(folder, 'pg', at, name));
       }
@@ -145,15 +147,17 @@ export function tree(pid) {
   return found;
 }
 
-// A zombie runs no more.
-const runs = (pid) => {
+// Of a process, as in proc(5): "T" stopped, "Z" zombie; absent: there is none.
+function stateOf(pid) {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat[stat.lastIndexOf(')') + 2] !== 'Z';
+    return stat[stat.lastIndexOf(')') + 2];
   } catch {
-    return false;
+    return undefined;
   }
-};
+}
+const runs = (pid) => ![undefined, 'Z'].includes(stateOf(pid));
+const briefly = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
 
 export const signalAll = (pids, signal) => pids.forEach((pid) => {
   try { process.kill(pid, signal); } catch (error) { if (error.code !== 'ESRCH') throw error; }
