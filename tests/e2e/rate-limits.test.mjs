@@ -15,10 +15,12 @@ after(() => world?.close());
 
 // A busy machine must not look like one whose Redis is away.
 const SLOW = { KAMD_RATE_LIMIT: '1', KAMD_RATE_BURST: '10', KAMD_REDIS_MS: '1000' };
-// A process with these limits beside the world's own, and a key that it knows.
-async function limited(settings, n = 1) {
+// Processes with these limits beside the world's own, and a key that they know. They end with their test: a
+// dozen that only idle, built with a sanitizer, leave a busy machine no time to start the next one.
+async function limited(t, settings, n = 1) {
   const client = await world.clientOf('auditor');
   const kamds = [];
+  t.after(() => Promise.all(kamds.map((kamd) => kamd.stop())));
   for (let i = 0; i < n; i++) kamds.push(await world.add(settings));
   const clients = kamds.map((kamd) => client.at(kamd.url));
   return { kamds, clients, client: clients[0] };
@@ -46,8 +48,8 @@ test('every answer says how much is left; the default is beyond what honest clie
   for (const path of ['/livez', '/readyz']) assert.equal((await api.call(200, 'GET', path)).headers.ratelimit, undefined, path);
 });
 
-test('beyond it 429 with Retry-After, also in the body; probes are free, other keys are not touched', async () => {
-  const { client, kamds: [kamd] } = await limited(SLOW);
+test('beyond it 429 with Retry-After, also in the body; probes are free, other keys are not touched', async (t) => {
+  const { client, kamds: [kamd] } = await limited(t, SLOW);
   const answers = [];
   for (let i = 0; i < 10; i++) answers.push(await me(client));
   assert.deepEqual(answers.map(({ status }) => status), Array(10).fill(200));
@@ -66,8 +68,8 @@ test('beyond it 429 with Retry-After, also in the body; probes are free, other k
   await until(async () => (await me(client)).status === 200, { what: 'another token', every: 200 });
 });
 
-test('three processes share one bucket, to the request', async () => {
-  const { clients } = await limited(SLOW, 3);
+test('three processes share one bucket, to the request', async (t) => {
+  const { clients } = await limited(t, SLOW, 3);
   const started = Date.now();
   const answers = await inParallel(6, Array.from({ length: 60 }), (_, i) => me(clients[i % 3]));
   const flowed = Math.floor((Date.now() - started) / 1000) + 1;
@@ -76,10 +78,10 @@ test('three processes share one bucket, to the request', async () => {
   assert.ok(served >= 10 && served <= 10 + flowed, `${served} of 60 served, ${flowed} flowed back`);
 });
 
-test('a large limit costs few round trips to Redis, and is exact to two batches a process', async () => {
+test('a large limit costs few round trips to Redis, and is exact to two batches a process', async (t) => {
   const redis = await startRedis();
   try {
-    const { clients } = await limited({ KAMD_RATE_LIMIT: '1000', KAMD_RATE_BURST: '1000', KAMD_REDIS_MS: '1000', REDIS_URL: redis.url }, 2);
+    const { clients } = await limited(t, { KAMD_RATE_LIMIT: '1000', KAMD_RATE_BURST: '1000', KAMD_REDIS_MS: '1000', REDIS_URL: redis.url }, 2);
     const calls = () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(redis.cli('info', 'commandstats'))?.[1] ?? 0);
     const before_ = calls();
     const started = Date.now();
@@ -94,9 +96,9 @@ test('a large limit costs few round trips to Redis, and is exact to two batches 
   }
 });
 
-test('while Redis is away each process counts for itself', async () => {
+test('while Redis is away each process counts for itself', async (t) => {
   const redis = await startRedis();
-  const { clients } = await limited({ ...SLOW, REDIS_URL: redis.url }, 2);
+  const { clients } = await limited(t, { ...SLOW, REDIS_URL: redis.url }, 2);
   await clients[0].call(200, 'GET', '/v1/me');
   redis.stop();
   const served = await Promise.all(clients.map(async (client) => {
@@ -108,17 +110,17 @@ test('while Redis is away each process counts for itself', async () => {
   for (const { n, most } of served) assert.ok(n >= 9 && n <= most, `${n} of 20, at most ${most}`);
 });
 
-test('304 is free', async () => {
+test('304 is free', async (t) => {
   const account = await makeAccount(api);
-  const { client } = await limited(SLOW);
+  const { client } = await limited(t, SLOW);
   const path = `/v1/accounts/${account.id}`;
   const { headers: { etag } } = await client.call(200, 'GET', path);
   for (let i = 0; i < 40; i++) await client.call(304, 'GET', path, { headers: { 'if-none-match': etag } });
   await client.call(200, 'GET', path);
 });
 
-test('wrong keys run into the limit of their address; a good key from there never does', async () => {
-  const { client, kamds: [kamd] } = await limited({ KAMD_RATE_LIMIT: '1', KAMD_RATE_BURST: '20', REDIS_URL: '' });
+test('wrong keys run into the limit of their address; a good key from there never does', async (t) => {
+  const { client, kamds: [kamd] } = await limited(t, { KAMD_RATE_LIMIT: '1', KAMD_RATE_BURST: '20', REDIS_URL: '' });
   const person = await api.create('/v1/users', { name: 'Calendar' });
   const { url } = (await api.call(200, 'POST', `/v1/users/${person.id}/agenda-token`)).body;
   const wrong = client.as(`kamd_live_${randomBytes(8).toString('hex')}`);
@@ -140,10 +142,10 @@ test('wrong keys run into the limit of their address; a good key from there neve
 });
 
 // ASVS 5.0, 4.1.3: what proxies say of clients cannot be forged by clients.
-test('behind trusted proxies each client has its own limit, and the log its address; nobody can make up another', async () => {
+test('behind trusted proxies each client has its own limit, and the log its address; nobody can make up another', async (t) => {
   const few = { KAMD_RATE_LIMIT: '1', KAMD_RATE_BURST: '5', REDIS_URL: '' };
-  const behind = await limited({ ...few, KAMD_TRUSTED_PROXIES: '127.0.0.0/8, 10.0.0.0/8' });
-  const open = await limited(few);
+  const behind = await limited(t, { ...few, KAMD_TRUSTED_PROXIES: '127.0.0.0/8, 10.0.0.0/8' });
+  const open = await limited(t, few);
   const wrong = (client, ...forwarded) => client.as('kamd_live_wrong').send('GET', '/v1/me', { headers: { 'x-forwarded-for': forwarded } });
   const until429 = (send) => until(async () => (await inParallel(20, Array.from({ length: 20 }), send)).some(({ status }) => status === 429), { ms: 20_000, what: 'a 429' });
   await until429(() => wrong(behind.client, '198.51.100.7, 10.1.2.3'));
@@ -159,8 +161,8 @@ test('behind trusted proxies each client has its own limit, and the log its addr
   assert.doesNotMatch(open.kamds[0].log(), /"client":"203\.0\.113/);
 });
 
-test('0 switches it off', async () => {
-  const { client } = await limited({ KAMD_RATE_LIMIT: '0', KAMD_RATE_BURST: '1' });
+test('0 switches it off', async (t) => {
+  const { client } = await limited(t, { KAMD_RATE_LIMIT: '0', KAMD_RATE_BURST: '1' });
   for (let i = 0; i < 20; i++) {
     const { headers } = await client.call(200, 'GET', '/v1/me');
     assert.deepEqual([headers.ratelimit, headers['ratelimit-policy']], [undefined, undefined]);
