@@ -92,11 +92,11 @@ sources = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
 layer_sources = $(filter-out service/main.c,$(call sources,$(call folder_of,$(1))))
 objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 
-# Files that go into the program as they are: the migrations, and what the API serves.
-MIGRATIONS := $(sort $(wildcard service/store/migrations/*.sql))
+# Files that go into the program as they are: the schema, and what the API serves.
+SCHEMA := $(sort $(wildcard service/store/migrations/*.sql service/store/schema/*.sql))
 ASSETS := $(sort $(shell find api/assets -type f 2>/dev/null)) \
           $(if $(wildcard openapi.yaml),$(OUT)/gen/openapi.json $(OUT)/gen/openapi-salesforce.json)
-embedded_store := $(if $(wildcard include/store/migrate.h),$(OUT)/obj/gen/migrations.o)
+embedded_store := $(if $(wildcard include/store/migrate.h),$(OUT)/obj/gen/schema.o)
 embedded_api := $(if $(wildcard api/assets.h),$(OUT)/obj/gen/assets.o)
 
 $(foreach l,$(LAYERS),$(eval objects_$(l) := $(call objects,$(call layer_sources,$(l))) $(embedded_$(l))))
@@ -128,7 +128,7 @@ $(OUT)/flags: FORCE
 $(OUT)/objects: FORCE
 	$(call write_if_changed,$(MAIN) $(foreach l,$(LAYERS),$(objects_$(l))))
 $(OUT)/gen/embedded: FORCE
-	$(call write_if_changed,$(MIGRATIONS) $(ASSETS))
+	$(call write_if_changed,$(SCHEMA) $(ASSETS))
 
 $(BUILD)/view-of: FORCE
 	$(call write_if_changed,$(CURDIR))
@@ -141,15 +141,15 @@ compile = $(CC) $(call flags_of,$(1)) -MMD -MP -c $< -o $@
 $(OUT)/obj/%.o: %.c $(OUT)/flags | $(BUILD)/view/made
 	@mkdir -p $(@D); echo "  $(CC) $<"
 	@$(call compile,$(call layer_of,$*))
-$(OUT)/obj/gen/migrations.o: $(OUT)/gen/migrations.c $(OUT)/flags | $(BUILD)/view/made
+$(OUT)/obj/gen/schema.o: $(OUT)/gen/schema.c $(OUT)/flags | $(BUILD)/view/made
 	@mkdir -p $(@D)
 	@$(call compile,store)
 $(OUT)/obj/gen/assets.o: $(OUT)/gen/assets.c $(OUT)/flags | $(BUILD)/view/made
 	@mkdir -p $(@D)
 	@$(call compile,api)
 
-$(OUT)/gen/migrations.c: $(MIGRATIONS) deploy/dev/embed $(OUT)/gen/embedded
-	@deploy/dev/embed migrations $(MIGRATIONS) >$@
+$(OUT)/gen/schema.c: $(SCHEMA) deploy/dev/embed $(OUT)/gen/embedded
+	@deploy/dev/embed schema $(SCHEMA) >$@
 $(OUT)/gen/assets.c: $(ASSETS) deploy/dev/embed $(OUT)/gen/embedded
 	@deploy/dev/embed assets $(@D)/assets $(ASSETS) >$@
 $(OUT)/gen/openapi.json: openapi.yaml deploy/dev/yaml-to-json

@@ -243,10 +243,11 @@ static int serve(struct process *process, bool api, bool worker) {
 
 static int migrate_command(const struct process *process) {
     struct err err = ERR_INIT;
-    int applied = 0;
-    if (!migrate(process->config.database_migrate_url, &applied, &err))
+    struct migrated done = {0};
+    if (!migrate(process->config.database_migrate_url, &done, &err))
         return fail("not_migrated", &err);
-    printf("%d migrations applied, the schema is up to date\n", applied);
+    printf("%d migrations and %d schema files applied, the schema is up to date\n",
+           done.migrations, done.files);
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* The audit: who changed and who read what, in hash chains (0025_audit.sql), and what proves them.
+/* The audit: who changed and who read what, in hash chains (audit.sql), and what proves them.
  *
  * What a call shows of sensitive areas (area_sensitive()) is noted while its answer is made, and
  * the notes are written before the answer goes out: a write's in its own transaction, a read's in

@@ -1,4 +1,4 @@
-/* Persons: what is kept about one, and its erasure for good; 0033_erasure.sql. */
+/* Persons: what is kept about one, and its erasure for good; erasure.sql. */
 #ifndef KAMD_APP_ERASURES_H
 #define KAMD_APP_ERASURES_H
 

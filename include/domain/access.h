@@ -1,5 +1,5 @@
 /* Who may do what: one const matrix of roles, verbs and information areas. It is the ceiling. Below
- * it, a person's access sets (acl, migration 0022) say which areas of which accounts; row level
+ * it, a person's access sets (acl, access.sql) say which areas of which accounts; row level
  * security asks the same again. */
 #ifndef KAMD_DOMAIN_ACCESS_H
 #define KAMD_DOMAIN_ACCESS_H
@@ -51,7 +51,7 @@ typedef uint64_t area_set;
 area_set role_reads(enum role role);
 area_set role_writes(enum role role);
 /* A caller's reach, as the database is told, in one number: the areas to read, above them those to
- * write, then all accounts, and what is for admins (migration 0040). */
+ * write, then all accounts, and what is for admins (caller_reach() in first.sql). */
 #define AREA_WRITE_SHIFT 20
 #define REACH_ALL_ACCOUNTS ((area_set)1 << 40)
 #define REACH_ADMIN ((area_set)1 << 41)

@@ -1,5 +1,5 @@
 /* Recurrence rules of follow-ups: which of RFC 5545's RRULE (3.3.10) kamd takes. The days
- * themselves are worked out by PostgreSQL (recurrence_next() in the migrations), in the statement
+ * themselves are worked out by PostgreSQL (recurrence_next() in recurrence.sql), in the statement
  * that makes the next occurrence. */
 #ifndef KAMD_DOMAIN_RECURRENCE_H
 #define KAMD_DOMAIN_RECURRENCE_H

@@ -1,4 +1,4 @@
-/* Two accounts that are one customer become one; merge_accounts() in 0029_merge.sql. */
+/* Two accounts that are one customer become one; merge_accounts() in merge.sql. */
 #include "app/records.h"
 #include "domain/decode.h"
 #include "operations.h"

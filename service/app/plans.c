@@ -1,5 +1,5 @@
 /* A plan's life: activation, versions, acknowledgements, the customer's copy. What the rules are is
- * in 0011_plans.sql. */
+ * in plans.sql. */
 #include "app/plans.h"
 
 #include "cursor.h"

@@ -91,7 +91,7 @@ static area_set areas_seen(const struct stream *stream, const struct round *roun
     return 0;
 }
 
-/* Of a webhook endpoint: is_callers() in 0040_own.sql, for a reader of all events. */
+/* Of a webhook endpoint: is_callers() in access.sql, for a reader of all events. */
 static bool is_own(const struct stream *stream, const struct round *round, size_t i) {
     struct str maker = tx_value(round->tx, round->events, i, EVENT_ACTOR);
     area_set reach = (area_set)tx_int(round->tx, round->events, i, EVENT_REACH);

@@ -1,10 +1,8 @@
-#include "store/migrate.h"
-
+/* Brings the schema of a database up to date, step by step: the schema files that migrations call,
+ * the migrations, and the other schema files. */
 #include "conn.h"
-#include "core/buf.h"
-#include "core/crypto.h"
 #include "core/random.h"
-#include "migrate_run.h"
+#include "migration.h"
 #include "splitter.h"
 
 #include <stdio.h>
@@ -25,64 +23,26 @@ static const char sql_lock[] =
     "= '600s'; "
     "set local idle_in_transaction_session_timeout = 0; "
     "select pg_advisory_xact_lock(" ADVISORY_LOCK "); set local lock_timeout = '2s'";
-static const char sql_table[] =
+static const char sql_tables[] =
     "create table if not exists schema_migration(number int primary key, name text not null, "
     "checksum bytea not null, "
     "applied_at timestamptz not null default now(), min_binary int not null); "
-    "grant select on schema_migration to public";
-static const char sql_applied[] =
-    "select number, encode(checksum, 'hex'), min_binary from schema_migration order by number";
+    "create table if not exists schema_file(name text primary key, checksum bytea not null, "
+    "applied_at timestamptz not null default now()); "
+    "grant select on schema_migration, schema_file to public";
+/* The files define functions that call one another, in any order. */
+static const char sql_unchecked[] = "set local check_function_bodies = off";
 
 struct migrator {
     struct target target;
     struct conn *conn;
-    const struct migration *list;
-    size_t n;
+    const struct schema *schema;
+    struct migrated done;
     bool lock_missed; /* the last failure was only a lock that was not got */
 };
 
-/* ---- what a file says about itself ---- */
-
-static void checksum_hex(const struct migration *m, char ret[static 2 * CRYPTO_SHA256 + 1]) {
-    unsigned char digest[CRYPTO_SHA256];
-
-    sha256((struct str){m->sql, m->len}, digest);
-    for (size_t i = 0; i < sizeof(digest); i++)
-        snprintf(ret + 2 * i, 3, "%02x", digest[i]);
-}
-
-/* One of the comment lines that a file begins with: `-- name` or `-- name: number`. */
-static bool header_line(const struct migration *m, const char *name, struct str *ret_value) {
-    struct str rest = {m->sql, m->len}, line;
-
-    while (str_split(&rest, '\n', &line) && str_starts(line, "--")) {
-        line = str_trim((struct str){line.ptr + 2, line.len - 2});
-        if (!str_starts(line, name))
-            continue;
-        size_t len = strlen(name);
-        struct str value = str_trim((struct str){line.ptr + len, line.len - len});
-        if (value.len > 0 && value.ptr[0] != ':')
-            continue;
-        *ret_value = value.len == 0 ? value : str_trim((struct str){value.ptr + 1, value.len - 1});
-        return true;
-    }
-    return false;
-}
-
-static bool outside_transaction(const struct migration *m) {
-    struct str ignored;
-
-    return header_line(m, "no-transaction", &ignored);
-}
-
-/* The number of the oldest binary's newest migration that still works after this one; by default
- * only those that know it. */
-static int64_t min_binary(const struct migration *m) {
-    struct str value;
-    int64_t number;
-
-    return header_line(m, "min-binary", &value) && str_to_i64(value, &number) ? number : m->number;
-}
+/* One transaction of the whole: repeated from its beginning when a lock was not got. */
+typedef bool transaction(struct migrator *mi, const void *what, struct err *err);
 
 /* ---- one statement ---- */
 
@@ -122,20 +82,37 @@ static bool run(struct migrator *mi, const char *sql, PGresult **ret, struct err
     return finish(mi, ret, err);
 }
 
-static bool record(struct migrator *mi, const struct migration *m, struct err *err) {
-    char number[16], least[24], checksum[2 * CRYPTO_SHA256 + 1];
-    const char *const values[] = {number, m->name, checksum, least};
-
+static bool run_params(struct migrator *mi, const char *sql, int n, const char *const values[],
+                       struct err *err) {
     mi->lock_missed = false;
-    snprintf(number, sizeof(number), "%d", m->number);
-    snprintf(least, sizeof(least), "%lld", (long long)min_binary(m));
-    checksum_hex(m, checksum);
-    if (!PQsendQueryParams(mi->conn->pg,
-                           "insert into schema_migration(number, name, checksum, min_binary) "
-                           "values ($1::int, $2, decode($3, 'hex'), $4::int)",
-                           4, NULL, values, NULL, NULL, 0))
+    if (!PQsendQueryParams(mi->conn->pg, sql, n, NULL, values, NULL, NULL, 0))
         return unavailable(err, PQerrorMessage(mi->conn->pg));
     return finish(mi, NULL, err);
+}
+
+static bool record(struct migrator *mi, const struct migration *m, struct err *err) {
+    char number[16], least[24], checksum[CHECKSUM_HEX];
+    const char *const values[] = {number, m->name, checksum, least};
+
+    snprintf(number, sizeof(number), "%d", m->number);
+    snprintf(least, sizeof(least), "%lld", (long long)min_binary(m));
+    checksum_hex(m->sql, m->len, checksum);
+    return run_params(mi,
+                      "insert into schema_migration(number, name, checksum, min_binary) "
+                      "values ($1::int, $2, decode($3, 'hex'), $4::int)",
+                      4, values, err);
+}
+
+static bool record_file(struct migrator *mi, const struct schema_file *file, struct err *err) {
+    char checksum[CHECKSUM_HEX];
+    const char *const values[] = {file->name, checksum};
+
+    checksum_hex(file->sql, file->len, checksum);
+    return run_params(mi,
+                      "insert into schema_file(name, checksum) values ($1, decode($2, 'hex')) "
+                      "on conflict (name) do update set checksum = excluded.checksum, "
+                      "applied_at = excluded.applied_at",
+                      2, values, err);
 }
 
 static void roll_back(struct migrator *mi) {
@@ -149,34 +126,7 @@ static void roll_back(struct migrator *mi) {
 
 /* ---- comparing ---- */
 
-static const struct migration *by_number(const struct migration *list, size_t n, int64_t number) {
-    for (size_t i = 0; i < n; i++)
-        if (list[i].number == number)
-            return &list[i];
-    return NULL;
-}
-
-static bool compare_row(const struct migration *list, size_t n, int64_t number, struct str checksum,
-                        int64_t least, struct err *err) {
-    const struct migration *m = by_number(list, n, number);
-    int64_t newest = n == 0 ? 0 : list[n - 1].number;
-    char ours[2 * CRYPTO_SHA256 + 1];
-
-    if (m == NULL && number > newest && least <= newest)
-        return true;
-    if (m == NULL)
-        return err_set(err, PROBLEM_CONFLICT,
-                       "The database schema is newer than this program: its migration %lld needs a "
-                       "program that knows migration %lld, and this one knows none after %lld.",
-                       (long long)number, (long long)least, (long long)newest);
-    checksum_hex(m, ours);
-    if (str_is(checksum, ours))
-        return true;
-    return err_set(err, PROBLEM_CONFLICT, "Migration %s was changed after it had been applied.",
-                   m->name);
-}
-
-static bool is_applied(const PGresult *applied, int number) {
+static bool is_applied(const PGresult *applied, int64_t number) {
     int64_t value;
 
     for (int i = 0; i < PQntuples(applied); i++)
@@ -185,25 +135,54 @@ static bool is_applied(const PGresult *applied, int number) {
     return false;
 }
 
+/* One that replaces others is there already where the last of them is; where only earlier ones are,
+ * something between is missing that nobody has any more. */
+static bool compare_replaced(const PGresult *applied, const struct migration *m, struct err *err) {
+    int64_t oldest = 0;
+
+    if (replaces(m) == 0 || is_applied(applied, m->number) || is_applied(applied, replaces(m)) ||
+        PQntuples(applied) == 0 || !str_to_i64(str_of(PQgetvalue(applied, 0, 0)), &oldest) ||
+        oldest > replaces(m))
+        return true;
+    return err_set(err, PROBLEM_CONFLICT,
+                   "The database schema is too old for this program, which can bring it up to date "
+                   "from migration %lld on: run `kamd migrate` of the last version before "
+                   "migration %d first.",
+                   (long long)replaces(m), m->number);
+}
+
 static bool compare_all(struct migrator *mi, const PGresult *applied, struct err *err) {
     for (int i = 0; i < PQntuples(applied); i++) {
         int64_t number = 0, least = 0;
         if (!str_to_i64(str_of(PQgetvalue(applied, i, 0)), &number) ||
             !str_to_i64(str_of(PQgetvalue(applied, i, 2)), &least) ||
-            !compare_row(mi->list, mi->n, number, str_of(PQgetvalue(applied, i, 1)), least, err))
+            !compare_migration(mi->schema, number, str_of(PQgetvalue(applied, i, 1)), least, err))
             return false;
     }
+    for (size_t i = 0; i < mi->schema->n_migrations; i++)
+        if (!compare_replaced(applied, &mi->schema->migrations[i], err))
+            return false;
     return true;
+}
+
+/* What is applied, when it fits; the caller clears it. */
+static bool read_applied(struct migrator *mi, PGresult **ret, struct err *err) {
+    return run(mi, SQL_MIGRATIONS, ret, err) && compare_all(mi, *ret, err);
 }
 
 /* ---- applying ---- */
 
-static bool missing(struct migrator *mi, const struct migration *m, bool *ret, struct err *err) {
+/* What is to be done about a migration. */
+enum due { DUE_NOTHING, DUE_RECORD, DUE_ALL };
+
+static bool look(struct migrator *mi, const struct migration *m, enum due *ret, struct err *err) {
     PGresult *applied = NULL;
-    bool ok = run(mi, sql_applied, &applied, err) && compare_all(mi, applied, err);
+    bool ok = read_applied(mi, &applied, err);
 
     if (ok)
-        *ret = !is_applied(applied, m->number);
+        *ret = is_applied(applied, m->number)                         ? DUE_NOTHING
+               : replaces(m) != 0 && is_applied(applied, replaces(m)) ? DUE_RECORD
+                                                                      : DUE_ALL;
     PQclear(applied);
     return ok;
 }
@@ -215,18 +194,19 @@ static bool still_in_transaction(struct migrator *mi, const struct migration *m,
     return err_cause(err, "a file that must do so begins with `-- no-transaction`");
 }
 
-static bool apply_inside(struct migrator *mi, const struct migration *m, bool *ret_applied,
-                         struct err *err) {
-    bool is_missing = false;
+static bool apply_inside(struct migrator *mi, const struct migration *m, struct err *err) {
+    enum due due = DUE_NOTHING;
 
-    if (!run(mi, sql_lock, NULL, err) || !missing(mi, m, &is_missing, err))
+    if (!run(mi, sql_lock, NULL, err) || !look(mi, m, &due, err))
         return false;
-    if (!is_missing)
+    if (due == DUE_NOTHING)
         return run(mi, "rollback", NULL, err);
-    bool ok = run(mi, m->sql, NULL, err) && still_in_transaction(mi, m, err) &&
-              record(mi, m, err) && run(mi, "commit", NULL, err);
-    *ret_applied = ok;
-    return ok;
+    if (due == DUE_ALL && !(run(mi, m->sql, NULL, err) && still_in_transaction(mi, m, err)))
+        return false;
+    if (!record(mi, m, err) || !run(mi, "commit", NULL, err))
+        return false;
+    mi->done.migrations++;
+    return true;
 }
 
 static bool run_statements(struct migrator *mi, const struct migration *m, struct err *err) {
@@ -244,31 +224,79 @@ static bool run_statements(struct migrator *mi, const struct migration *m, struc
 
 /* The lock is held by a second connection in a transaction that has no snapshot, so that even
  * CREATE INDEX CONCURRENTLY does not wait for it. */
-static bool apply_outside(struct migrator *mi, const struct migration *m, bool *ret_applied,
-                          struct err *err) {
-    struct migrator guard = {0};
-    bool is_missing = false, ok = false;
+static bool apply_outside(struct migrator *mi, const struct migration *m, struct err *err) {
+    struct migrator guard = {.schema = mi->schema};
+    enum due due = DUE_NOTHING;
+    bool ok = false;
 
     if (!conn_open(&mi->target, deadline_in_ms(CONNECT_MS), NULL, &guard.conn, err))
         return false;
-    if (run(&guard, sql_lock, NULL, err) && missing(mi, m, &is_missing, err)) {
-        ok = !is_missing || (run_statements(mi, m, err) && record(mi, m, err));
-        *ret_applied = ok && is_missing;
-    }
+    if (run(&guard, sql_lock, NULL, err) && look(&guard, m, &due, err))
+        ok = due == DUE_NOTHING || (run_statements(mi, m, err) && record(mi, m, err));
+    mi->done.migrations += ok && due != DUE_NOTHING;
     conn_close(&guard.conn);
     return ok;
 }
 
-static bool apply(struct migrator *mi, const struct migration *m, bool *ret_applied,
-                  struct err *err) {
-    bool ok = outside_transaction(m) ? apply_outside(mi, m, ret_applied, err)
-                                     : apply_inside(mi, m, ret_applied, err);
+static bool apply(struct migrator *mi, const void *what, struct err *err) {
+    const struct migration *m = what;
 
-    if (ok)
-        return true;
-    roll_back(mi);
-    return err_cause(err, "in migration %s", m->name);
+    return (outside_transaction(m) ? apply_outside(mi, m, err) : apply_inside(mi, m, err)) ||
+           err_cause(err, "in migration %s", m->name);
 }
+
+/* ---- schema files ---- */
+
+static bool has_text(const PGresult *recorded, const struct schema_file *file) {
+    char ours[CHECKSUM_HEX];
+
+    checksum_hex(file->sql, file->len, ours);
+    for (int i = 0; i < PQntuples(recorded); i++)
+        if (strcmp(PQgetvalue(recorded, i, 0), file->name) == 0)
+            return strcmp(PQgetvalue(recorded, i, 1), ours) == 0;
+    return false;
+}
+
+static bool apply_file(struct migrator *mi, const struct schema_file *file, struct err *err) {
+    if (!run(mi, file->sql, NULL, err))
+        return err_cause(err, "in schema file %s", file->name);
+    return record_file(mi, file, err);
+}
+
+static bool apply_changed(struct migrator *mi, int step, struct err *err) {
+    const struct schema *schema = mi->schema;
+    PGresult *recorded = NULL;
+    int applied = 0;
+    bool ok = run(mi, sql_unchecked, NULL, err) && run(mi, SQL_SCHEMA_FILES, &recorded, err);
+
+    for (size_t i = 0; ok && i < schema->n_files; i++)
+        if (schema->files[i].step == step && !has_text(recorded, &schema->files[i])) {
+            ok = apply_file(mi, &schema->files[i], err);
+            applied++;
+        }
+    PQclear(recorded);
+    if (!ok || !run(mi, "commit", NULL, err))
+        return false;
+    mi->done.files += applied;
+    return true;
+}
+
+/* A newer schema has texts of its own, which are left alone. */
+static bool apply_files(struct migrator *mi, const void *what, struct err *err) {
+    PGresult *applied = NULL;
+    int64_t newest = 0;
+    bool ok = run(mi, sql_lock, NULL, err) && read_applied(mi, &applied, err);
+
+    if (ok && PQntuples(applied) > 0)
+        ok = str_to_i64(str_of(PQgetvalue(applied, PQntuples(applied) - 1, 0)), &newest);
+    PQclear(applied);
+    if (!ok)
+        return false;
+    return newest > newest_migration(mi->schema) ? run(mi, "rollback", NULL, err)
+                                                 : apply_changed(mi, *(const int *)what, err);
+}
+
+/* ---- one step after the other ---- */
 
 static void pause_at_random(void) {
     struct timespec time = {.tv_nsec =
@@ -278,13 +306,13 @@ static void pause_at_random(void) {
 }
 
 /* Others may hold a table for longer than the two seconds that we let everybody wait behind us. */
-static bool apply_patiently(struct migrator *mi, const struct migration *m, bool *ret_applied,
-                            struct err *err) {
+static bool patiently(struct migrator *mi, transaction *take, const void *what, struct err *err) {
     for (int i = 1;; i++) {
         CLEANUP(err_release) struct err last = ERR_INIT;
         mi->lock_missed = false;
-        if (apply(mi, m, ret_applied, &last))
+        if (take(mi, what, &last))
             return true;
+        roll_back(mi);
         if (!mi->lock_missed || i == LOCK_TRIES) {
             if (err != NULL) {
                 err_release(err);
@@ -299,9 +327,8 @@ static bool apply_patiently(struct migrator *mi, const struct migration *m, bool
 
 static bool prepare(struct migrator *mi, struct err *err) {
     PGresult *applied = NULL;
-    bool ok = run(mi, sql_lock, NULL, err) && run(mi, sql_table, NULL, err) &&
-              run(mi, sql_applied, &applied, err) && compare_all(mi, applied, err) &&
-              run(mi, "commit", NULL, err);
+    bool ok = run(mi, sql_lock, NULL, err) && run(mi, sql_tables, NULL, err) &&
+              read_applied(mi, &applied, err) && run(mi, "commit", NULL, err);
 
     PQclear(applied);
     if (!ok)
@@ -309,66 +336,29 @@ static bool prepare(struct migrator *mi, struct err *err) {
     return ok;
 }
 
-bool migrate_run(const char *url, const struct migration *list, size_t n, int *ret_applied,
-                 struct err *err) {
-    struct migrator mi = {.list = list, .n = n};
-    int applied = 0;
-    bool ok = false;
+static int last_step(const struct schema *schema) {
+    return schema->n_files == 0 ? 0 : schema->files[schema->n_files - 1].step;
+}
+
+bool migrate_to(const char *url, const struct schema *schema, struct migrated *ret,
+                struct err *err) {
+    struct migrator mi = {.schema = schema};
 
     if (!target_init(&mi.target, url, "migrate", err))
         return false;
-    if (conn_open(&mi.target, deadline_in_ms(CONNECT_MS), NULL, &mi.conn, err))
-        ok = prepare(&mi, err);
-    for (size_t i = 0; ok && i < n; i++) {
-        bool did = false;
-        ok = apply_patiently(&mi, &list[i], &did, err);
-        applied += did;
-    }
+    bool ok = conn_open(&mi.target, deadline_in_ms(CONNECT_MS), NULL, &mi.conn, err) &&
+              prepare(&mi, err) && patiently(&mi, apply_files, &(const int){0}, err);
+    for (size_t i = 0; ok && i < schema->n_migrations; i++)
+        ok = patiently(&mi, apply, &schema->migrations[i], err);
+    for (int step = 1; ok && step <= last_step(schema); step++)
+        ok = patiently(&mi, apply_files, &step, err);
     conn_close(&mi.conn);
     target_release(&mi.target);
     if (ok)
-        *ret_applied = applied;
+        *ret = mi.done;
     return ok;
 }
 
-bool migrate(const char *url, int *ret_applied, struct err *err) {
-    return migrate_run(url, migrations, n_migrations, ret_applied, err);
-}
-
-/* ---- does it fit ---- */
-
-bool schema_compare(struct store *store, const struct migration *list, size_t n, deadline when,
-                    struct err *err) {
-    CLEANUP(tx_end) struct tx *tx = NULL;
-    size_t slot, found = 0;
-
-    if (!tx_begin(store, TX_READ, NULL, when, &tx, err))
-        return false;
-    slot = tx_query(tx, sql_applied, NULL, 0);
-    if (!tx_flush(tx, err)) {
-        /* The one error that this statement can make: there is no such table yet. */
-        return err == NULL || err->problem != PROBLEM_INTERNAL
-                   ? false
-                   : err_set(err, PROBLEM_NOT_READY,
-                             "The database has no schema yet: run `kamd migrate`.");
-    }
-    for (size_t i = 0; i < tx_rows(tx, slot); i++) {
-        int64_t number = tx_int(tx, slot, i, 0);
-        if (!compare_row(list, n, number, tx_value(tx, slot, i, 1), tx_int(tx, slot, i, 2), err)) {
-            if (err != NULL)
-                err->problem = PROBLEM_NOT_READY;
-            return false;
-        }
-        found += by_number(list, n, number) != NULL;
-    }
-    if (found == n)
-        return true;
-    return err_set(err, PROBLEM_NOT_READY,
-                   "The database schema is older than this program, it has %zu of %zu migrations: "
-                   "run `kamd migrate`.",
-                   found, n);
-}
-
-bool schema_fits(struct store *store, deadline when, struct err *err) {
-    return schema_compare(store, migrations, n_migrations, when, err);
+bool migrate(const char *url, struct migrated *ret, struct err *err) {
+    return migrate_to(url, &program_schema, ret, err);
 }

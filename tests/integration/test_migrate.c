@@ -2,7 +2,7 @@
 #include "redis_server.h"
 #include "store_fixture.h"
 
-#include "../../service/store/migrate_run.h"
+#include "../../service/store/migration.h"
 #include "core/crypto.h"
 
 #include <pthread.h>
@@ -31,6 +31,19 @@ static int drop_schema(void **state) {
     return 0;
 }
 
+static bool apply_to(const char *to, const struct schema *schema, int *ret_migrations,
+                     struct err *err) {
+    struct migrated done = {0};
+    bool ok = migrate_to(to, schema, &done, err);
+
+    if (ok)
+        *ret_migrations = done.migrations;
+    return ok;
+}
+
+/* Migrations alone. */
+#define LIST(list_, n_) (&(const struct schema){.migrations = (list_), .n_migrations = (n_)})
+
 static void expect(const char *sql, const char *want) {
     char text[128];
 
@@ -50,11 +63,11 @@ static void applied_once(void **state) {
     int applied = -1;
 
     use_schema();
-    assert_ok(migrate_run(url, two, 1, &applied, &err), err);
+    assert_ok(apply_to(url, LIST(two, 1), &applied, &err), err);
     assert_int_equal(applied, 1);
-    assert_ok(migrate_run(url, two, 2, &applied, &err), err);
+    assert_ok(apply_to(url, LIST(two, 2), &applied, &err), err);
     assert_int_equal(applied, 1);
-    assert_ok(migrate_run(url, two, 2, &applied, &err), err);
+    assert_ok(apply_to(url, LIST(two, 2), &applied, &err), err);
     assert_int_equal(applied, 0);
     expect("select count(*) || b from a group by b", "1x");
     expect("select string_agg(number || name || min_binary, ',' order by number) from "
@@ -63,7 +76,7 @@ static void applied_once(void **state) {
     expect("select count(*) from schema_migration where length(checksum) = 32", "2");
     /* Nothing to apply is fine, too. */
     use_schema();
-    assert_ok(migrate_run(url, two, 0, &applied, &err), err);
+    assert_ok(apply_to(url, LIST(two, 0), &applied, &err), err);
     assert_int_equal(applied, 0);
 }
 
@@ -75,7 +88,7 @@ static void failed_leaves_nothing(void **state) {
                                            M(2, "create table b(id int); select nonsense;")};
 
     use_schema();
-    assert_false(migrate_run(url, bad, 2, &applied, &err));
+    assert_false(apply_to(url, LIST(bad, 2), &applied, &err));
     assert_int_equal(applied, -1);
     assert_problem(err, PROBLEM_INTERNAL);
     assert_non_null(strstr(err.cause, "2_test"));
@@ -91,7 +104,7 @@ static void own_transaction_is_refused(void **state) {
     static const struct migration bad[] = {M(1, "create table a(id int); commit;")};
 
     use_schema();
-    assert_false(migrate_run(url, bad, 1, &applied, &err));
+    assert_false(apply_to(url, LIST(bad, 1), &applied, &err));
     expect("select count(*) from schema_migration", "0");
 }
 
@@ -103,8 +116,8 @@ static void edited_is_noticed(void **state) {
                                               M(2, "alter table a add column b text default 'x';")};
 
     use_schema();
-    assert_ok(migrate_run(url, two, 1, &applied, &err), err);
-    assert_false(migrate_run(url, edited, 2, &applied, &err));
+    assert_ok(apply_to(url, LIST(two, 1), &applied, &err), err);
+    assert_false(apply_to(url, LIST(edited, 2), &applied, &err));
     assert_problem(err, PROBLEM_CONFLICT);
     assert_non_null(strstr(err.detail, "1_test"));
     expect("select count(*) from schema_migration", "1");
@@ -116,8 +129,8 @@ static void newer_is_refused(void **state) {
     int applied = -1;
 
     use_schema();
-    assert_ok(migrate_run(url, two, 2, &applied, &err), err);
-    assert_false(migrate_run(url, two, 1, &applied, &err));
+    assert_ok(apply_to(url, LIST(two, 2), &applied, &err), err);
+    assert_false(apply_to(url, LIST(two, 1), &applied, &err));
     assert_problem(err, PROBLEM_CONFLICT);
     assert_non_null(strstr(err.detail, "its migration 2 needs a program that knows migration 2"));
 }
@@ -132,8 +145,8 @@ static void newer_that_fits_is_left_alone(void **state) {
         M(2, "-- min-binary: 1\nalter table a add column b text;")};
 
     use_schema();
-    assert_ok(migrate_run(url, expanded, 2, &applied, &err), err);
-    assert_ok(migrate_run(url, expanded, 1, &applied, &err), err);
+    assert_ok(apply_to(url, LIST(expanded, 2), &applied, &err), err);
+    assert_ok(apply_to(url, LIST(expanded, 1), &applied, &err), err);
     assert_int_equal(applied, 0);
     expect("select count(*) from schema_migration", "2");
 }
@@ -149,8 +162,8 @@ static void gap_is_filled(void **state) {
     const struct migration early[] = {late[0], late[2]};
 
     use_schema();
-    assert_ok(migrate_run(url, early, 2, &applied, &err), err);
-    assert_ok(migrate_run(url, late, 3, &applied, &err), err);
+    assert_ok(apply_to(url, LIST(early, 2), &applied, &err), err);
+    assert_ok(apply_to(url, LIST(late, 3), &applied, &err), err);
     assert_int_equal(applied, 1);
 }
 
@@ -166,7 +179,7 @@ static void *race(void *arg) {
     struct racer *racer = arg;
     ERR(err);
 
-    racer->ok = migrate_run(url, racer->list, racer->n, &racer->applied, &err);
+    racer->ok = apply_to(url, LIST(racer->list, racer->n), &racer->applied, &err);
     if (!racer->ok)
         print_error("%s [%s]\n", err.detail, err.cause);
     return NULL;
@@ -212,7 +225,7 @@ static void outside_of_a_transaction(void **state) {
     int applied = -1;
 
     use_schema();
-    assert_ok(migrate_run(url, concurrent, 2, &applied, &err), err);
+    assert_ok(apply_to(url, LIST(concurrent, 2), &applied, &err), err);
     assert_int_equal(applied, 2);
     expect("select indisvalid from pg_index where indexrelid = 'a_id_idx'::regclass", "t");
     expect("select count(*) from a", "1");
@@ -236,10 +249,10 @@ static void waits_for_locks(void **state) {
     pthread_t thread;
 
     use_schema();
-    assert_ok(migrate_run(url, two, 1, &applied, &err), err);
+    assert_ok(apply_to(url, LIST(two, 1), &applied, &err), err);
     assert_int_equal(pthread_create(&thread, NULL, hold_table, NULL), 0);
     sleep_ms(500);
-    assert_ok(migrate_run(url, two, 2, &applied, &err), err);
+    assert_ok(apply_to(url, LIST(two, 2), &applied, &err), err);
     assert_int_equal(applied, 1);
     pthread_join(thread, NULL);
 }
@@ -249,10 +262,10 @@ static void nobody_there(void **state) {
     ERR(err);
     int applied = -1;
 
-    assert_false(migrate_run("postgresql://127.0.0.1:1/x", two, 2, &applied, &err));
+    assert_false(apply_to("postgresql://127.0.0.1:1/x", LIST(two, 2), &applied, &err));
     assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
     err_release(&err);
-    assert_false(migrate_run("postgresql://?nonsense=1", two, 2, &applied, &err));
+    assert_false(apply_to("postgresql://?nonsense=1", LIST(two, 2), &applied, &err));
     assert_problem(err, PROBLEM_INTERNAL);
 }
 
@@ -270,26 +283,186 @@ static void fits(void **state) {
     struct store_options options = store_fixture_options(url);
     STORE(store, &options);
     /* Without any migration there is not even the table. */
-    assert_false(schema_compare(store, three, 1, in_ms(2000), &err));
+    assert_false(schema_compare(store, LIST(three, 1), in_ms(2000), &err));
     assert_problem(err, PROBLEM_NOT_READY);
     err_release(&err);
-    assert_ok(migrate_run(url, three, 1, &applied, &err), err);
-    assert_ok(schema_compare(store, three, 1, in_ms(2000), &err), err);
-    assert_false(schema_compare(store, three, 2, in_ms(2000), &err));
+    assert_ok(apply_to(url, LIST(three, 1), &applied, &err), err);
+    assert_ok(schema_compare(store, LIST(three, 1), in_ms(2000), &err), err);
+    assert_false(schema_compare(store, LIST(three, 2), in_ms(2000), &err));
     assert_problem(err, PROBLEM_NOT_READY);
     err_release(&err);
-    assert_false(schema_compare(store, edited, 1, in_ms(2000), &err));
+    assert_false(schema_compare(store, LIST(edited, 1), in_ms(2000), &err));
     assert_problem(err, PROBLEM_NOT_READY);
     err_release(&err);
-    assert_ok(migrate_run(url, three, 2, &applied, &err), err);
-    assert_ok(schema_compare(store, three, 2, in_ms(2000), &err), err);
-    assert_ok(schema_compare(store, three, 1, in_ms(2000), &err), err);
-    assert_ok(migrate_run(url, three, 3, &applied, &err), err);
-    assert_ok(schema_compare(store, three, 3, in_ms(2000), &err), err);
-    assert_false(schema_compare(store, three, 2, in_ms(2000), &err));
+    assert_ok(apply_to(url, LIST(three, 2), &applied, &err), err);
+    assert_ok(schema_compare(store, LIST(three, 2), in_ms(2000), &err), err);
+    assert_ok(schema_compare(store, LIST(three, 1), in_ms(2000), &err), err);
+    assert_ok(apply_to(url, LIST(three, 3), &applied, &err), err);
+    assert_ok(schema_compare(store, LIST(three, 3), in_ms(2000), &err), err);
+    assert_false(schema_compare(store, LIST(three, 2), in_ms(2000), &err));
     assert_problem(err, PROBLEM_NOT_READY);
     /* The store itself is fine. */
     assert_false(store_breaker_open(store));
+}
+
+/* ---- schema files ---- */
+
+#define F(step_, name_, sql_)                                                                      \
+    { .name = (name_), .sql = (sql_), .len = sizeof(sql_) - 1, .step = (step_) }
+
+static const struct migration calls_first[] = {
+    M(1, "create table a(id int default answer());"),
+    M(2, "-- min-binary: 1\nalter table a add column b int;"),
+};
+static const struct schema_file files[] = {
+    F(0, "first", "create or replace function answer() returns int language sql as 'select 42'"),
+    F(1, "one", "create or replace function one() returns int language sql as 'select two() + 1'"),
+    F(1, "two", "create or replace function two() returns int language sql as 'select 2'"),
+};
+static const struct schema_file changed[] = {
+    files[0],
+    files[1],
+    F(1, "two", "create or replace function two() returns int language sql as 'select 20'"),
+};
+#define WITH(n_, files_)                                                                           \
+    { calls_first, (n_), (files_), 3 }
+
+/* The first file comes before the migrations; the others come after them, and may call each other
+ * in any order. Only a file whose text has changed is applied again. */
+static void files_follow_their_text(void **state) {
+    (void)state;
+    ERR(err);
+    struct migrated done;
+    const struct schema before = WITH(1, files), after = WITH(1, changed);
+
+    use_schema();
+    struct store_options options = store_fixture_options(url);
+    STORE(store, &options);
+    assert_ok(migrate_to(url, &before, &done, &err), err);
+    assert_int_equal(done.migrations, 1);
+    assert_int_equal(done.files, 3);
+    expect("insert into a default values returning id || ' ' || one()", "42 3");
+    assert_ok(schema_compare(store, &before, in_ms(2000), &err), err);
+    assert_false(schema_compare(store, &after, in_ms(2000), &err));
+    assert_problem(err, PROBLEM_NOT_READY);
+    assert_non_null(strstr(err.detail, "two"));
+    err_release(&err);
+    pg_do(url, "update schema_file set applied_at = '2000-01-01'");
+    assert_ok(migrate_to(url, &after, &done, &err), err);
+    assert_int_equal(done.migrations, 0);
+    assert_int_equal(done.files, 1);
+    expect("select string_agg(name, ',') from schema_file where applied_at > '2000-01-02'", "two");
+    expect("select one()", "21");
+    assert_ok(schema_compare(store, &after, in_ms(2000), &err), err);
+    assert_ok(migrate_to(url, &after, &done, &err), err);
+    assert_int_equal(done.files, 0);
+}
+
+/* A program that does not know the newest migration leaves the newer texts alone, and fits. */
+static void newer_files_are_left_alone(void **state) {
+    (void)state;
+    ERR(err);
+    struct migrated done;
+    const struct schema older = WITH(1, files), newer = WITH(2, changed);
+
+    use_schema();
+    struct store_options options = store_fixture_options(url);
+    STORE(store, &options);
+    assert_ok(migrate_to(url, &newer, &done, &err), err);
+    assert_ok(migrate_to(url, &older, &done, &err), err);
+    assert_int_equal(done.migrations + done.files, 0);
+    expect("select one()", "21");
+    assert_ok(schema_compare(store, &older, in_ms(2000), &err), err);
+}
+
+/* One file that cannot be applied leaves all of them as they were. */
+static void files_are_applied_together(void **state) {
+    (void)state;
+    ERR(err);
+    struct migrated done;
+    static const struct schema_file bad[] = {files[0], changed[2],
+                                             F(1, "three", "select nonsense")};
+    const struct schema before = WITH(1, files), after = WITH(1, bad);
+
+    use_schema();
+    assert_ok(migrate_to(url, &before, &done, &err), err);
+    assert_false(migrate_to(url, &after, &done, &err));
+    assert_problem(err, PROBLEM_INTERNAL);
+    assert_non_null(strstr(err.cause, "three"));
+    expect("select one()", "3");
+    expect("select string_agg(name, ',' order by name) from schema_file", "first,one,two");
+}
+
+/* Those of another step are another transaction: what could be applied before a failure stays. */
+static void steps_are_applied_one_by_one(void **state) {
+    (void)state;
+    ERR(err);
+    struct migrated done;
+    static const struct schema_file bad[] = {files[0], changed[2],
+                                             F(2, "guards", "select nonsense")};
+    const struct schema before = WITH(1, files), after = WITH(1, bad);
+
+    use_schema();
+    assert_ok(migrate_to(url, &before, &done, &err), err);
+    assert_false(migrate_to(url, &after, &done, &err));
+    assert_problem(err, PROBLEM_INTERNAL);
+    expect("select one()", "21");
+    expect("select count(*) from schema_file where name = 'guards'", "0");
+}
+
+/* ---- one migration for all before it ---- */
+
+static const struct migration baseline[] = {
+    M(3, "-- replaces: 2\n-- min-binary: 2\ncreate table a(id int, b text default 'x');"),
+    M(4, "-- min-binary: 2\nalter table a add column c int;"),
+};
+
+static void baseline_of_a_new_database(void **state) {
+    (void)state;
+    ERR(err);
+    int applied = -1;
+
+    use_schema();
+    assert_ok(apply_to(url, LIST(baseline, 2), &applied, &err), err);
+    assert_int_equal(applied, 2);
+    expect("select string_agg(number::text, ',' order by number) from schema_migration", "3,4");
+    assert_ok(apply_to(url, LIST(baseline, 2), &applied, &err), err);
+    assert_int_equal(applied, 0);
+}
+
+/* It is noted, not run, and the program before still fits. */
+static void baseline_of_a_database_that_has_it(void **state) {
+    (void)state;
+    ERR(err);
+    int applied = -1;
+
+    use_schema();
+    struct store_options options = store_fixture_options(url);
+    STORE(store, &options);
+    assert_ok(apply_to(url, LIST(two, 2), &applied, &err), err);
+    assert_false(schema_compare(store, LIST(baseline, 2), in_ms(2000), &err));
+    err_release(&err);
+    assert_ok(apply_to(url, LIST(baseline, 2), &applied, &err), err);
+    assert_int_equal(applied, 2);
+    expect("select string_agg(number::text, ',' order by number) from schema_migration", "1,2,3,4");
+    expect("select b || coalesce(c, 7) from a", "x7");
+    assert_ok(schema_compare(store, LIST(baseline, 2), in_ms(2000), &err), err);
+    assert_ok(schema_compare(store, LIST(two, 2), in_ms(2000), &err), err);
+    assert_ok(apply_to(url, LIST(two, 2), &applied, &err), err);
+    assert_int_equal(applied, 0);
+}
+
+static void baseline_of_an_older_database(void **state) {
+    (void)state;
+    ERR(err);
+    int applied = -1;
+
+    use_schema();
+    assert_ok(apply_to(url, LIST(two, 1), &applied, &err), err);
+    assert_false(apply_to(url, LIST(baseline, 2), &applied, &err));
+    assert_problem(err, PROBLEM_CONFLICT);
+    assert_non_null(strstr(err.detail, "from migration 2 on"));
+    expect("select string_agg(number::text, ',' order by number) from schema_migration", "1");
 }
 
 /* The application's role owns nothing, and must be able to look. */
@@ -301,13 +474,13 @@ static void application_may_look(void **state) {
     const char *base = app_url();
 
     use_schema();
-    assert_ok(migrate_run(url, two, 2, &applied, &err), err);
+    assert_ok(apply_to(url, LIST(two, 2), &applied, &err), err);
     pg_do(url, "grant usage on schema migrate_test to public");
     snprintf(app, sizeof(app), "%s%coptions=-csearch_path%%3Dmigrate_test", base,
              strchr(base, '?') == NULL ? '?' : '&');
     struct store_options options = store_fixture_options(app);
     STORE(store, &options);
-    assert_ok(schema_compare(store, two, 2, in_ms(2000), &err), err);
+    assert_ok(schema_compare(store, LIST(two, 2), in_ms(2000), &err), err);
 }
 
 int main(void) {
@@ -324,6 +497,13 @@ int main(void) {
         cmocka_unit_test(waits_for_locks),
         cmocka_unit_test(nobody_there),
         cmocka_unit_test(fits),
+        cmocka_unit_test(files_follow_their_text),
+        cmocka_unit_test(newer_files_are_left_alone),
+        cmocka_unit_test(files_are_applied_together),
+        cmocka_unit_test(steps_are_applied_one_by_one),
+        cmocka_unit_test(baseline_of_a_new_database),
+        cmocka_unit_test(baseline_of_a_database_that_has_it),
+        cmocka_unit_test(baseline_of_an_older_database),
         cmocka_unit_test(application_may_look),
     };
 

@@ -68,7 +68,7 @@ static struct store *open_store(int size) {
 int worker_group_start(void **state) {
     struct cache_options none = {.url = "", .keyring = &keys};
     ERR(err);
-    int applied;
+    struct migrated done;
 
     (void)state;
     if (getenv("DATABASE_URL") == NULL || getenv("DATABASE_MIGRATE_URL") == NULL)
@@ -76,7 +76,7 @@ int worker_group_start(void **state) {
     if (!core_start() || !post_start() || !worker_metrics())
         return -1;
     log_set_level(LOG_ERROR);
-    if (!migrate(getenv("DATABASE_MIGRATE_URL"), &applied, &err)) {
+    if (!migrate(getenv("DATABASE_MIGRATE_URL"), &done, &err)) {
         print_error("migrate: %s [%s]\n", err.detail, err.cause);
         return -1;
     }

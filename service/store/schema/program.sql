@@ -1,0 +1,519 @@
+-- The program: its standings and the status machine that moves them, the ways onto the list of key accounts and off it,
+-- and nominations.
+
+-- The part of a standing that events carry and the API answers with.
+create or replace function standing_view(s standing) returns jsonb stable language sql as $$
+    select jsonb_build_object(
+        'key_status', s.key_status, 'tier', s.tier, 'score', s.score::text, 'score_rank', s.score_rank,
+        'as_of', s.as_of, 'criteria_version', s.criteria_version, 'contributions', s.contributions,
+        'missing', to_jsonb(s.missing))
+$$;
+
+-- Makes the event of a changed standing: the standing after the change and before it, and the cause of the change. The
+-- event's version is the account's cache version, which is the sum of the versions of account and standing.
+create or replace function standing_event(type text, after standing, before standing, cause text) returns event_in
+stable language sql as $$
+    select row (type, after.account_id, 'account', after.account_id, a.version + after.version, null,
+                jsonb_build_object('account_id', after.account_id, 'account_number', a.account_number, 'name', a.name,
+                                   'cause', cause)
+                || standing_view(after)
+                || jsonb_build_object('score_before', before.score::text,
+                                      'contributions_before', before.contributions, 'tier_before', before.tier)
+                || case when type = 'account.key_status.designated'
+                        then jsonb_build_object('designation', after.designation) else '{}' end,
+                jsonb_build_object('key_status', before.key_status, 'tier', before.tier,
+                                   'score', before.score::text))::event_in
+      from account a where a.id = after.account_id
+$$;
+
+-- Writes the history and the events of a change that a person made. Returns the account with its cache version.
+create or replace function standing_moved(before standing, after standing, cause text, reason text)
+returns setof standing_touch language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    insert into key_status_history (
+        account_id, cause, actor, from_status, to_status, from_tier, to_tier, score, score_before, score_rank,
+        criteria_version, contributions, contributions_before, reason, designation)
+    values (
+        after.account_id, cause, context('actor'), before.key_status, after.key_status, before.tier, after.tier,
+        after.score, before.score, after.score_rank, after.criteria_version, after.contributions, before.contributions,
+        reason, coalesce(after.designation, before.designation));
+    perform emit(
+        array [standing_event(
+            case when after.key_status = 'key' then 'account.key_status.designated'
+                 else 'account.key_status.slipped' end, after, before, cause)]
+        || case when after.tier <> before.tier then array [standing_event('account.tier_changed', after, before, cause)]
+                else array []::event_in[] end);
+    return query select a.id, a.version + after.version from account a where a.id = after.account_id;
+end $$;
+revoke execute on function standing_moved(standing, standing, text, text) from kamd_app;
+
+-- Scores accounts (`ids` null: all) as of today and moves the status machine. Returns the accounts whose standing
+-- changed, with their cache versions. Ranks are only made anew `with_rank`, among the accounts scored. A full
+-- evaluation notes how many accounts each tier has. The work memory holds the scores of a whole portfolio, which are
+-- kept for several passes.
+create or replace function evaluate(ids uuid[], with_rank boolean, cause text) returns setof standing_touch
+language plpgsql security definer set search_path = public, pg_temp set work_mem = '64MB' as $$
+declare
+    p program;
+    c criteria;
+    locked uuid[];
+begin
+    if ids is null then
+        -- The program's row is locked before any standing, as in designate(): it is updated at the end.
+        select * into p from program for update;
+    else
+        select * into p from program;
+    end if;
+    select * into c from criteria where version = p.criteria_version;
+    -- Only standings that are locked here are moved: any other could be designated or scored between reading and
+    -- writing. An account that is created later has a mark, and has its turn.
+    select array_agg(l.account_id) into locked
+      from (select s.account_id from standing s where (ids is null or s.account_id = any (ids))
+             order by s.account_id for update) l;
+    return query
+    with scored as materialized (
+        select r.*, case when with_rank then rank() over (order by r.score desc nulls last, a.account_number, a.id)::int
+                    end as score_rank,
+               a.lifecycle
+          from score_accounts(ids, current_date, c.metrics, p.reporting_currency) r
+          join account a on a.id = r.account_id
+    ), moved as materialized (
+        -- none -> candidate at or above enter; candidate -> none below it
+        -- key -> at_risk below exit (with no grace: to none at once)
+        -- at_risk -> key at or above recover; at_risk -> none when the grace clock has run out
+        -- The clock runs while the score is below exit, and starts anew after the score was not. An account without any
+        -- input keeps its status.
+        select o as before, s.score, s.contributions, s.missing, coalesce(s.score_rank, o.score_rank) as score_rank,
+               case when o.key_status in ('divesting', 'divested') then o.key_status
+                    when o.key_status in ('none', 'candidate') then
+                        case when s.lifecycle <> 'customer' then 'none'
+                             when s.score is null then o.key_status
+                             when s.score >= p.enter_score then 'candidate'
+                             else 'none' end
+                    when s.score is null then o.key_status
+                    when o.key_status = 'key' then
+                        case when s.score >= p.exit_score then 'key'
+                             when p.grace_days = 0 then 'none'
+                             else 'at_risk' end
+                    else -- at_risk
+                        case when s.score >= p.recover_score then 'key'
+                             when s.score < p.exit_score and (p.grace_days = 0 or o.grace_until <= now()) then 'none'
+                             else 'at_risk' end
+               end as key_status,
+               case when s.score is null then o.grace_until
+                    when s.score >= p.exit_score then null
+                    when o.key_status = 'key' or (o.key_status = 'at_risk' and o.grace_until is null)
+                        then now() + make_interval(days => p.grace_days)
+                    when o.key_status = 'at_risk' then o.grace_until end as grace_until
+          from scored s join standing o on o.account_id = s.account_id
+         where o.account_id = any (locked)
+    ), final as materialized (
+        select m.*,
+               case when m.key_status in ('key', 'at_risk') then 'A'
+                    when m.score >= p.tier_b_score then 'B'
+                    else 'C' end as tier,
+               (m.before).account_id as account_id, m.key_status is distinct from (m.before).key_status as status_moved
+          from moved m
+    ), written as (
+        update standing t
+           set version = t.version + 1, updated_at = now(), tier = f.tier, key_status = f.key_status, score = f.score,
+               score_rank = f.score_rank, as_of = current_date, criteria_version = p.criteria_version,
+               contributions = f.contributions, missing = f.missing,
+               grace_until = case when f.key_status = 'at_risk' then f.grace_until end,
+               status_since = case when f.status_moved then now() else t.status_since end,
+               key_since = case when f.key_status in ('key', 'at_risk') then t.key_since end,
+               designation = case when f.key_status in ('key', 'at_risk') then t.designation end
+          from final f
+         where t.account_id = f.account_id
+           and (t.tier, t.key_status, t.score, t.score_rank, t.criteria_version, t.contributions, t.missing,
+                t.grace_until)
+               is distinct from (f.tier, f.key_status, f.score, f.score_rank, p.criteria_version, f.contributions,
+                                 f.missing, case when f.key_status = 'at_risk' then f.grace_until end)
+        returning t as after, f.before, f.status_moved
+    ), historied as (
+        insert into key_status_history (
+            account_id, cause, actor, from_status, to_status, from_tier, to_tier, score, score_before, score_rank,
+            criteria_version, contributions, contributions_before)
+        select (w.after).account_id, cause, context('actor'), (w.before).key_status, (w.after).key_status,
+               (w.before).tier, (w.after).tier, (w.after).score, (w.before).score, (w.after).score_rank,
+               p.criteria_version, (w.after).contributions, (w.before).contributions
+          from written w where w.status_moved or (w.after).tier <> (w.before).tier
+    ), told as (
+        select w.after, w.before, 1 as nth,
+               case when (w.after).key_status = 'at_risk' then 'account.key_status.at_risk'
+                    when (w.after).key_status = 'key' then 'account.key_status.recovered'
+                    else 'account.key_status.slipped' end as type
+          from written w where w.status_moved and ((w.before).key_status in ('key', 'at_risk'))
+        union all
+        select w.after, w.before, 2, 'account.tier_changed' from written w where (w.after).tier <> (w.before).tier
+    ), sent as (
+        -- One call of emit() for each hundred accounts bounds the array of events that a call is given.
+        select emit(array_agg(standing_event(t.type, t.after, t.before, cause) order by (t.after).account_id, t.nth))
+          from (select *, (dense_rank() over (order by (told.after).account_id) - 1) / 100 as part from told) t
+         group by part
+         order by part
+    )
+    select (w.after).account_id, a.version + (w.after).version
+      from written w
+      join account a on a.id = (w.after).account_id
+     cross join (select count(*) from sent) done;
+    if ids is null then
+        update program
+           set last_full_evaluation_at = now(),
+               tiers = (select jsonb_build_object(
+                            'A', count(*) filter (where s.tier = 'A'), 'B', count(*) filter (where s.tier = 'B'),
+                            'C', count(*) filter (where s.tier = 'C'))
+                          from standing s join account a on a.id = s.account_id where a.deleted_at is null);
+    end if;
+end $$;
+revoke execute on function evaluate(uuid[], boolean, text) from kamd_app;
+
+-- Raises key_account_cap_reached when the list has no free place; the hint names the five weakest members.
+create or replace function program_place(p program) returns void
+language plpgsql stable security definer set search_path = public, pg_temp as $$
+declare
+    members int;
+begin
+    select count(*) into members from standing s where s.key_status in ('key', 'at_risk');
+    if members >= p.max_key_accounts then
+        raise exception using errcode = 'KD409', message = 'key_account_cap_reached',
+            detail = format('%s of at most %s key accounts. Swap one of the weakest members out, or raise the cap.',
+                            members, p.max_key_accounts),
+            hint = (select jsonb_build_object('weakest', coalesce(jsonb_agg(jsonb_build_object(
+                               'account_id', w.account_id, 'name', w.name, 'score', w.score::text,
+                               'key_status', w.key_status) order by w.score nulls first, w.name), '[]'))::text
+                      from (select s.account_id, n.name, s.score, s.key_status
+                              from standing s join account n on n.id = s.account_id
+                             where s.key_status in ('key', 'at_risk')
+                             order by s.score nulls first, n.name limit 5) w);
+    end if;
+end $$;
+revoke execute on function program_place(program) from kamd_app;
+
+-- The day on which the current program year began, and how many more accounts came onto the list since then than left
+-- it. A program year that begins on the 29th to 31st is taken to begin on the 28th, a day that every month has.
+create or replace function program_growth(p program, year_start out date, net out int)
+stable language sql security definer set search_path = public, pg_temp as $$
+    with y as (
+        select make_date(extract(year from current_date)::int, left(p.program_year_start, 2)::int,
+                         least(right(p.program_year_start, 2)::int, 28)) as day
+    ), s as (
+        select case when day > current_date then (day - interval '1 year')::date else day end as day from y
+    )
+    select s.day,
+           (select coalesce(sum(
+                       case when h.from_status not in ('key', 'at_risk') and h.to_status in ('key', 'at_risk') then 1
+                            when h.from_status in ('key', 'at_risk') and h.to_status not in ('key', 'at_risk') then -1
+                            else 0 end), 0)::int
+              from key_status_history h where h.at >= s.day)
+      from s
+$$;
+revoke execute on function program_growth(program) from kamd_app;
+
+-- Locks the program's row, under which cap, growth and load are counted, and returns it. Only for callers whose scope
+-- is all accounts: who does not see every account does not decide who is a key account.
+create or replace function program_lock() returns program
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    p program;
+begin
+    if context('scope') is distinct from 'all' then
+        raise exception using errcode = 'KD403', message = 'forbidden',
+            detail = 'Only a director decides who is a key account.';
+    end if;
+    select * into p from program for update;
+    return p;
+end $$;
+revoke execute on function program_lock() from kamd_app;
+
+-- What GET /v1/program says beside the settings: how full the list is, and which limits are exceeded. Managers over
+-- their capacity are named only to callers who see all accounts.
+create or replace function program_state() returns jsonb
+stable language sql security definer set search_path = public, pg_temp as $$
+    with p as (
+        select * from program
+    ), members as (
+        select count(*)::int as n from standing where key_status in ('key', 'at_risk')
+    ), waiting as (
+        select count(*)::int as n from standing where key_status = 'candidate'
+    ), loads as (
+        select u.id, u.name, u.capacity, count(*)::int as load
+          from standing s join account a on a.id = s.account_id join app_user u on u.id = a.manager_id
+         where s.key_status in ('key', 'at_risk') and u.capacity is not null and context('scope') = 'all'
+         group by u.id
+        having count(*) > u.capacity
+    ), over as (
+        select 1 as nth, jsonb_build_object('rule', 'max_key_accounts', 'most', p.max_key_accounts, 'actual', m.n) as j
+          from p, members m where m.n > p.max_key_accounts
+        union all
+        select 2, jsonb_build_object('rule', 'max_net_growth', 'most', p.max_net_growth, 'actual', g.net)
+          from p, program_growth((select q from program q)) g where g.net > p.max_net_growth
+        union all
+        select 3, jsonb_build_object('rule', 'manager_capacity', 'most', l.capacity, 'actual', l.load,
+                                     'user_id', l.id, 'name', l.name)
+          from loads l
+        union all
+        select 4, jsonb_build_object('rule', 'tier_a_smallest',
+                                     'most', least((p.tiers ->> 'B')::int, (p.tiers ->> 'C')::int), 'actual', m.n)
+          from p, members m where m.n > least((p.tiers ->> 'B')::int, (p.tiers ->> 'C')::int)
+    )
+    select jsonb_build_object(
+        'key_accounts', m.n, 'over_cap', m.n > p.max_key_accounts,
+        'free_places', greatest(p.max_key_accounts - m.n, 0), 'candidates', w.n,
+        'net_growth', (select net from program_growth((select q from program q))), 'tiers', p.tiers,
+        'over_limits', (select coalesce(jsonb_agg(o.j order by o.nth, o.j ->> 'name'), '[]') from over o))
+      from p, members m, waiting w
+$$;
+
+-- Raises manager_capacity_reached when a person would manage more key accounts than their capacity (null: no limit).
+-- `others`: how many are about to come that the table does not show yet. The person's row is locked, so that two
+-- transactions at once are counted one after the other.
+create or replace function manager_check(manager uuid, others int) returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    u app_user;
+    load int;
+begin
+    select * into u from app_user t where t.id = manager for no key update;
+    if u.capacity is null then
+        return;
+    end if;
+    select count(*) into load
+      from standing s join account n on n.id = s.account_id
+     where n.manager_id = manager and s.key_status in ('key', 'at_risk');
+    if load + others > u.capacity then
+        raise exception using errcode = 'KD409', message = 'manager_capacity_reached', column = 'manager_id',
+            detail = format('%s already manages %s key accounts, and has capacity for %s.', u.name, load + others - 1,
+                            u.capacity);
+    end if;
+end $$;
+revoke execute on function manager_check(uuid, int) from kamd_app;
+
+-- Puts an account onto the list, or raises the first rule that stands against it. `terms` are kept as the designation;
+-- an override among them passes over sales cycle and fit check, but not over cap, growth and load. The caller holds the
+-- program's row, the lock under which these three are counted. Returns the account with its cache version.
+create or replace function key_admit(p program, account uuid, terms jsonb, cause text) returns setof standing_touch
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    a account;
+    f fit_check;
+    before standing;
+    after standing;
+    grown record;
+    overridden boolean := terms ? 'override';
+begin
+    perform rescore_mark(array [account]); -- a worker scores the account once this is committed
+    select * into a from account t where t.id = key_admit.account and t.deleted_at is null for no key update;
+    if not found then
+        raise exception using errcode = 'KD404', message = 'not_found', detail = 'There is no such account.';
+    end if;
+    select * into before from standing s where s.account_id = a.id for update;
+    if a.lifecycle <> 'customer' then
+        raise exception using errcode = 'KD422', message = 'not_existing_customer', column = 'lifecycle',
+            detail = format('The account is a %s; only an existing customer can become a key account.', a.lifecycle);
+    end if;
+    if before.key_status not in ('none', 'candidate') then
+        raise exception using errcode = 'KD409', message = 'conflict',
+            detail = format('The account''s key status is %s already.', before.key_status);
+    end if;
+    if overridden and (terms -> 'override' ->> 'expires_on')::date <= current_date then
+        raise exception using errcode = 'KD422', message = 'validation_failed', column = 'override/expires_on',
+            detail = 'An override ends on a day to come.';
+    end if;
+    select * into f from fit_check c where c.account_id = a.id and c.deleted_at is null;
+    if not overridden then
+        if coalesce(f.sales_cycle, a.sales_cycle) = 'transactional' then
+            raise exception using errcode = 'KD409', message = 'transactional_sales_cycle',
+                detail = 'The sales cycle is transactional: key account management does not work there. A director may'
+                         ' override it with a reason and an expiry.';
+        end if;
+        if f.verdict = 'unsuitable' then
+            raise exception using errcode = 'KD409', message = 'fit_check_unsuitable',
+                detail = format('The fit check found the account unsuitable (%s). A director may override it with a'
+                                ' reason and an expiry.', array_to_string(f.failing, ', '));
+        end if;
+        if (select s.require_fit_check and (f.id is null or f.checked_on < current_date - s.fit_check_max_age_days)
+              from program_settings s) then
+            raise exception using errcode = 'KD409', message = 'fit_check_required',
+                detail = 'A fit check is needed that is recent enough; see /v1/accounts/{id}/fit-check.';
+        end if;
+    end if;
+    perform program_place(p);
+    if p.max_net_growth is not null then
+        select * into grown from program_growth(p);
+        if grown.net + 1 > p.max_net_growth then
+            raise exception using errcode = 'KD409', message = 'key_account_growth_reached',
+                detail = format('The list grew by %s since %s; at most %s in a program year.', grown.net,
+                                grown.year_start, p.max_net_growth);
+        end if;
+    end if;
+    if a.manager_id is not null then
+        perform manager_check(a.manager_id, 1);
+    end if;
+    update standing s
+       set version = s.version + 1, updated_at = now(), key_status = 'key', tier = 'A', key_since = now(),
+           status_since = now(), grace_until = null,
+           designation = terms || jsonb_build_object(
+               'designated_at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+               'designated_by', context('actor'))
+     where s.account_id = a.id
+    returning * into after;
+    return query select * from standing_moved(before, after, cause, terms ->> 'reason');
+end $$;
+revoke execute on function key_admit(program, uuid, jsonb, text) from kamd_app;
+
+-- Ends key status by a person's decision: the account becomes a candidate when its score is high enough, else none.
+-- Returns the account with its cache version.
+create or replace function key_release(p program, account uuid, cause text, reason text) returns setof standing_touch
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    a account;
+    before standing;
+    after standing;
+begin
+    perform rescore_mark(array [account]);
+    select * into a from account t where t.id = key_release.account and t.deleted_at is null for no key update;
+    if not found then
+        raise exception using errcode = 'KD404', message = 'not_found', detail = 'There is no such account.';
+    end if;
+    select * into before from standing s where s.account_id = a.id for update;
+    if before.key_status not in ('key', 'at_risk') then
+        raise exception using errcode = 'KD409', message = 'conflict',
+            detail = format('%s is no key account; its key status is %s.', a.name, before.key_status);
+    end if;
+    update standing s
+       set version = s.version + 1, updated_at = now(), status_since = now(), grace_until = null, key_since = null,
+           designation = null,
+           key_status = case when a.lifecycle = 'customer' and s.score >= p.enter_score then 'candidate'
+                             else 'none' end,
+           tier = case when s.score >= p.tier_b_score then 'B' else 'C' end
+     where s.account_id = a.id
+    returning * into after;
+    return query select * from standing_moved(before, after, cause, reason);
+end $$;
+revoke execute on function key_release(program, uuid, text, text) from kamd_app;
+
+-- Makes an account a key account; key_admit() says under which rules. Returns the account with its cache version.
+create or replace function designate(account uuid, terms jsonb) returns setof standing_touch
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    p program;
+begin
+    select * into p from program;
+    if context('scope') = 'all' then
+        perform program_place(p); -- a full list says so without waiting for the lock; key_admit() asks again under it
+    end if;
+    p := program_lock();
+    return query select * from key_admit(p, account, terms, 'designated');
+end $$;
+
+-- Takes an account off the list, for a reason. Returns the account with its cache version.
+create or replace function de_designate(account uuid, reason text) returns setof standing_touch
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    p program;
+begin
+    p := program_lock();
+    return query select * from key_release(p, account, 'de_designated', reason);
+end $$;
+
+-- Takes one account off the list and puts another onto it, or does neither. Returns both with their cache versions.
+create or replace function swap_key_accounts(account_in uuid, account_out uuid, terms jsonb)
+returns setof standing_touch language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    p program;
+begin
+    p := program_lock();
+    perform rescore_mark(array [account_in, account_out]);
+    -- Both standings are locked in the order in which evaluate() locks them.
+    perform 1 from standing s where s.account_id in (account_in, account_out) order by s.account_id for update;
+    return query select * from key_release(p, account_out, 'swapped_out', terms ->> 'reason');
+    return query select * from key_admit(p, account_in, terms, 'swapped_in');
+end $$;
+
+-- An account's status at the end of a day (UTC), as the history tells it: before its first entry an account is none and
+-- C. `since` is null when the account was not there yet; key_since and designation are null unless it was a key
+-- account. Reads only columns that everybody may read.
+create or replace function standing_at(account uuid, on_day date)
+returns table (key_status text, tier text, since timestamptz, key_since timestamptz, designation jsonb)
+stable language sql as $$
+    with past as materialized (
+        select h.id, h.at, h.from_status, h.to_status, h.to_tier, h.designation
+          from key_status_history h
+         where h.account_id = account and h.at < (on_day + 1)::timestamp at time zone 'UTC'
+    ), last as (
+        select p.to_status, p.to_tier from past p order by p.id desc limit 1
+    ), entry as (
+        select p.at, p.designation
+          from past p
+         where p.to_status in ('key', 'at_risk') and p.from_status not in ('key', 'at_risk')
+         order by p.id desc limit 1
+    )
+    select coalesce(l.to_status, 'none'), coalesce(l.to_tier, 'C'),
+           coalesce((select max(p.at) from past p where p.from_status <> p.to_status),
+                    case when a.created_at < (on_day + 1)::timestamp at time zone 'UTC' then a.created_at end),
+           case when l.to_status in ('key', 'at_risk') then e.at end,
+           case when l.to_status in ('key', 'at_risk') then e.designation end
+      from account a left join last l on true left join entry e on true where a.id = account
+$$;
+
+-- Refuses a nomination of an account that is no customer, or a key account already, and notes who nominated. The lock
+-- on the standing decides between a nomination and a designation at the same time: whichever comes second sees the
+-- other.
+create or replace function nomination_made() returns trigger
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    its record;
+begin
+    perform 1 from standing s where s.account_id = new.account_id for share;
+    select s.key_status, a.lifecycle into its
+      from standing s join account a on a.id = s.account_id where s.account_id = new.account_id;
+    if its.lifecycle <> 'customer' then
+        raise exception using errcode = 'KD422', message = 'not_existing_customer', column = 'account_id',
+            detail = format('The account is a %s; only an existing customer can be nominated.', its.lifecycle);
+    end if;
+    if its.key_status in ('key', 'at_risk') then
+        raise exception using errcode = 'KD409', message = 'conflict', column = 'account_id',
+            detail = 'The account is a key account already.';
+    end if;
+    new.nominated_by := context('actor');
+    return new;
+end $$;
+
+-- Closes an open nomination as declined or withdrawn. Only who nominated may withdraw it, or a caller who sees all
+-- accounts; the right to decline is checked before the call. Runs with the caller's rights: row level security says
+-- which nominations there are.
+create or replace function nomination_close(nomination uuid, outcome text, why text) returns void language plpgsql as $$
+declare
+    its nomination;
+begin
+    select * into its from nomination n where n.id = nomination_close.nomination and n.deleted_at is null for update;
+    if not found then
+        raise exception using errcode = 'KD404', message = 'not_found',
+            detail = 'There is no such nomination that you can see.';
+    end if;
+    if its.status <> 'open' then
+        raise exception using errcode = 'KD409', message = 'conflict',
+            detail = format('The nomination is %s already.', its.status);
+    end if;
+    if outcome = 'withdrawn' and its.nominated_by is distinct from context('actor')
+       and context('scope') is distinct from 'all' then
+        raise exception using errcode = 'KD403', message = 'forbidden',
+            detail = 'Only who nominated withdraws it; a director may decline it.';
+    end if;
+    update nomination n
+       set status = outcome, decision_reason = why, decided_at = now(), decided_by = context('actor'),
+           version = n.version + 1, updated_at = now()
+     where n.id = its.id;
+end $$;
+
+-- Accepts the open nominations of an account that has become a key account.
+create or replace function nominations_accepted() returns trigger
+language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    update nomination n
+       set status = 'accepted', decided_at = now(), decided_by = context('actor'), version = n.version + 1,
+           updated_at = now()
+     where n.account_id = new.account_id and n.status = 'open';
+    return null;
+end $$;
