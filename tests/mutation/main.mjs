@@ -5,8 +5,9 @@ import { join } from 'node:path';
 
 const RUN = process.env.MUTATION_RUN, COPY = join(RUN, 'copy'), BUILD = join(RUN, 'build');
 const only = process.argv.slice(2);
-const SQL = 'service/store/migrations/0022_access.sql', OWN = 'service/store/migrations/0040_own.sql';
-const REFERENCES = 'service/store/migrations/0037_references.sql';
+const schema = (name) => `service/store/schema/${name}.sql`;
+const ACCESS = schema('access'), GUARD = schema('guard'), PLANS = schema('plans'), WEBHOOKS = schema('webhooks'), LOOK = schema('webhook_look');
+const GUARDS = { webhook_delivery: 'webhooks', webhook_retry: 'webhooks', webhook_attempt: 'webhooks', event: 'log', history: 'log', evaluation_result: 'program' };
 
 const MUTATIONS = [
   ['application: area of a record', 'service/domain/resource.c', 'x.areas & %llu <> 0"', 'x.areas & %llu is not null"'],
@@ -28,12 +29,12 @@ const MUTATIONS = [
   ['application: guard of a route', 'service/app/access.c', 'area_set missing = areas & ~(mine & seen);', 'area_set missing = areas & ~mine;'],
   ['reference: what an id names is seen', 'service/app/references.c', 'if (!found || elsewhere)', 'if (elsewhere)', 'references'],
   ['reference: what an id names is of the account', 'service/app/references.c', 'if (!found || elsewhere)', 'if (!found)', 'references'],
-  ['reference: who sees what an id names', REFERENCES, 'where a.areas >> coalesce(r.area, 63) & 1 = 1;', 'where a.areas >> coalesce(r.area, 63) & 1 = 1 or r.account is not null;', 'references'],
+  ['reference: who sees what an id names', schema('visible'), 'where a.areas >> coalesce(r.area, 63) & 1 = 1;', 'where a.areas >> coalesce(r.area, 63) & 1 = 1 or r.account is not null;', 'references'],
   ['application: whose a webhook endpoint is', 'service/domain/resource.c', 'own(fine) on own.fine"', 'own(fine) on own.fine is not null"', 'own'],
   ['application: whose secret is rotated', 'service/app/webhooks.c', '" and e.deleted_at is null and is_callers(e.actor, e.reach)),"', '" and e.deleted_at is null),"', 'own'],
   ['application: whose deliveries are sent again', 'service/app/webhook_replay.c', '" and is_callers(e.actor, e.reach)",\n                 params, 5);', '"",\n                 params, 5);', 'own'],
   ['application: whose deliveries are counted', 'service/app/webhook_replay.c', '" where e.id = $1::uuid and is_callers(e.actor, e.reach)",', '" where e.id = $1::uuid",', 'own'],
-  ['application: whose deliveries are listed', OWN, 'and is_callers(e.actor, e.reach));\n    ids', ');\n    ids', 'own'],
+  ['application: whose deliveries are listed', LOOK, 'and is_callers(e.actor, e.reach));\n    ids', ');\n    ids', 'own'],
   ['application: events of endpoints', 'service/app/events.c', "or is_callers(w.actor, w.reach))", "or true)", 'own'],
   ['application: streams of endpoints', 'service/app/stream_rounds.c', 'return maker.ptr == NULL || (mine & REACH_ADMIN) != 0 ||', 'return true || (mine & REACH_ADMIN) != 0 ||', 'own'],
   ['application: fields for admins', 'service/app/batch.c', 'i < batch->resource->n_fields && !batch->admin; i++', 'i < 0 && !batch->admin; i++', 'sign-in'],
@@ -49,31 +50,30 @@ const MUTATIONS = [
   ['application: stored answers', 'service/app/write.c', 'if (!access_kept(tx_int(tx, seen, 0, 6), err))', 'if (!access_kept(0, err))', 'concurrency'],
   ['matrix: what members write', 'service/domain/access.c', 'AREAS_ALL & ~(AREA_BIT(AREA_PROFILE) | AREA_BIT(AREA_SALES) |', 'AREAS_ALL & ~(AREA_BIT(AREA_SALES) | AREA_BIT(AREA_SALES) |'],
   ['matrix: auditors write nothing', 'service/domain/access.c', '[ROLE_AUDITOR] = BIT(READ) | BIT(AUDIT)', '[ROLE_AUDITOR] = BIT(READ) | BIT(WRITE) | BIT(AUDIT)', 'access'],
-  ['database: rows of an area', SQL, "or %I = any ((select readable_accounts(%s))::uuid[]))'", "or %I = any ((select readable_accounts(%s * 0 - 1))::uuid[]))'"],
-  ['database: writing rows of an area', SQL, "or %I = any ((select writable_accounts(%s))::uuid[]))'", "or %I = any ((select writable_accounts(%s * 0 - 1))::uuid[]))'"],
-  ['database: rows whose area differs', SQL, 'in (select r.account_id, r.area from readable_areas() r))', 'in (select r.account_id, r.area from readable_areas() r) or true)'],
-  ['database: explanation', SQL, '-- Owned by the owner, so these conditions are the lock.\ncreate view standing_why with (security_barrier) as select s.account_id, s.score, s.health, s.contributions, s.missing from standing s\n where', '-- Owned by the owner, so these conditions are the lock.\ncreate view standing_why with (security_barrier) as select s.account_id, s.score, s.health, s.contributions, s.missing from standing s\n where true or'],
-  ['database: sections of a version', SQL, 'where areas >> coalesce(area_number(s.key), 16) & 1 = 1', 'where true'],
-  ['database: a version by its function', SQL, 'v.version_no = plan_version_content.version_no and areas_of(v.account_id) >> 16 & 1 = 1', 'v.version_no = plan_version_content.version_no'],
-  ['database: what grants take away', SQL, '& ~coalesce(bit_or(a.removed), 0)) as areas', '& -1) as areas'],
-  ['database: access that has not begun', SQL, 'from acl a where a.visible_from <= now() and a.visible_until > now()', 'from acl a where a.visible_until > now()'],
-  ['database: access that is over', SQL, 'from acl a where a.visible_from <= now() and a.visible_until > now()', 'from acl a where a.visible_from <= now()'],
-  ['database: functions of the owner', SQL, 'alter default privileges revoke execute on functions from public;', ''],
-  ['database: who is an admin', OWN, 'caller_reach() >> 41 & 1 = 1 $$', 'caller_reach() >> 17 & 1 = 1 $$', 'own'],
-  ['database: who the maker is', OWN, "(actor = current_setting('kamd.actor', true)", '(true', 'own'],
-  ['database: keys that may less than the maker', OWN, 'and reach & ~caller_reach() & ((1::bigint << 41) - 1) = 0)', ')', 'own'],
-  ['database: rows that are somebody\'s', OWN, "to kamd_app using (%s) with check (%s)', tab, own, own)", "to kamd_app using (true) with check (%s)', tab, own)", 'own'],
-  ['database: making rows that are somebody\'s', OWN, "to kamd_app using (%s) with check (%s)', tab, own, own)", "to kamd_app using (%s) with check (true)', tab, own)", 'own'],
-  ['database: whose an operation is', OWN, 'on operation to kamd_app using (is_callers(actor, reach))', 'on operation to kamd_app using (true)', 'own'],
-  ['database: making an operation that is somebody\'s', OWN, 'with check (is_callers(actor, reach));', 'with check (true);', 'own'],
-  ...['webhook_delivery', 'webhook_retry', 'webhook_attempt', 'event', 'history', 'evaluation_result'].map((table) => [`database: ${table}, whose it is`, OWN, `create policy own on ${table} as restrictive`, `create policy own on ${table}`, 'own']),
-  ['database: what becomes of endpoints, by webhook', OWN, 'or i.siblings is null or', 'or true or', 'own'],
-  ['database: whom a test message is sent for', OWN, 'and w.deleted_at is null and is_callers(w.actor, w.reach) for key share', 'and w.deleted_at is null for key share', 'own'],
-  ['database: whose delivery is sent again', OWN, 'where w.id = d.endpoint_id and is_callers(w.actor, w.reach)', 'where w.id = d.endpoint_id', 'own'],
-  ['database: rights that a stored answer was given with', OWN, 'case when reach & ~caller_reach() <> 0 then 1 else 0 end', '0', 'concurrency'],
-  ['database: accounts that a stored answer tells of', OWN, 'case when a.areas is null then 2', 'case when a.areas is null then 0', 'concurrency'],
-  ['database: areas that a stored answer tells of', OWN, 'when t.areas::bigint & ~a.areas <> 0 then 1 else 0 end', 'else 0 end', 'concurrency'],
-  ['database: records that a stored answer tells of', OWN, 'select h.account_id from history h where h.record_id = i.id', 'select h.account_id from history h where false', 'concurrency'],
+  ['database: rows of an area', GUARD, "'readable_accounts', bit)", "'readable_accounts', -1)"],
+  ['database: writing rows of an area', GUARD, "'writable_accounts', bit)", "'writable_accounts', -1)"],
+  ['database: rows whose area differs', GUARD, 'in (select r.account_id, r.area from readable_areas() r)', 'in (select r.account_id, r.area from readable_areas() r) or true'],
+  ['database: explanation', ACCESS, "      from standing s\n     where (select current_setting('kamd.scope', true) = 'all' and caller_reads() & (1 << 12) <> 0)\n        or s.account_id = any ((select readable_accounts(1 << 12))::uuid[]);", '      from standing s;'],
+  ['database: sections of a version', PLANS, 'where areas >> coalesce(area_number(s.key), 16) & 1 = 1', 'where true'],
+  ['database: a version by its function', PLANS, 'v.version_no = plan_version_content.version_no\n       and areas_of(v.account_id) >> 16 & 1 = 1', 'v.version_no = plan_version_content.version_no'],
+  ['database: what grants take away', ACCESS, '& ~coalesce(bit_or(a.removed), 0))', '& -1)'],
+  ['database: access that has not begun', ACCESS, 'from acl a\n     where a.visible_from <= now() and a.visible_until > now()', 'from acl a\n     where a.visible_until > now()'],
+  ['database: access that is over', ACCESS, 'from acl a\n     where a.visible_from <= now() and a.visible_until > now()', 'from acl a\n     where a.visible_from <= now()'],
+  ['database: functions of the owner', schema('first'), 'alter default privileges revoke execute on functions from public;', ''],
+  ['database: who is an admin', ACCESS, 'caller_reach() >> 41 & 1 = 1 $$', 'caller_reach() >> 17 & 1 = 1 $$', 'own'],
+  ['database: who the maker is', ACCESS, "(actor = current_setting('kamd.actor', true)", '(true', 'own'],
+  ['database: keys that may less than the maker', ACCESS, 'and reach & ~caller_reach() & ((1::bigint << 41) - 1) = 0)', ')', 'own'],
+  ['database: rows that are somebody\'s', GUARD, "call protect_rows(tab, 'own', own, own)", "call protect_rows(tab, 'own', 'true', own)", 'own'],
+  ['database: making rows that are somebody\'s', GUARD, "call protect_rows(tab, 'own', own, own)", "call protect_rows(tab, 'own', own, 'true')", 'own'],
+  ['database: whose an operation is', schema('program.guards'), "call protect_own('operation', 'is_callers(actor, reach)')", "call protect_own('operation', 'true')", 'own'],
+  ...Object.entries(GUARDS).map(([table, topic]) => [`database: ${table}, whose it is`, schema(`${topic}.guards`), `create policy own on ${table} as restrictive`, `create policy own on ${table}`, 'own']),
+  ['database: what becomes of endpoints, by webhook', WEBHOOKS, 'or i.siblings is null or', 'or true or', 'own'],
+  ['database: whom a test message is sent for', WEBHOOKS, 'and w.deleted_at is null and is_callers(w.actor, w.reach) for key share', 'and w.deleted_at is null for key share', 'own'],
+  ['database: whose delivery is sent again', LOOK, 'where w.id = d.endpoint_id and is_callers(w.actor, w.reach)', 'where w.id = d.endpoint_id', 'own'],
+  ['database: rights that a stored answer was given with', ACCESS, 'case when reach & ~caller_reach() <> 0 then 1 else 0 end', '0', 'concurrency'],
+  ['database: accounts that a stored answer tells of', ACCESS, 'case when a.areas is null then 2', 'case when a.areas is null then 0', 'concurrency'],
+  ['database: areas that a stored answer tells of', ACCESS, 'when t.areas::bigint & ~a.areas <> 0 then 1 else 0 end', 'else 0 end', 'concurrency'],
+  ['database: records that a stored answer tells of', ACCESS, 'select h.account_id from history h where h.record_id = i.id', 'select h.account_id from history h where false', 'concurrency'],
 ];
 
 function build() {
