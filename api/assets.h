@@ -1,6 +1,6 @@
 /* The files that the program carries and serves as they are: what lies in api/assets/, under its
  * path there, and openapi.json, which the build makes from openapi.yaml. They are carried as gzip,
- * as nearly all clients take them. The build writes the table (deploy/dev/embed). */
+ * as nearly all clients take them. The build writes the table (deploy/build/embed). */
 #ifndef API_ASSETS_H
 #define API_ASSETS_H
 

@@ -6,7 +6,7 @@
 #include "app/app.h"
 #include "app/exports.h"
 #include "app/records.h"
-#include "app/streams.h"
+#include "app/stream_set.h"
 #include "http.h"
 #include "router.h"
 

@@ -1,6 +1,6 @@
 #include "feed.h"
 
-#include "app/streams.h"
+#include "app/stream_set.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>

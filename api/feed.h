@@ -1,4 +1,4 @@
-/* An answer that does not end: what a stream (app/streams.h) has to say, sent as it comes. While
+/* An answer that does not end: what a stream (app/stream_set.h) has to say, sent as it comes. While
  * there is nothing to say the connection is suspended and holds no thread; nor does it count among
  * the connections, of which there may be fewer. Private to the server. */
 #ifndef API_FEED_H

@@ -1,5 +1,8 @@
 /* The way of every request: match, authenticate, authorize, admit, decode, handle, answer, log. */
 #include "app/access.h"
+#include "app/area_guard.h"
+#include "app/audit_note.h"
+#include "app/bulk.h"
 #include "call.h"
 #include "cors.h"
 #include "limit.h"
@@ -7,6 +10,7 @@
 #include "span.h"
 
 #include "app/audit.h"
+#include "app/directory.h"
 #include "app/sign_in.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -303,6 +307,8 @@ static bool handle(struct call *call) {
         hash_request(call);
     note_document(call);
     call->route->handler(call);
+    if (call->outcome.revoked) /* nobody may be let in any more once this is answered */
+        directory_settle(call->action.app->directory);
     return !err_is_set(&call->err) && audit_notes_write(&call->action, &call->err);
 }
 

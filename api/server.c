@@ -4,7 +4,7 @@
 #include "core/metrics.h"
 #include "listener.h"
 
-#include "app/streams.h"
+#include "app/stream_set.h"
 
 #include <errno.h>
 #include <malloc.h>

@@ -4,11 +4,6 @@
 
 #include "app/records.h"
 
-/* Before what a route shows or changes below a record of an account. Not found: the record is not
- * there for the caller. FORBIDDEN: it is, but not these areas of its account. */
-bool path_guard(struct action *action, const struct record_key *key, area_set areas, bool write,
-                struct err *err);
-
 /* The callers' roles, which are fixed, and the team's, which are data. */
 bool role_list(struct action *action, struct outcome *outcome, struct err *err);
 /* {areas[]} of a role in teams; who has it sees them at once. */

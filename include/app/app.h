@@ -82,6 +82,12 @@ struct action {
     struct audit_notes notes;
 };
 
+/* One decoded query parameter. */
+struct param {
+    struct str name;
+    struct str value;
+};
+
 /* What comes out of a use case. `body` is the JSON that the client gets; on a replay it is the
  * first answer's, byte by byte. */
 struct outcome {
@@ -93,6 +99,7 @@ struct outcome {
     const char *content_type; /* NULL: application/json */
     bool replayed;
     bool not_modified;
+    bool revoked; /* somebody's access has ended: nobody is answered before all processes know */
     bool rolled_back; /* the answer says why nothing was written; a repetition runs again */
     struct cache_touch
         *touches; /* cached entries that the write replaced, as triggers noted them; in the arena */

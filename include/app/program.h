@@ -37,8 +37,6 @@ bool evaluation_start(struct action *action, const jv *doc, struct outcome *outc
                       struct err *err);
 bool evaluation_results(struct action *action, struct str id, const struct param *params,
                         size_t n_params, struct outcome *outcome, struct err *err);
-bool operation_get(struct action *action, struct str id, struct outcome *outcome, struct err *err);
-
 /* {criteria | criteria_version, max_key_accounts, enter_score, ..., as_of, start}: what would
  * change. Nothing is written, unless it takes an operation: beyond KAMD_REPORT_ACCOUNTS accounts.
  */
@@ -64,8 +62,4 @@ bool account_key_status(struct action *action, struct str account_id, const stru
 /* All transitions, newest first; page_size and cursor. */
 bool account_key_history(struct action *action, struct str account_id, const struct param *params,
                          size_t n_params, struct outcome *outcome, struct err *err);
-/* One of phone, email, domain, account_number, salesforce_id. From memory. */
-bool recognition(struct action *action, const struct param *params, size_t n_params,
-                 struct outcome *outcome, struct err *err);
-
 #endif

@@ -5,12 +5,6 @@
 
 #include "app/app.h"
 
-/* One decoded query parameter. */
-struct param {
-    struct str name;
-    struct str value;
-};
-
 /* A record, as the path names it. `account_id` of a nested resource must be the record's; absent
  * elsewhere. */
 struct record_key {
@@ -41,19 +35,5 @@ bool record_restore(struct action *action, const struct record_key *key, struct 
 /* What was changed, when, by whom, newest first; page_size and cursor. */
 bool record_history(struct action *action, const struct record_key *key, const struct param *params,
                     size_t n_params, struct outcome *outcome, struct err *err);
-
-#define BULK_MAX 200
-/* {all_or_none, records[{id?, ...}]}: without id created, with id changed. */
-bool record_bulk(struct action *action, const struct record_key *key, const jv *request,
-                 struct outcome *outcome, struct err *err);
-
-/* Body {source_id, take[]}: the account `source_id` becomes part of account `id`, and the answer is
- * that one; 202 with an operation where much lies below the source. 409 where both have what can be
- * there once only, or the source is a key account. */
-bool account_merge(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                   struct err *err);
-/* For the worker: the operation that is its own (`token`). *ret_more is false. */
-bool merge_step(struct app *app, struct str operation, struct str token, bool *ret_more,
-                struct err *err);
 
 #endif

@@ -1,0 +1,141 @@
+#include "app/growth.h"
+
+#include "base/csv.h"
+#include "base/cursor.h"
+#include "base/json.h"
+#include "domain/check.h"
+#include "record/view.h"
+#include "store/array.h"
+
+/* The document that a function of the database makes; absent: no such account, or none that the
+ * caller sees. */
+static bool answer(struct action *action, struct str account_id, struct str doc,
+                   struct outcome *outcome, struct err *err) {
+    struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
+    if (!doc.ptr)
+        return not_found(&key, err);
+    view_object(action, account_id, 0, doc, outcome);
+    return true;
+}
+
+static bool wrong_value(struct err *err, const char *name, const char *why) {
+    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, "invalid_value", "%s",
+                   why);
+}
+
+/* ---- opportunities ---- */
+
+static bool plan_states(struct action *action, struct str list, struct str *ret, struct err *err) {
+    static const char *const known[] = {"draft", "active", "closed"};
+    struct str items[COUNT_OF(known)], one;
+    size_t n = 0;
+    while (str_split(&list, ',', &one)) {
+        bool fine = false;
+        for (size_t i = 0; i < COUNT_OF(known); i++)
+            fine = fine || str_is(one, known[i]);
+        if (!fine || n == COUNT_OF(items))
+            return wrong_value(err, "plan_status", "must be of draft, active, closed");
+        items[n++] = one;
+    }
+    if (n == 0)
+        return wrong_value(err, "plan_status", "must be of draft, active, closed");
+    *ret = pg_array_param(action->arena, items, n);
+    return ret->ptr || err_memory(err);
+}
+
+bool account_opportunities(struct action *action, struct str account_id, const struct param *params,
+                           size_t n_params, struct outcome *outcome, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct str values[] = {account_id, STR_ABSENT};
+    for (size_t i = 0; i < n_params; i++)
+        if (str_is(params[i].name, "plan_status"))
+            plan_states(action, params[i].value, &values[1], err);
+        else
+            unknown_parameter(action, params[i].name, err);
+    if (err_is_set(err) || !read_begin(action, &tx, err))
+        return false;
+    size_t slot = tx_query(tx, "select account_opportunities($1::uuid, $2::text[])", values, 2);
+    return tx_flush(tx, err) && answer(action, account_id, tx_value(tx, slot, 0, 0), outcome, err);
+}
+
+/* ---- economics ---- */
+
+bool account_economics(struct action *action, struct str account_id, const struct param *params,
+                       size_t n_params, struct outcome *outcome, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct str values[] = {account_id, STR_ABSENT};
+    const char *wrong;
+    for (size_t i = 0; i < n_params; i++) {
+        if (!str_is(params[i].name, "as_of"))
+            unknown_parameter(action, params[i].name, err);
+        else if ((wrong = check_date(params[i].value)))
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "as_of", "malformed_date", "%s",
+                    wrong);
+        values[1] = params[i].value;
+    }
+    if (err_is_set(err) || !read_begin(action, &tx, err))
+        return false;
+    size_t slot = tx_query(tx,
+                           "select d.future, case when not d.future then account_economics("
+                           "$1::uuid, d.as_of) end from (select coalesce($2::date, current_date) "
+                           "as as_of, coalesce($2::date > current_date, false) as future) d",
+                           values, 2);
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_bool(tx, slot, 0, 0))
+        return wrong_value(err, "as_of", "must not be in the future");
+    return answer(action, account_id, tx_value(tx, slot, 0, 1), outcome, err);
+}
+
+/* ---- whitespace ---- */
+
+#define CSV_HEADER                                                                                 \
+    "product,account_id,account_number,name,relation,state,amount,last_on,opportunity_kinds,"      \
+    "opportunity_value,stages\r\n"
+#define CSV_COLUMNS 11
+#define CSV_SQL                                                                                    \
+    "select d.doc is not null, c.* from (select account_whitespace($1::uuid) as doc offset 0) d "  \
+    "left join lateral whitespace_cells(d.doc) c on true"
+
+static bool whitespace_csv(struct action *action, struct str account_id, struct tx *tx, size_t slot,
+                           struct outcome *outcome, struct err *err) {
+    struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
+    struct buf *body = &outcome->body;
+    if (!tx_bool(tx, slot, 0, 0))
+        return not_found(&key, err);
+    buf_text(body, CSV_HEADER);
+    for (size_t i = 0; i < tx_rows(tx, slot) && tx_value(tx, slot, i, 1).ptr; i++)
+        for (size_t c = 1; c <= CSV_COLUMNS; c++) {
+            struct str value = tx_value(tx, slot, i, c);
+            if (value.ptr)
+                csv_cell(value, body);
+            buf_text(body, c < CSV_COLUMNS ? "," : "\r\n");
+        }
+    outcome->content_type = "text/csv; charset=utf-8";
+    etag_make(account_id, 0, buf_str(body), outcome->etag);
+    outcome->not_modified =
+        action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
+    return true;
+}
+
+bool account_whitespace(struct action *action, struct str account_id, const struct param *params,
+                        size_t n_params, struct outcome *outcome, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    bool csv = false;
+    for (size_t i = 0; i < n_params; i++) {
+        if (!str_is(params[i].name, "format"))
+            unknown_parameter(action, params[i].name, err);
+        else if (!str_is(params[i].value, "json") && !str_is(params[i].value, "csv"))
+            wrong_value(err, "format", "must be one of json, csv");
+        else
+            csv = str_is(params[i].value, "csv");
+    }
+    if (err_is_set(err) || !read_begin(action, &tx, err))
+        return false;
+    size_t slot =
+        tx_query(tx, csv ? CSV_SQL : "select account_whitespace($1::uuid)", &account_id, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    return csv ? whitespace_csv(action, account_id, tx, slot, outcome, err)
+               : answer(action, account_id, tx_value(tx, slot, 0, 0), outcome, err);
+}

@@ -1,0 +1,170 @@
+#include "base/singleton.h"
+
+#include "base/json.h"
+#include "base/write_once.h"
+#include "domain/decode.h"
+
+#include <stdio.h>
+
+const char *queue_evaluation(struct action *action, struct tx *tx, const char *request) {
+    struct uuid id = uuid_v7(action->app->clock, action->app->randomness);
+    char *text = arena_alloc(action->arena, UUID_TEXT);
+    if (!text)
+        return NULL;
+    uuid_text(&id, text);
+    struct str params[] = {str_of(text), str_of(request), str_of(action->who->actor)};
+    tx_query(tx,
+             "insert into operation (id, kind, request, actor) values ($1::uuid, 'evaluation', "
+             "$2::jsonb, $3)",
+             params, 3);
+    return text;
+}
+
+static void columns(const struct single *single, const char *prefix, struct buf *ret) {
+    for (size_t c = 0; c < single->n_fields; c++)
+        buf_format(ret, "%s%s%s", c > 0 ? ", " : "", prefix, single->fields[c].name);
+}
+
+/* The columns of the fields, then: derived, updated_at, version. */
+static char *select_sql(struct action *action, const struct single *single, const char *tail) {
+    struct buf text;
+    buf_init(&text, 1 << 14);
+    buf_text(&text, "select ");
+    columns(single, "t.", &text);
+    buf_format(&text, ", %s, t.updated_at, t.version from %s t%s",
+               single->derived ? single->derived : "null", single->table, tail);
+    char *ret = buf_ok(&text) ? arena_copy(action->arena, buf_str(&text)) : NULL;
+    buf_release(&text);
+    return ret;
+}
+
+static char *update_sql(struct action *action, const struct single *single) {
+    struct buf text;
+    buf_init(&text, 1 << 14);
+    buf_format(&text, "update %s t set (", single->table);
+    columns(single, "", &text);
+    buf_text(&text, ") = (select ");
+    columns(single, "x.", &text);
+    buf_format(&text,
+               " from jsonb_populate_record(null::%s, $1::jsonb) x), version = t.version + 1, "
+               "updated_at = now()",
+               single->table);
+    char *ret = buf_ok(&text) ? arena_copy(action->arena, buf_str(&text)) : NULL;
+    buf_release(&text);
+    return ret;
+}
+
+static void write_fields(const struct single *single, struct tx *tx, size_t slot, struct buf *ret) {
+    for (size_t c = 0; c < single->n_fields; c++) {
+        buf_format(ret, "%c\"%s\":", c > 0 ? ',' : '{', single->fields[c].name);
+        render_value(&single->fields[c], tx_value(tx, slot, 0, c), ret);
+    }
+}
+
+static int64_t version_of(const struct single *single, struct tx *tx, size_t slot) {
+    return tx_int(tx, slot, 0, single->n_fields + 2);
+}
+
+/* The members of a JSON object, to be put among others. */
+static struct str members_of(struct str object) {
+    return object.len > 2 ? (struct str){object.ptr + 1, object.len - 2} : STR("");
+}
+
+static bool answer(struct action *action, const struct single *single, struct tx *tx,
+                   struct outcome *outcome, struct err *err) {
+    static const struct field time = {.type = FIELD_TIME};
+    struct buf *body = &outcome->body;
+    char *sql = select_sql(action, single, "");
+    if (!sql)
+        return err_memory(err);
+    size_t slot = tx_query(tx, sql, NULL, 0);
+    if (!tx_flush(tx, err))
+        return false;
+    struct str derived = members_of(tx_value(tx, slot, 0, single->n_fields));
+    write_fields(single, tx, slot, body);
+    if (derived.len > 0) {
+        buf_char(body, ',');
+        buf_put(body, derived);
+    }
+    buf_text(body, ",\"updated_at\":");
+    render_value(&time, tx_value(tx, slot, 0, single->n_fields + 1), body);
+    buf_format(body, ",\"version\":%lld", (long long)version_of(single, tx, slot));
+    etag_make(str_of(single->name), version_of(single, tx, slot), buf_str(body), outcome->etag);
+    buf_text(body, ",\"etag\":");
+    buf_json(body, str_of(outcome->etag));
+    buf_char(body, '}');
+    outcome->not_modified =
+        action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
+    return true;
+}
+
+bool single_get(struct action *action, const struct single *single, struct outcome *outcome,
+                struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    return read_begin(action, &tx, err) && answer(action, single, tx, outcome, err);
+}
+
+static bool precondition(struct action *action, const struct single *single, int64_t version,
+                         struct err *err) {
+    char etag[ETAG_TEXT];
+    etag_make(str_of(single->name), version, STR(""), etag);
+    if (!action->if_match.ptr)
+        return err_set(err, PROBLEM_PRECONDITION_REQUIRED,
+                       "Send If-Match with the etag that you read.");
+    if (etag_edit_matches(action->if_match, str_of(etag)))
+        return true;
+    snprintf(err->etag, sizeof err->etag, "%s", etag);
+    return err_set(err, PROBLEM_PRECONDITION_FAILED, "It was changed since you read it.");
+}
+
+/* *ret: the whole document after the patch, as JSON text in the arena. */
+static bool merge(struct action *action, const struct single *single, struct tx *tx, size_t slot,
+                  const jv *patch, struct str *ret, struct err *err) {
+    const struct shape shape = {single->fields, single->n_fields};
+    CLEANUP(jv_unref) jv *merged = NULL;
+    CLEANUP(jv_unref) jv *clean = NULL;
+    struct buf text;
+    buf_init(&text, 1 << 18);
+    write_fields(single, tx, slot, &text);
+    buf_char(&text, '}');
+    bool fine = buf_ok(&text) && json_read(buf_str(&text), JSON_TOKENS, &merged, err) &&
+                jv_merge(&merged, patch) && decode_shape(&shape, merged, "", &clean, err);
+    buf_release(&text);
+    if (fine && single->check)
+        single->check(clean, err);
+    if (!fine || err_is_set(err))
+        return err_is_set(err) ? false : err_memory(err);
+    *ret = json_param(action, clean);
+    return ret->ptr ? true : err_memory(err);
+}
+
+struct change {
+    const struct single *single;
+    const jv *patch;
+};
+
+static bool patch_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                       struct err *err) {
+    const struct change *change = arg;
+    const struct single *single = change->single;
+    char *select = select_sql(action, single, " for update of t"),
+         *update = update_sql(action, single),
+         *request = arena_format(action->arena, "{\"cause\": \"%s\"}", single->cause);
+    struct str doc;
+    if (!select || !update || !request)
+        return err_memory(err);
+    size_t slot = tx_query(tx, select, NULL, 0);
+    if (!tx_flush(tx, err) || !precondition(action, single, version_of(single, tx, slot), err) ||
+        !merge(action, single, tx, slot, change->patch, &doc, err))
+        return false;
+    tx_query(tx, update, &doc, 1);
+    if (!queue_evaluation(action, tx, request))
+        return err_memory(err);
+    return answer(action, single, tx, outcome, err);
+}
+
+bool single_patch(struct action *action, const struct single *single, const jv *patch,
+                  struct outcome *outcome, struct err *err) {
+    struct change change = {single, patch};
+    return write_once(action, patch_work, &change, outcome, err);
+}

@@ -1,0 +1,106 @@
+/* Who is calling? From memory, in any spelling that people use (001-04). */
+#include "app/recognition.h"
+
+#include "app/directory.h"
+#include "app/program.h"
+#include "base/cursor.h"
+#include "domain/check.h"
+#include "domain/salesforce_id.h"
+
+static const struct {
+    const char *name;
+    enum identifier kind;
+} identifiers[] = {
+    {"phone", IDENTIFIER_PHONE},
+    {"email", IDENTIFIER_EMAIL},
+    {"domain", IDENTIFIER_DOMAIN},
+    {"account_number", IDENTIFIER_ACCOUNT_NUMBER},
+    {"salesforce_id", IDENTIFIER_SALESFORCE_ID},
+};
+
+static struct str lower(struct action *action, struct str text) {
+    char *copy = arena_copy(action->arena, text);
+    for (char *c = copy; c && *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a');
+    return str_of(copy);
+}
+
+/* "+49 30 1" in a query that was not percent-encoded arrives as " 49 30 1". */
+static struct str with_plus(struct action *action, struct str phone) {
+    bool lost = phone.len > 1 && phone.ptr[0] == ' ' && phone.ptr[1] >= '1' && phone.ptr[1] <= '9';
+    return lost ? str_of(arena_format(action->arena, "+%.*s", STR_ARG(phone))) : phone;
+}
+
+/* In lower case, without the dot of the root. */
+static struct str host(struct action *action, struct str text) {
+    struct str name = lower(action, str_trim(text));
+    return name.len > 0 && name.ptr[name.len - 1] == '.' ? (struct str){name.ptr, name.len - 1}
+                                                         : name;
+}
+
+/* The spelling that is stored. What cannot be normalised is nobody's: an unknown caller is not an
+ * error (001-04). */
+static struct str normal(struct action *action, enum identifier kind, struct str value) {
+    char phone[PHONE_TEXT], id[SALESFORCE_ID_TEXT];
+    switch (kind) {
+    case IDENTIFIER_PHONE:
+        return phone_normalise(with_plus(action, value), phone)
+                   ? arena_str(action->arena, str_of(phone))
+                   : STR("");
+    case IDENTIFIER_EMAIL:
+    case IDENTIFIER_DOMAIN:
+        return host(action, value);
+    case IDENTIFIER_ACCOUNT_NUMBER:
+        return value;
+    case IDENTIFIER_SALESFORCE_ID:
+        return salesforce_id_parse(value, id) ? arena_str(action->arena, str_of(id)) : STR("");
+    }
+    return STR("");
+}
+
+static bool which(struct action *action, const struct param *params, size_t n_params,
+                  enum identifier *ret_kind, struct str *ret_value, struct err *err) {
+    size_t given = 0;
+    for (size_t i = 0; i < n_params; i++) {
+        bool known = false;
+        for (size_t k = 0; k < COUNT_OF(identifiers); k++)
+            if (str_is(params[i].name, identifiers[k].name)) {
+                known = true;
+                given++;
+                *ret_kind = identifiers[k].kind;
+                *ret_value = params[i].value;
+            }
+        if (!known)
+            unknown_parameter(action, params[i].name, err);
+    }
+    if (!err_is_set(err) && given != 1)
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "phone", "required",
+                "Give exactly one of phone, email, domain, account_number, salesforce_id.");
+    return !err_is_set(err);
+}
+
+bool recognition(struct action *action, const struct param *params, size_t n_params,
+                 struct outcome *outcome, struct err *err) {
+    enum identifier kind = IDENTIFIER_PHONE;
+    struct str value = STR_ABSENT;
+    bool known = false, stale = false;
+    char as_of[TIME_TEXT];
+    struct buf *body = &outcome->body;
+    if (!which(action, params, n_params, &kind, &value, err))
+        return false;
+    buf_char(body, '{');
+    if (!directory_recognise(action->app->directory, kind, normal(action, kind, value), &known,
+                             &stale, as_of, body)) {
+        err->retry_after = 1;
+        return err_set(err, PROBLEM_NOT_READY, "The key accounts have not been read yet.");
+    }
+    if (!known)
+        buf_text(body, "\"is_key\":false,\"account_id\":null,\"name\":null,\"account_number\":null,"
+                       "\"tier\":null,\"key_status\":null,\"benefits\":[],\"manager\":null,"
+                       "\"cover\":null,\"sponsor\":null,\"alert\":[],\"open_emergencies\":0,"
+                       "\"oldest_emergency_opened_at\":null,\"matched_by\":null,\"contact\":null,"
+                       "\"others\":0");
+    buf_format(body, ",\"stale\":%s,\"as_of\":\"%s\"}", stale ? "true" : "false", as_of);
+    return true;
+}

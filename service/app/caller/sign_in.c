@@ -1,0 +1,177 @@
+#include "app/sign_in.h"
+
+#include "app/access_token.h"
+#include "app/directory.h"
+#include "app/issuer.h"
+#include "base/transaction.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct tx_context context(const char *actor) {
+    return (struct tx_context){
+        .scope = STR("all"), .actor = str_of(actor), .origin = STR("sign-in")};
+}
+
+static bool not_found_after_all(struct err *err) {
+    err_set(err, PROBLEM_DATABASE_UNAVAILABLE, "The caller could not be looked up.");
+    err->retry_after = 1;
+    return false;
+}
+
+/* Does the statement find a row? UNAUTHENTICATED if not. */
+static bool in_store(struct app *app, const char *sql, const struct str *params, size_t n,
+                     deadline when, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct tx_context who = context("kamd");
+    if (!tx_begin(app->store, TX_READ, &who, when, &tx, err))
+        return false;
+    size_t slot = tx_query(tx, sql, params, n);
+    if (!tx_flush(tx, err))
+        return false;
+    return tx_rows(tx, slot) > 0 ||
+           err_set(err, PROBLEM_UNAUTHENTICATED, "There is no such key, or it has expired.");
+}
+
+/* ---- API keys ---- */
+
+static bool key_in_store(struct app *app, const unsigned char hash[static CRYPTO_SHA256],
+                         deadline when, struct err *err) {
+    struct buf hex CLEANUP(buf_release);
+    buf_init(&hex, 80);
+    buf_text(&hex, "\\x");
+    buf_hex(&hex, hash, CRYPTO_SHA256);
+    struct str param = buf_str(&hex);
+    return in_store(app,
+                    "select 1 from live_key where hash = $1::bytea and id = (select id from "
+                    "api_key where hash = $1::bytea or previous_hash = $1::bytea)",
+                    &param, 1, when, err);
+}
+
+bool key_find(struct app *app, struct str key, bool any_age, deadline when, struct principal *ret,
+              int64_t *ret_no, struct err *err) {
+    unsigned char hash[CRYPTO_SHA256];
+    sha256(key, hash);
+    if (directory_principal(app->directory, hash, any_age, ret, ret_no) == DIRECTORY_KNOWN)
+        return true;
+    /* The check sum keeps garbage from the database; a known key needs no such check. */
+    if (!api_key_is(key))
+        return err_set(err, PROBLEM_UNAUTHENTICATED, "This is not an API key of kamd.");
+    /* Not known yet, or memory is too old: the database decides; then memory is read anew, once. */
+    if (!key_in_store(app, hash, when, err))
+        return false;
+    directory_refresh(app->directory);
+    return directory_principal(app->directory, hash, any_age, ret, ret_no) == DIRECTORY_KNOWN ||
+           not_found_after_all(err);
+}
+
+/* ---- access tokens of /oauth/token ---- */
+
+/* A token that was had for less stays less; one for all that the key has is worth what it has now.
+ */
+static bool narrow(struct principal *who, unsigned scopes, struct err *err) {
+    who->credential = CREDENTIAL_TOKEN;
+    if (scopes == 0)
+        return true;
+    if (who->scopes != 0 && (who->scopes & scopes) == 0)
+        return err_set(err, PROBLEM_UNAUTHENTICATED, "The access token's scopes are gone.");
+    who->scopes = who->scopes == 0 ? scopes : who->scopes & scopes;
+    return true;
+}
+
+static bool by_access_token(struct app *app, struct str text, bool any_age, deadline when,
+                            struct principal *ret, struct err *err) {
+    struct access_token token;
+    if (!access_token_read(app->keyring, text, &token) ||
+        token.expires_us <= clock_wall(app->clock))
+        return err_set(err, PROBLEM_UNAUTHENTICATED,
+                       "The access token is not one of kamd's, or it has expired.");
+    if (directory_key(app->directory, token.key_id, token.secret_no, any_age, ret) ==
+        DIRECTORY_KNOWN)
+        return narrow(ret, token.scopes, err);
+    char no[24];
+    snprintf(no, sizeof no, "%lld", (long long)token.secret_no);
+    struct str params[] = {str_of(token.key_id), str_of(no)};
+    if (!in_store(app, "select 1 from live_key where id = $1::uuid and secret_no = $2::int", params,
+                  2, when, err))
+        return false;
+    directory_refresh(app->directory);
+    if (directory_key(app->directory, token.key_id, token.secret_no, any_age, ret) !=
+        DIRECTORY_KNOWN)
+        return not_found_after_all(err);
+    return narrow(ret, token.scopes, err);
+}
+
+/* ---- people ---- */
+
+struct newcomer {
+    struct app *app;
+    const struct claims *claims;
+};
+
+/* Somebody who was deleted stays so: signing in does not undo it. */
+static bool provision_work(struct tx *tx, void *arg, struct err *err) {
+    const struct newcomer *newcomer = arg;
+    const struct claims *claims = newcomer->claims;
+    char id[UUID_TEXT];
+    struct uuid uuid = uuid_v7(newcomer->app->clock, newcomer->app->randomness);
+    uuid_text(&uuid, id);
+    struct str params[] = {str_of(id), str_of(claims->subject), str_of(claims->name),
+                           claims->email[0] ? str_of(claims->email) : STR_ABSENT};
+    tx_query(tx,
+             "insert into app_user (id, subject, name, email) select $1::uuid, $2, $3, $4"
+             " where not exists (select from app_user where subject = $2)"
+             " on conflict (subject) where deleted_at is null do nothing",
+             params, 4);
+    return tx_flush(tx, err);
+}
+
+/* The person is there, or is now. */
+static bool person_in_store(struct app *app, const struct claims *claims, deadline when,
+                            struct err *err) {
+    struct str subject = str_of(claims->subject);
+    if (in_store(app, "select 1 from app_user where subject = $1", &subject, 1, when, err))
+        return true;
+    if (err->problem != PROBLEM_UNAUTHENTICATED)
+        return false;
+    if (!app->config->oidc_provision)
+        return err_set(err, PROBLEM_FORBIDDEN,
+                       "Nobody has made you a user of kamd; ask an administrator.");
+    struct newcomer newcomer = {app, claims};
+    struct tx_context who = context("sign-in");
+    err_release(err);
+    *err = ERR_INIT;
+    return store_run(app->store, &who, when, provision_work, NULL, &newcomer, err);
+}
+
+static bool by_identity(struct app *app, struct str text, bool any_age, deadline when,
+                        struct principal *ret, struct err *err) {
+    struct claims claims;
+    bool active = false;
+    if (!issuer_verify(app->issuer, text, when, &claims, err))
+        return false;
+    struct str subject = str_of(claims.subject);
+    if (directory_person(app->directory, subject, any_age, ret, &active) != DIRECTORY_KNOWN) {
+        if (!person_in_store(app, &claims, when, err))
+            return false;
+        if (!directory_watch(app->directory, subject))
+            return err_memory(err);
+        directory_refresh(app->directory);
+        if (directory_person(app->directory, subject, any_age, ret, &active) != DIRECTORY_KNOWN)
+            return not_found_after_all(err);
+    }
+    if (!active)
+        return err_set(err, PROBLEM_UNAUTHENTICATED, "This user was deactivated.");
+    ret->role = claims.role;
+    return true;
+}
+
+bool principal_find(struct app *app, struct str token, bool any_age, deadline when,
+                    struct principal *ret, struct err *err) {
+    int64_t secret_no;
+    if (str_starts(token, ACCESS_TOKEN_PREFIX))
+        return by_access_token(app, token, any_age, when, ret, err);
+    if (app->issuer && token.len > 0 && memchr(token.ptr, '.', token.len))
+        return by_identity(app, token, any_age, when, ret, err);
+    return key_find(app, token, any_age, when, ret, &secret_no, err);
+}

@@ -1,0 +1,211 @@
+/* What is asked of the change feed: parameters and cursors. */
+#include "feed/change_query.h"
+
+#include "base/cursor.h"
+#include "domain/check.h"
+#include "feed/event_query.h"
+#include "store/array.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CURSOR_ROOM 4096
+
+/* ---- cursors ---- */
+
+/* A walk is bound to what it walks through. */
+static struct str walk_name(struct action *action, const struct change_query *query) {
+    return str_of(arena_format(action->arena, "changes|%.*s|%.*s", STR_ARG(query->types),
+                               STR_ARG(query->account_id)));
+}
+
+void change_cursor(struct action *action, const struct change_query *query, struct str at,
+                   struct str last, struct buf *ret) {
+    char position[24], *text;
+    if (!query->seen.ptr) {
+        buf_format(ret, "\"%" PRId64 "\"", query->after);
+        return;
+    }
+    snprintf(position, sizeof position, "%" PRId64, query->after);
+    struct str values[] = {str_of(position), query->seen, at, last};
+    text = arena_alloc(action->arena, CURSOR_ROOM);
+    if (text &&
+        cursor_make(action, walk_name(action, query), values, COUNT_OF(values), text, CURSOR_ROOM))
+        buf_json(ret, str_of(text));
+    else
+        ret->failed = true;
+}
+
+static bool read_cursor(struct action *action, struct str text, struct change_query *query,
+                        struct err *err) {
+    struct err ignored CLEANUP(err_release) = ERR_INIT;
+    struct str values[4];
+    if (str_to_i64(text, &query->after) && query->after >= 0)
+        return true;
+    if (!cursor_read(action, walk_name(action, query), text, values, COUNT_OF(values), &ignored) ||
+        !str_to_i64(values[0], &query->after))
+        return err_add(err, PROBLEM_INVALID_CURSOR, ERR_AT_PARAMETER, "after", "invalid_cursor",
+                       "must be a next_cursor of this feed with the same types, now, or snapshot");
+    query->seen = values[1];
+    query->at = values[2];
+    query->last = values[3];
+    return true;
+}
+
+/* Is it in a text[] of plain words? Absent holds all of `absent`. */
+bool change_listed(struct str array, struct str item, bool absent) {
+    struct str rest = array, one;
+    if (!array.ptr)
+        return absent;
+    rest = (struct str){array.ptr + 1, array.len - 2};
+    while (str_split(&rest, ',', &one))
+        if (one.len >= 2 && str_eq((struct str){one.ptr + 1, one.len - 2}, item))
+            return true;
+    return false;
+}
+
+/* ---- parameters ---- */
+
+static struct str list_of(struct action *action, struct str text) {
+    struct str items[64], one;
+    size_t n = 0;
+    while (n < COUNT_OF(items) && str_split(&text, ',', &one))
+        items[n++] = one;
+    return pg_array_param(action->arena, items, n);
+}
+
+/* Names as in the feed, or as in paths. */
+static bool read_types(struct action *action, struct str text, struct change_query *query,
+                       struct err *err) {
+    struct str items[RES_COUNT], one;
+    size_t n = 0;
+    while (str_split(&text, ',', &one)) {
+        const struct resource *found = resource_by_path(one);
+        for (enum resource_id id = RES_USER; id < RES_COUNT && !found; id++)
+            found = str_is(one, resource_of(id)->name) ? resource_of(id) : NULL;
+        if (!found || !resource_has_events(found->id) || n == COUNT_OF(items))
+            return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "types", "invalid_value",
+                           "There are no changes of %.40s.",
+                           one.len < 40 && one.ptr ? arena_copy(action->arena, one) : "these");
+        items[n++] = str_of(found->name);
+    }
+    query->types = pg_array_param(action->arena, items, n);
+    return query->types.ptr || err_memory(err);
+}
+
+static bool take(struct action *action, const struct param *param, struct change_query *query,
+                 struct change_asked *asked, struct err *err) {
+    struct uuid id;
+    if (str_is(param->name, "after"))
+        asked->after = param->value;
+    else if (str_is(param->name, "since"))
+        asked->since = param->value;
+    else if (str_is(param->name, "types"))
+        return read_types(action, param->value, query, err);
+    else if (str_is(param->name, "exclude_origin"))
+        query->origins = list_of(action, param->value);
+    else if (str_is(param->name, "page_size"))
+        return page_size_read(param->value, &query->page_size, err);
+    else if (str_is(param->name, "account_id")) {
+        if (!uuid_parse(param->value, &id))
+            return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "account_id",
+                           "malformed_id", "must be a UUID");
+        char text[UUID_TEXT];
+        uuid_text(&id, text);
+        query->account_id = arena_str(action->arena, str_of(text));
+    } else if (str_is(param->name, "wait")) {
+        if (!str_to_i64(param->value, &asked->wait) || asked->wait < 0 ||
+            asked->wait > CHANGE_WAIT_MAX)
+            return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "wait", "out_of_range",
+                           "must be between 0 and %d seconds", CHANGE_WAIT_MAX);
+    } else {
+        unknown_parameter(action, param->name, err);
+    }
+    return true;
+}
+
+/* Where it begins that names no cursor. */
+static bool find_start(struct action *action, const struct change_asked *asked,
+                       struct change_query *query, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    if (!read_begin(action, &tx, err))
+        return false;
+    size_t log = tx_query(tx, "select position, snapshot::text from sequencer", NULL, 0);
+    size_t since =
+        asked->since.ptr
+            ? tx_query(tx,
+                       "select case when $1::timestamptz >= now() - interval '30 days' then "
+                       "coalesce(change_position($1::timestamptz), (select position from "
+                       "sequencer)) else -1 end",
+                       &asked->since, 1)
+            : log;
+    if (!tx_flush(tx, err))
+        return false;
+    query->after = tx_int(tx, since, 0, 0);
+    if (str_is(asked->after, "snapshot")) {
+        query->seen = arena_str(action->arena, tx_value(tx, log, 0, 1));
+        query->at = STR("");
+        query->last = STR("");
+    }
+    return query->after >= 0 || err_set(err, PROBLEM_CURSOR_EXPIRED,
+                                        "Changes are kept for 30 days. Begin again with "
+                                        "after=snapshot.");
+}
+
+bool change_query_read(struct action *action, const struct param *params, size_t n_params,
+                       struct change_query *query, struct change_asked *asked, struct err *err) {
+    for (size_t i = 0; i < n_params; i++)
+        take(action, &params[i], query, asked, err);
+    if (asked->since.ptr && asked->after.ptr)
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "since", "contradiction",
+                "after says where to begin already");
+    if (asked->since.ptr && check_time(asked->since) != NULL)
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "since", "invalid_value", "%s",
+                check_time(asked->since));
+    if (err_is_set(err))
+        return false;
+    if (asked->since.ptr || str_is(asked->after, "now") || str_is(asked->after, "snapshot"))
+        return find_start(action, asked, query, err);
+    return !asked->after.ptr || read_cursor(action, asked->after, query, err);
+}
+
+/* ---- for those who wait ---- */
+
+struct change_query *change_query_copy(const struct change_query *query) {
+    const struct str texts[] = {query->types, query->origins, query->account_id};
+    size_t size = sizeof *query;
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        size += texts[i].len + 1;
+    struct change_query *copy = malloc(size);
+    if (!copy)
+        return NULL;
+    *copy = *query;
+    char *at = (char *)(copy + 1);
+    struct str *to[] = {&copy->types, &copy->origins, &copy->account_id};
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        if (!texts[i].ptr)
+            continue;
+        memcpy(at, texts[i].ptr, texts[i].len);
+        at[texts[i].len] = '\0';
+        *to[i] = (struct str){at, texts[i].len};
+        at += texts[i].len + 1;
+    }
+    return copy;
+}
+
+bool change_wanted(const struct change_query *query, struct tx *tx, size_t slot, size_t row) {
+    static const char *const ops[] = {"created",  "updated", "deleted",
+                                      "restored", "merged",  "tier_changed"};
+    struct str op = tx_value(tx, slot, row, EVENT_TYPE), resource;
+    if (!str_split(&op, '.', &resource) || !op.ptr || !change_listed(query->types, resource, true))
+        return false;
+    bool change = str_starts(op, "key_status.");
+    for (size_t i = 0; i < COUNT_OF(ops); i++)
+        change = change || str_is(op, ops[i]);
+    struct str origin = tx_value(tx, slot, row, EVENT_ORIGIN);
+    return change && !(origin.ptr && change_listed(query->origins, origin, false)) &&
+           (!query->account_id.ptr ||
+            str_eq(tx_value(tx, slot, row, EVENT_ACCOUNT), query->account_id));
+}

@@ -1,0 +1,350 @@
+#include "app/audit_note.h"
+#include "app/sign_in.h"
+#include "base/audit_note.h"
+#include "base/cursor.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "feed/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TICK_MS 200
+#define HEARTBEAT_US 15000000
+#define CHECK_US 2000000 /* a key that was revoked listens no longer than this */
+#define SECONDS_MAX 86400
+#define ROUND_ARENA ((size_t)32 << 20)
+
+/* ---- the thread
+ * ------------------------------------------------------------------------------ */
+
+static bool still_known(struct streams *all, const struct stream *stream) {
+    struct err err CLEANUP(err_release) = ERR_INIT;
+    struct principal who;
+
+    return principal_find(all->app, str_of(stream->key), true, deadline_in_ms(TICK_MS), &who,
+                          &err) ||
+           err.problem != PROBLEM_UNAUTHENTICATED;
+}
+
+/* From memory alone, so it may hold the lock. */
+static void look_after(struct streams *all) {
+    int64_t now = clock_mono(&clock_system);
+
+    pthread_mutex_lock(&all->lock);
+    for (struct stream *s = all->first; s != NULL; s = s->next) {
+        if (!s->waits && now - s->spoke_us > HEARTBEAT_US && s->taken == s->out.len)
+            stream_say(s, STR(": heartbeat\n\n"));
+        if (s->ends_us != 0 && now >= s->ends_us)
+            stream_end(s);
+        if (now - s->checked_us < CHECK_US)
+            continue;
+        s->checked_us = now;
+        if (!still_known(all, s) || (s->asleep && s->line->gone(s->context)))
+            stream_end(s);
+    }
+    pthread_mutex_unlock(&all->lock);
+}
+
+static void report(struct streams *all, bool ok, const struct err *err) {
+    if (!ok && !all->failing)
+        log_err(LOG_WARN, "streams_wait", err);
+    all->failing = !ok;
+}
+
+/* False: there is more to read at once. */
+static bool round_once(struct streams *all) {
+    struct err err CLEANUP(err_release) = ERR_INIT;
+    struct arena arena CLEANUP(arena_release) = {0};
+    size_t n = 0;
+
+    arena_init(&arena, ROUND_ARENA);
+    bool ok = streams_tell(all, &arena, &n, &err) && streams_answer(all, &arena, &err) &&
+              streams_catch_up(all, &arena, &err);
+    report(all, ok, &err);
+    look_after(all);
+    return n < STREAM_BATCH;
+}
+
+static void wait_a_moment(struct streams *all) {
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += TICK_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    if (!all->stopping)
+        pthread_cond_timedwait(&all->changed, &all->lock, &until);
+}
+
+static void *run(void *argument) {
+    struct streams *all = argument;
+    bool pause = false;
+
+    pthread_mutex_lock(&all->lock);
+    while (!all->stopping) {
+        while (all->n == 0 && !all->stopping) {
+            all->head = -1;
+            pthread_cond_wait(&all->changed, &all->lock);
+        }
+        if (pause)
+            wait_a_moment(all);
+        if (all->stopping)
+            break;
+        pthread_mutex_unlock(&all->lock);
+        pause = round_once(all);
+        pthread_mutex_lock(&all->lock);
+    }
+    pthread_mutex_unlock(&all->lock);
+    return NULL;
+}
+
+bool streams_start(struct app *app, struct streams **ret, struct err *err) {
+    struct streams *all = calloc(1, sizeof(*all));
+    pthread_condattr_t attr;
+
+    if (all == NULL)
+        return err_memory(err);
+    all->app = app;
+    all->head = -1;
+    pthread_mutex_init(&all->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&all->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    all->started = pthread_create(&all->thread, NULL, run, all) == 0;
+    if (!all->started) {
+        streams_stop(all);
+        return err_memory(err);
+    }
+    pthread_setname_np(all->thread, "streams");
+    *ret = all;
+    return true;
+}
+
+void streams_end(struct streams *all) {
+    if (all == NULL)
+        return;
+    pthread_mutex_lock(&all->lock);
+    all->ending = true;
+    for (struct stream *s = all->first; s != NULL; s = s->next)
+        stream_end(s);
+    pthread_mutex_unlock(&all->lock);
+}
+
+void streams_stop(struct streams *all) {
+    if (all == NULL)
+        return;
+    pthread_mutex_lock(&all->lock);
+    all->stopping = true;
+    pthread_cond_signal(&all->changed);
+    pthread_mutex_unlock(&all->lock);
+    if (all->started)
+        pthread_join(all->thread, NULL);
+    pthread_cond_destroy(&all->changed);
+    pthread_mutex_destroy(&all->lock);
+    free(all);
+}
+
+size_t streams_open(struct streams *all) {
+    pthread_mutex_lock(&all->lock);
+    size_t n = all->n;
+    pthread_mutex_unlock(&all->lock);
+    return n;
+}
+
+/* ---- coming and going
+ * ------------------------------------------------------------------------------ */
+
+static struct str param_of(const struct param *params, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++)
+        if (str_is(params[i].name, name))
+            return params[i].value;
+    return STR_ABSENT;
+}
+
+/* A stream is noted once, as it begins, for each sensitive area that it may tell of. */
+static void note_stream(struct action *action, const struct event_query *query) {
+    for (enum area area = 0; area < AREA_COUNT; area++)
+        if ((role_reads(action->who->role) & AREA_BIT(area)) != 0)
+            audit_note(action, area, "event_stream", query->account_id, STR_ABSENT);
+}
+
+/* Without `after` and last id it begins with what happens from now on. */
+static bool find_cursor(struct action *action, struct event_query *query, int64_t *ret,
+                        struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = NULL;
+
+    if (!read_begin(action, &tx, err))
+        return false;
+    size_t bounds = event_bounds(tx, query->after);
+    note_stream(action, query);
+    if (!notes_queue(action, tx, err) || !tx_flush(tx, err) ||
+        event_expired(tx, bounds, query->after, err))
+        return false;
+    action->notes.n = 0;
+    if (query->after.ptr == NULL || !str_to_i64(query->after, ret))
+        *ret = tx_int(tx, bounds, 0, 1);
+    return true;
+}
+
+static bool read_query(struct action *action, const struct param *params, size_t n_params,
+                       struct str last_id, struct event_query *ret, int64_t *ret_seconds,
+                       struct err *err) {
+    const struct param last = {STR("after"), last_id};
+
+    for (size_t i = 0; i < n_params; i++) {
+        if (!str_is(params[i].name, "max_seconds")) {
+            if (str_is(params[i].name, "page_size"))
+                unknown_parameter(action, params[i].name, err);
+            else
+                event_query_read(action, &params[i], 1, ret, err);
+        } else if (!str_to_i64(params[i].value, ret_seconds) || *ret_seconds < 1 ||
+                   *ret_seconds > SECONDS_MAX) {
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "max_seconds", "out_of_range",
+                    "must be between 1 and 86400");
+        }
+    }
+    if (last_id.ptr != NULL)
+        event_query_read(action, &last, 1, ret, err);
+    return !err_is_set(err);
+}
+
+static void stream_free(struct stream *stream) {
+    if (stream->key != NULL)
+        explicit_bzero(stream->key, strlen(stream->key));
+    free(stream->key);
+    buf_release(&stream->out);
+    free(stream->types);
+    free(stream->names);
+    free(stream->waits);
+    free(stream->nothing);
+    free(stream);
+}
+
+static bool stream_fill(struct stream *stream, const struct action *action,
+                        const struct event_query *query, struct str names, struct str key) {
+    stream->who = *action->who;
+    stream->checked_us = stream->spoke_us = clock_mono(&clock_system);
+    buf_init(&stream->out, STREAM_BACKLOG);
+    stream->key = strndup(key.ptr, key.len);
+    if (stream->key == NULL)
+        return false;
+    if (query->account_id.ptr != NULL && query->account_id.len < sizeof(stream->account_id))
+        for (size_t i = 0; i < query->account_id.len; i++) { /* as the database writes it */
+            char c = query->account_id.ptr[i];
+            stream->account_id[i] = c >= 'A' && c <= 'F' ? (char)(c + ('a' - 'A')) : c;
+        }
+    if (query->types.ptr == NULL || names.ptr == NULL)
+        return true;
+    stream->types = strndup(query->types.ptr, query->types.len);
+    stream->names = strndup(names.ptr, names.len);
+    return stream->types != NULL && stream->names != NULL;
+}
+
+static bool stream_add(struct streams *all, struct stream *stream, struct err *err) {
+    pthread_mutex_lock(&all->lock);
+    bool fits = !all->ending && all->n < STREAMS_MAX;
+    if (fits) {
+        stream->next = all->first;
+        all->first = stream;
+        all->n++;
+        metrics_set(METRIC_STREAMS, 0, (double)all->n);
+        pthread_cond_signal(&all->changed);
+    }
+    pthread_mutex_unlock(&all->lock);
+    if (!fits) {
+        err_set(err, PROBLEM_OVERLOADED, "Too many streams are open.");
+        err->retry_after = 5;
+    }
+    return fits;
+}
+
+bool stream_open(struct streams *all, struct action *action, const struct param *params,
+                 size_t n_params, struct str last_id, struct str key, struct stream **ret,
+                 struct err *err) {
+    struct event_query query = {.after = STR_ABSENT};
+    int64_t cursor = 0, seconds = 0;
+
+    if (!read_query(action, params, n_params, last_id, &query, &seconds, err) ||
+        !find_cursor(action, &query, &cursor, err))
+        return false;
+    struct stream *stream = calloc(1, sizeof(*stream));
+    if (stream == NULL)
+        return err_memory(err);
+    stream->all = all;
+    stream->cursor = cursor;
+    stream->ends_us = seconds == 0 ? 0 : clock_mono(&clock_system) + seconds * 1000000;
+    if (!stream_fill(stream, action, &query, param_of(params, n_params, "types"), key)) {
+        stream_free(stream);
+        return err_memory(err);
+    }
+    stream_say(stream, STR("retry: 2000\n: from now on\n\n"));
+    if (!stream_add(all, stream, err)) {
+        stream_free(stream);
+        return false;
+    }
+    *ret = stream;
+    return true;
+}
+
+bool stream_wait(struct streams *all, struct action *action, const struct change_wait *wait,
+                 struct str nothing, struct str key, struct stream **ret, struct err *err) {
+    static const struct event_query every = {.after = STR_ABSENT};
+    struct stream *stream = calloc(1, sizeof(*stream));
+
+    if (stream == NULL)
+        return err_memory(err);
+    stream->all = all;
+    stream->cursor = wait->query->after;
+    stream->ends_us = clock_mono(&clock_system) + wait->seconds * 1000000;
+    stream->waits = change_query_copy(wait->query);
+    stream->nothing = strndup(nothing.ptr, nothing.len);
+    bool fine = stream->waits != NULL && stream->nothing != NULL;
+    if (!fine || !stream_fill(stream, action, &every, STR_ABSENT, key))
+        err_memory(err);
+    stream->out.max = CHANGE_PAGE_MAX;
+    if (!err_is_set(err) && stream_add(all, stream, err))
+        *ret = stream;
+    else
+        stream_free(stream);
+    return !err_is_set(err);
+}
+
+void stream_attach(struct stream *stream, const struct stream_line *line, void *context) {
+    pthread_mutex_lock(&stream->all->lock);
+    stream->line = line;
+    stream->context = context;
+    pthread_mutex_unlock(&stream->all->lock);
+}
+
+long stream_take(struct stream *stream, char *ret, size_t room) {
+    pthread_mutex_lock(&stream->all->lock);
+    size_t n = stream->out.failed ? 0 : stream->out.len - stream->taken;
+    n = n < room ? n : room;
+    if (n > 0) {
+        memcpy(ret, stream->out.ptr + stream->taken, n);
+        stream->taken += n;
+    } else if (!stream->ended) {
+        stream->asleep = true;
+        stream->line->sleep(stream->context);
+    }
+    long result = n > 0 ? (long)n : stream->ended ? -1 : 0;
+    pthread_mutex_unlock(&stream->all->lock);
+    return result;
+}
+
+void stream_close(struct stream *stream) {
+    if (stream == NULL)
+        return;
+    struct streams *all = stream->all;
+    pthread_mutex_lock(&all->lock);
+    struct stream **at = &all->first;
+    while (*at != stream)
+        at = &(*at)->next;
+    *at = stream->next;
+    all->n--;
+    metrics_set(METRIC_STREAMS, 0, (double)all->n);
+    pthread_mutex_unlock(&all->lock);
+    stream_free(stream);
+}

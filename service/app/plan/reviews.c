@@ -1,0 +1,325 @@
+/* The regular follow-up of an account: how a review ends, and what comes of it. */
+#include "app/reviews.h"
+
+#include "base/json.h"
+#include "base/write_once.h"
+#include "domain/decode.h"
+#include "record/batch.h"
+#include "record/references.h"
+#include "record/view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- completion ---- */
+
+struct completion {
+    struct str review_id;
+    const jv *doc;
+};
+
+/* What the review keeps of the body: its own fields, none of them needed. */
+static const char *const kept[] = {"outcome",   "held_at",      "participants", "findings",
+                                   "decisions", "expectations", "notes"};
+
+static bool decode_kept(const jv *doc, jv **ret, struct err *err) {
+    struct field fields[COUNT_OF(kept)];
+    struct shape shape = {fields, COUNT_OF(kept)};
+    CLEANUP(jv_unref) jv *own = jv_copy(doc);
+    if (!own)
+        return err_memory(err);
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        fields[i] = *resource_field(resource_of(RES_REVIEW), str_of(kept[i]));
+        fields[i].flags = 0;
+        fields[i].preset = NULL;
+    }
+    jv_remove(own, "follow_ups");
+    jv_remove(own, "plan_changes");
+    return decode_shape(&shape, own, "", ret, err);
+}
+
+/* What became of a batch that is part of a larger body: its violations under the places there. */
+static bool batch_result(struct batch *batch, struct err *err) {
+    for (size_t i = 0; i < batch->n; i++) {
+        struct entry *entry = &batch->entries[i];
+        if (err_is_set(&entry->err) && entry->err.n_items == 0)
+            err_set(err, entry->err.problem, "%s", entry->err.detail);
+        for (size_t k = 0; k < entry->err.n_items; k++) {
+            const struct err_item *item = &entry->err.items[k];
+            char where[2 * sizeof item->where];
+            bool placed = strncmp(item->where, entry->at, strlen(entry->at)) == 0;
+            snprintf(where, sizeof where, "%s%s", placed ? "" : entry->at, item->where);
+            if (strcmp(item->code, "rolled_back") != 0)
+                err_add(err, entry->err.problem, item->at, where, item->code, "%s", item->detail);
+        }
+    }
+    return !err_is_set(err);
+}
+
+#define FOLLOW_UPS_MAX 50
+
+/* A follow-up of the body as its resource has it, below the review's account, review and plan. A
+ * date without a zone is of the review's. */
+static jv *follow_up_of(const jv *given, struct tx *tx, size_t review, struct str review_id) {
+    CLEANUP(jv_unref) jv *doc = jv_copy(given);
+    struct str plan_id = tx_value(tx, review, 0, 3);
+    bool fine = doc && jv_set(doc, "account_id", jv_new_text(tx_value(tx, review, 0, 2))) &&
+                jv_set(doc, "review_id", jv_new_text(review_id));
+    if (fine && plan_id.ptr)
+        fine = jv_set(doc, "plan_id", jv_new_text(plan_id));
+    if (fine && jv_get(doc, "due_on") && !jv_get(doc, "time_zone"))
+        fine = jv_set(doc, "time_zone", jv_new_text(tx_value(tx, review, 0, 4)));
+    return fine ? TAKE(doc) : NULL;
+}
+
+static bool follow_ups_shape(const jv *list, struct err *err) {
+    if (list && (jv_kind(list) != JV_ARRAY || jv_len(list) > FOLLOW_UPS_MAX))
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "/follow_ups", "wrong_type",
+                       "must be an array of at most %d objects", FOLLOW_UPS_MAX);
+    for (size_t i = 0; i < jv_len(list); i++) {
+        char where[48];
+        snprintf(where, sizeof where, "/follow_ups/%zu", i);
+        if (jv_kind(jv_at(list, i)) != JV_OBJECT)
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, where, "wrong_type",
+                    "must be an object");
+    }
+    return !err_is_set(err);
+}
+
+/* The follow-ups as entries of a batch; `owners` keeps their documents. */
+static struct batch *follow_ups_batch(struct action *action, const jv *list, struct tx *tx,
+                                      size_t review, struct str review_id, jv *owners,
+                                      struct err *err) {
+    struct batch *batch = batch_new(action, resource_of(RES_FOLLOW_UP), jv_len(list), err);
+    if (!batch)
+        return NULL;
+    batch->all_or_none = true;
+    for (size_t i = 0; i < batch->n; i++) {
+        struct entry *entry = &batch->entries[i];
+        entry->kind = ENTRY_CREATE;
+        entry->unconditional = true;
+        entry->at = arena_format(action->arena, "/follow_ups/%zu", i);
+        if (!entry->at || !jv_push(owners, follow_up_of(jv_at(list, i), tx, review, review_id))) {
+            err_memory(err);
+            batch_release(&batch);
+            return NULL;
+        }
+        entry->given = jv_at(owners, i);
+    }
+    return batch;
+}
+
+/* All violations of the body at once, before anything is written. */
+static bool check_follow_ups(const struct batch *batch, struct err *err) {
+    struct decode decode = {.resource = batch->resource};
+    for (size_t i = 0; i < batch->n; i++) {
+        CLEANUP(jv_unref) jv *clean = NULL;
+        decode.at = batch->entries[i].at;
+        decode_new(&decode, batch->entries[i].given, &clean, err);
+    }
+    return !err_is_set(err);
+}
+
+/* One record of a batch of its own. */
+static bool change_one(struct action *action, struct tx *tx, enum resource_id id,
+                       struct str record_id, const jv *patch, const char *at, struct err *err) {
+    CLEANUP(batch_release) struct batch *batch = batch_new(action, resource_of(id), 1, err);
+    if (!batch)
+        return false;
+    batch->single = true;
+    struct entry *entry = &batch->entries[0];
+    *entry = (struct entry){.kind = ENTRY_CHANGE,
+                            .unconditional = true,
+                            .id = record_id,
+                            .given = patch,
+                            .at = at,
+                            .err = ERR_INIT};
+    return batch_write(action, tx, batch, err);
+}
+
+static bool may_complete(struct tx *tx, size_t review, struct err *err) {
+    struct record_key key = {.resource = resource_of(RES_REVIEW)};
+    if (tx_rows(tx, review) == 0)
+        return not_found(&key, err);
+    struct str status = tx_value(tx, review, 0, 0);
+    /* One that was missed may still be held, late. */
+    return str_is(status, "scheduled") || str_is(status, "missed") ||
+           err_set(err, PROBLEM_CONFLICT, "The review is %.*s already.", STR_ARG(status));
+}
+
+/* A review that names no plan is of the one in force. */
+#define REVIEW_SQL                                                                                 \
+    "select status, outcome, account_id, coalesce(plan_id, (select p.id from plan p where "        \
+    "p.account_id = review.account_id and p.status = 'active' and p.deleted_at is null)), "        \
+    "time_zone from review where id = $1::uuid and deleted_at is null"
+
+/* The account before the review, as where a plan is activated. A review that is over says so
+ * without waiting for the lock; it is asked again under it. */
+static bool lock_review(struct tx *tx, struct str review_id, size_t *ret_review, struct err *err) {
+    size_t before = tx_query(tx, REVIEW_SQL, &review_id, 1);
+    if (!tx_flush(tx, err) || !may_complete(tx, before, err))
+        return false;
+    tx_query(tx,
+             "select 1 from account where id = (select account_id from review where id = "
+             "$1::uuid) for no key update",
+             &review_id, 1);
+    *ret_review = tx_query(tx, REVIEW_SQL " for no key update", &review_id, 1);
+    return tx_flush(tx, err) && may_complete(tx, *ret_review, err);
+}
+
+static struct str outcome_of(struct tx *tx, size_t review, const jv *clean) {
+    struct str said = jv_text(jv_get(clean, "outcome"));
+    return said.ptr ? said : tx_value(tx, review, 0, 1);
+}
+
+static bool check_body(const struct completion *completion, struct tx *tx, size_t review,
+                       const struct batch *follow_ups, jv **ret_clean, struct err *err) {
+    const jv *changes = jv_get(completion->doc, "plan_changes");
+    if (changes && !tx_value(tx, review, 0, 3).ptr)
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/plan_changes", "no_plan",
+                "The review is of no plan.");
+    decode_kept(completion->doc, ret_clean, err);
+    check_follow_ups(follow_ups, err);
+    if (!tx_value(tx, review, 0, 1).ptr && !jv_text(jv_get(completion->doc, "outcome")).ptr)
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/outcome", "required",
+                "A review ends with keep, adapt or replace.");
+    return !err_is_set(err);
+}
+
+/* The review last: its event names what it made. */
+static bool complete_writes(struct action *action, struct tx *tx,
+                            const struct completion *completion, size_t review,
+                            struct batch *follow_ups, jv *clean, struct err *err) {
+    const jv *changes = jv_get(completion->doc, "plan_changes");
+    struct str plan_id = tx_value(tx, review, 0, 3), outcome = outcome_of(tx, review, clean);
+    struct str values[] = {completion->review_id, plan_id, outcome};
+    if (changes && !change_one(action, tx, RES_PLAN, plan_id, changes, "/plan_changes", err))
+        return false;
+    tx_query(tx, "select review_conclude($1::uuid, $2::uuid, $3)", values, 3);
+    if (!tx_flush(tx, err))
+        return false;
+    if (follow_ups->n > 0 &&
+        (!batch_write(action, tx, follow_ups, err) || !batch_result(follow_ups, err)))
+        return false;
+    bool fine = jv_set(clean, "status", jv_new_text(STR("held")));
+    if (plan_id.ptr)
+        fine = fine && jv_set(clean, "plan_id", jv_new_text(plan_id));
+    return fine ? change_one(action, tx, RES_REVIEW, completion->review_id, clean, "", err)
+                : err_memory(err);
+}
+
+static bool complete_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                          struct err *err) {
+    const struct completion *completion = arg;
+    const jv *list = jv_get(completion->doc, "follow_ups");
+    CLEANUP(jv_unref) jv *owners = jv_new_array();
+    CLEANUP(jv_unref) jv *clean = NULL;
+    CLEANUP(batch_release) struct batch *follow_ups = NULL;
+    size_t review;
+    if (!owners)
+        return err_memory(err);
+    if (!lock_review(tx, completion->review_id, &review, err) ||
+        !view_if_match(action, tx, RES_REVIEW, completion->review_id, err) ||
+        !follow_ups_shape(list, err))
+        return false;
+    follow_ups = follow_ups_batch(action, list, tx, review, completion->review_id, owners, err);
+    return follow_ups && check_body(completion, tx, review, follow_ups, &clean, err) &&
+           complete_writes(action, tx, completion, review, follow_ups, clean, err) &&
+           view_answer(action, tx, RES_REVIEW, completion->review_id, outcome, err);
+}
+
+bool review_complete(struct action *action, struct str review_id, const jv *doc,
+                     struct outcome *outcome, struct err *err) {
+    struct completion completion = {review_id, doc};
+    if (jv_kind(doc) != JV_OBJECT)
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "", "wrong_type",
+                       "must be an object");
+    return write_once(action, complete_work, &completion, outcome, err);
+}
+
+/* ---- the seven buyer expectations ---- */
+
+static bool expectation_answer(struct action *action, struct tx *tx, struct str account_id,
+                               struct outcome *outcome, struct err *err) {
+    struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
+    size_t slot = tx_query(tx,
+                           "select jsonb_build_object('account_id', id) || "
+                           "expectation_result(id, null, null, now()) from account where id = "
+                           "$1::uuid and deleted_at is null",
+                           &account_id, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_rows(tx, slot) == 0)
+        return not_found(&key, err);
+    view_object(action, account_id, 1, tx_value(tx, slot, 0, 0), outcome);
+    return true;
+}
+
+bool expectation_get(struct action *action, struct str account_id, struct outcome *outcome,
+                     struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    return read_begin(action, &tx, err) && expectation_answer(action, tx, account_id, outcome, err);
+}
+
+struct rating {
+    struct str account_id;
+    const struct shape *shape;
+    const jv *said;
+};
+
+static bool rate_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                      struct err *err) {
+    const struct rating *rating = arg;
+    struct str values[] = {rating->account_id, json_param(action, rating->said),
+                           str_of(action->who->actor)};
+    if (!values[1].ptr)
+        return err_memory(err);
+    if (!references_known(action, tx, rating->shape, rating->said, rating->account_id, err))
+        return false;
+    tx_query(tx,
+             "insert into expectation_rating (account_id, expectation, rater, rating, rated_at, "
+             "contact_id, note, recorded_by) select a.id, r ->> 'expectation', d ->> 'rater', (r "
+             "->> 'rating')::int, coalesce((d ->> 'rated_at')::timestamptz, now()), (d ->> "
+             "'contact_id')::uuid, d ->> 'note', $3 from account a, (select $2::jsonb as d) x, "
+             "jsonb_array_elements(d -> 'ratings') r where a.id = $1::uuid and a.deleted_at is "
+             "null",
+             values, 3);
+    if (!expectation_answer(action, tx, rating->account_id, outcome, err))
+        return false;
+    outcome->status = 201;
+    snprintf(outcome->location, sizeof outcome->location, "/v1/accounts/%.*s/expectations",
+             STR_ARG(rating->account_id));
+    return true;
+}
+
+bool expectation_rate(struct action *action, struct str account_id, const jv *doc,
+                      struct outcome *outcome, struct err *err) {
+    const struct field *seven = resource_field(resource_of(RES_REVIEW), STR("expectations"));
+    const struct field rating_fields[] = {
+        seven->shape->fields[0], /* expectation */
+        {.name = "rating", .type = FIELD_INT, .flags = F_REQUIRED, .min = 1, .max = 5},
+    };
+    const struct shape rating_shape = {rating_fields, COUNT_OF(rating_fields)};
+    const struct field fields[] = {
+        {.name = "rater",
+         .type = FIELD_ENUM,
+         .flags = F_REQUIRED,
+         .values = (const char *const[]){"customer", "internal", NULL}},
+        {.name = "ratings",
+         .type = FIELD_DOCS,
+         .flags = F_REQUIRED,
+         .min = 1,
+         .max = 7,
+         .shape = &rating_shape},
+        {.name = "rated_at", .type = FIELD_TIME},
+        {.name = "contact_id", .type = FIELD_ID, .flags = F_SAME_ACCOUNT, .ref = "contact"},
+        {.name = "note", .type = FIELD_TEXT, .max = 2000},
+    };
+    const struct shape shape = {fields, COUNT_OF(fields)};
+    CLEANUP(jv_unref) jv *clean = NULL;
+    struct rating rating = {.account_id = account_id, .shape = &shape};
+    if (!decode_shape(&shape, doc, "", &clean, err))
+        return false;
+    rating.said = clean;
+    return write_once(action, rate_work, &rating, outcome, err);
+}

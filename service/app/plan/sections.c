@@ -1,0 +1,188 @@
+#include "app/sections.h"
+
+#include "base/cursor.h"
+#include "record/view.h"
+#include "store/record.h"
+
+/* The record behind (plan, section); not found where the plan is not visible. */
+static bool find(struct action *action, struct str plan_id, struct str section,
+                 struct record_key *ret, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct str params[] = {plan_id, section};
+    *ret = (struct record_key){.resource = resource_of(RES_PLAN_SECTION)};
+    if (!read_begin(action, &tx, err))
+        return false;
+    size_t slot = tx_query(tx,
+                           "select v.id from visible_plan_section(array[plan_section_id($1::uuid, "
+                           "$2)], false) v",
+                           params, 2);
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_rows(tx, slot) == 0)
+        return err_set(err, PROBLEM_NOT_FOUND,
+                       "There is no such plan or section that you can see.");
+    ret->id = arena_str(action->arena, tx_value(tx, slot, 0, 0));
+    return ret->id.ptr ? true : err_memory(err);
+}
+
+/* What the caller reads of the plan's account; not found where the plan is not visible. Sends what
+ * is queued. */
+static bool plan_areas(struct action *action, struct tx *tx, struct str plan_id, area_set *ret,
+                       struct err *err) {
+    struct record_key plan = {.resource = resource_of(RES_PLAN)};
+    size_t slot = tx_query(tx,
+                           "select areas_of(account_id) from plan where id = $1::uuid and "
+                           "deleted_at is null",
+                           &plan_id, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    area_set areas = tx_rows(tx, slot) == 0 ? 0 : (area_set)tx_int(tx, slot, 0, 0);
+    *ret = areas & role_reads(action->who->role);
+    return (*ret & AREA_BIT(AREA_PLAN)) != 0 || not_found(&plan, err);
+}
+
+bool plan_sections(struct action *action, struct str plan_id, struct outcome *outcome,
+                   struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    const struct resource *resource = resource_of(RES_PLAN_SECTION);
+    const struct record_sql *sql = sql_for(action, RES_PLAN_SECTION);
+    const char *text = arena_format(
+        action->arena,
+        "select %s from %s where t.plan_id = $1::uuid and t.deleted_at is null order by t.section",
+        sql->columns, sql->from);
+    size_t n = 0;
+    area_set areas = 0;
+    if (!text || !read_begin(action, &tx, err))
+        return text ? false : err_memory(err);
+    size_t slot = tx_query(tx, text, &plan_id, 1);
+    if (!plan_areas(action, tx, plan_id, &areas, err))
+        return false;
+    const struct row *rows = rows_of(action, resource, tx, slot, &n);
+    if (!rows)
+        return err_memory(err);
+    struct view view;
+    char etag[ETAG_TEXT];
+    view_init(&view);
+    buf_text(&outcome->body, "{\"data\":[");
+    for (size_t i = 0; i < n; i++) {
+        view_write(action, resource, &view, &rows[i], NULL, &outcome->body, etag);
+        if (i + 1 < n || (areas & AREA_BIT(AREA_INTERACTION_HISTORY)) != 0)
+            buf_char(&outcome->body, ',');
+    }
+    if ((areas & AREA_BIT(AREA_INTERACTION_HISTORY)) != 0) {
+        buf_text(&outcome->body, "{\"plan_id\":");
+        buf_json(&outcome->body, plan_id);
+        buf_text(&outcome->body, ",\"section\":\"interaction_history\",\"generated\":true}");
+    }
+    buf_char(&outcome->body, ']');
+    if ((AREAS_SECTIONS & ~areas) != 0) {
+        buf_text(&outcome->body, ",\"redacted\":");
+        write_areas(AREAS_SECTIONS & ~areas, &outcome->body);
+    }
+    page_tail(outcome, false, -1);
+    return true;
+}
+
+bool plan_section_get(struct action *action, struct str plan_id, struct str section,
+                      struct outcome *outcome, struct err *err) {
+    struct record_key key;
+    return find(action, plan_id, section, &key, err) &&
+           record_get(action, &key, NULL, 0, outcome, err);
+}
+
+bool plan_section_write(struct action *action, struct str plan_id, struct str section,
+                        const jv *doc, bool replace, struct outcome *outcome, struct err *err) {
+    struct record_key key;
+    if (!find(action, plan_id, section, &key, err))
+        return false;
+    return replace ? record_replace(action, &key, doc, outcome, err)
+                   : record_patch(action, &key, doc, outcome, err);
+}
+
+/* Of what comes together here each lies in an area of its own. */
+#define READS(area) "x.areas >> area_number('" area "') & 1 = 1"
+#define HISTORY_SQL                                                                                \
+    "select h.kind, h.id, h.at, h.what from plan p cross join lateral areas_of(p.account_id) "     \
+    "x(areas) cross join lateral ("                                                                \
+    " select 'interaction' as kind, i.id, i.occurred_at as at, jsonb_build_object('kind', "        \
+    "i.kind, 'channel', i.channel, 'subject', i.subject, 'user_id', i.user_id) as what"            \
+    "  from interaction i where i.account_id = p.account_id and i.deleted_at is null and " READS(  \
+        "interactions") " union all select 'problem', b.id, b.opened_at, "                         \
+                        "jsonb_build_object('category', b.category, "                              \
+                        "'severity', b.severity, 'title', b.title, 'resolved_at', b.resolved_at)"  \
+                        "  from problem b where b.account_id = p.account_id and b.deleted_at is "  \
+                        "null and " READS(                                                         \
+                            "problems") " union all select 'order', o.id, "                        \
+                                        "o.ordered_on::timestamp at time zone 'UTC', "             \
+                                        "jsonb_build_object('external_id', o.external_id, "        \
+                                        "'amount', o.amount::text, 'currency_code', "              \
+                                        "o.currency_code)"                                         \
+                                        "  from sales_order o where o.account_id = p.account_id "  \
+                                        "and o.deleted_at is null and " READS(                     \
+                                            "sales") " union all select 'review', r.id, "          \
+                                                     "coalesce(r.held_at, r.due_on::timestamp at " \
+                                                     "time zone "                                  \
+                                                     "'UTC'), jsonb_build_object('outcome', "      \
+                                                     "r.outcome, 'cadence', r.cadence)"            \
+                                                     "  from review r where r.account_id = "       \
+                                                     "p.account_id and r.status = 'held' and "     \
+                                                     "r.deleted_at is "                            \
+                                                     "null and " READS(                            \
+                                                         "reviews") " union all select "           \
+                                                                    "'version', v.id, "            \
+                                                                    "v.created_at, "               \
+                                                                    "jsonb_build_object('plan_id'" \
+                                                                    ", v.plan_id, "                \
+                                                                    "'version_no', v.version_no, " \
+                                                                    "'kind', v.kind, "             \
+                                                                    "'review_id', v.review_id)"    \
+                                                                    "  from plan_version v where " \
+                                                                    "v.account_id = "              \
+                                                                    "p.account_id) h"              \
+                                                                    " where p.id = $1::uuid and "  \
+                                                                    "p.deleted_at is null and "    \
+                                                                    "($2::timestamptz is null or " \
+                                                                    "(h.at, "                      \
+                                                                    "h.id) < ($2::timestamptz, "   \
+                                                                    "$3::uuid))"                   \
+                                                                    " order by h.at desc, h.id "   \
+                                                                    "desc limit $4::int"
+
+static void write_entry(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
+    static const struct field at = {.type = FIELD_TIME};
+    buf_format(ret, "{\"kind\":\"%s\",\"id\":\"%s\",\"at\":", tx_value(tx, slot, row, 0).ptr,
+               tx_value(tx, slot, row, 1).ptr);
+    render_value(&at, tx_value(tx, slot, row, 2), ret);
+    buf_text(ret, ",\"what\":");
+    buf_put(ret, tx_value(tx, slot, row, 3));
+    buf_char(ret, '}');
+}
+
+bool plan_history(struct action *action, struct str plan_id, const struct param *params,
+                  size_t n_params, struct outcome *outcome, struct err *err) {
+    static const size_t key_columns[] = {2, 1};
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct page page;
+    area_set areas;
+    struct str list =
+        str_of(arena_format(action->arena, "interaction_history|%.*s", STR_ARG(plan_id)));
+    if (!page_read(action, list, 2, params, n_params, &page, err) || !read_begin(action, &tx, err))
+        return false;
+    struct str values[] = {plan_id, page.keys[0], page.keys[1], page_limit(action, &page)};
+    size_t slot = tx_query(tx, HISTORY_SQL, values, 4);
+    if (!plan_areas(action, tx, plan_id, &areas, err))
+        return false;
+    if ((areas & AREA_BIT(AREA_INTERACTION_HISTORY)) == 0)
+        return err_set(err, PROBLEM_NOT_FOUND,
+                       "There is no such plan or section that you can see.");
+    buf_text(&outcome->body, "{\"plan_id\":");
+    buf_json(&outcome->body, plan_id);
+    buf_text(&outcome->body, ",\"section\":\"interaction_history\",\"generated\":true,\"data\":[");
+    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
+        if (i > 0)
+            buf_char(&outcome->body, ',');
+        write_entry(tx, slot, i, &outcome->body);
+    }
+    page_finish(action, &page, tx, slot, key_columns, outcome);
+    return true;
+}

@@ -1,0 +1,78 @@
+/* Full evaluations. */
+#include "app/program.h"
+#include "base/cursor.h"
+#include "base/json.h"
+#include "base/operation.h"
+#include "base/write_once.h"
+#include "domain/check.h"
+#include "domain/decode.h"
+#include "record/view.h"
+
+static bool evaluation_work(struct action *action, struct tx *tx, void *arg,
+                            struct outcome *outcome, struct err *err) {
+    struct str as_of = *(const struct str *)arg;
+    const char *request =
+        as_of.ptr ? arena_format(action->arena, "{\"as_of\": \"%.*s\"}", STR_ARG(as_of)) : "{}";
+    return request ? operation_queue(action, tx, "evaluation", str_of(request), outcome, err)
+                   : err_memory(err);
+}
+
+bool evaluation_start(struct action *action, const jv *doc, struct outcome *outcome,
+                      struct err *err) {
+    static const struct field as_of_field[] = {{.name = "as_of", .type = FIELD_DATE}};
+    static const struct shape shape = {as_of_field, 1};
+    CLEANUP(jv_unref) jv *clean = NULL;
+    if (!decode_shape(&shape, doc, "", &clean, err))
+        return false;
+    struct str as_of = jv_text(jv_get(clean, "as_of"));
+    return write_once(action, evaluation_work, &as_of, outcome, err);
+}
+
+static void write_result(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
+    static const struct field fields[] = {
+        {.name = "rank", .type = FIELD_INT},
+        {.name = "account_id", .type = FIELD_ID},
+        {.name = "account_number", .type = FIELD_TEXT},
+        {.name = "name", .type = FIELD_TEXT},
+        {.name = "score", .type = FIELD_DECIMAL},
+        {.name = "contributions", .type = FIELD_DOCS},
+        {.name = "missing", .type = FIELD_TEXTS},
+    };
+    write_row(tx, slot, row, fields, COUNT_OF(fields), ret);
+}
+
+bool evaluation_results(struct action *action, struct str id, const struct param *params,
+                        size_t n_params, struct outcome *outcome, struct err *err) {
+    static const size_t key_columns[] = {0, 1};
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct page page;
+    struct str list = str_of(arena_format(action->arena, "evaluation|%.*s", STR_ARG(id)));
+    if (!page_read(action, list, 2, params, n_params, &page, err) || !read_begin(action, &tx, err))
+        return false;
+    struct str values[] = {id, page.keys[0], page.keys[1], page_limit(action, &page)};
+    size_t there =
+        tx_query(tx,
+                 "select 1 from operation o where o.id = $1::uuid and o.kind = 'evaluation' and "
+                 "is_callers(o.actor, o.reach)",
+                 values, 1);
+    size_t slot = tx_query(
+        tx,
+        "select r.score_rank, r.account_id, a.account_number, a.name, r.score, r.contributions, "
+        "array_to_json(r.missing) from evaluation_result r join account a on a.id = r.account_id "
+        "where r.operation_id = $1::uuid "
+        "and ($2::int is null or (r.score_rank, r.account_id) > ($2::int, $3::uuid)) "
+        "order by r.score_rank, r.account_id limit $4::int",
+        values, 4);
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_rows(tx, there) == 0)
+        return err_set(err, PROBLEM_NOT_FOUND, "There is no such evaluation.");
+    buf_text(&outcome->body, "{\"data\":[");
+    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
+        if (i > 0)
+            buf_char(&outcome->body, ',');
+        write_result(tx, slot, i, &outcome->body);
+    }
+    page_finish(action, &page, tx, slot, key_columns, outcome);
+    return true;
+}

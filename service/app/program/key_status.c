@@ -1,0 +1,169 @@
+/* Key status of one account: the explanation, of today or another day, and its history. */
+#include "program/key_status.h"
+
+#include "app/program.h"
+#include "base/cursor.h"
+#include "base/json.h"
+#include "domain/check.h"
+#include "domain/decode.h"
+#include "record/area_guard.h"
+#include "record/view.h"
+
+#include <string.h>
+
+static const struct field columns[] = {
+    {.name = "account_id", .type = FIELD_ID},
+    {.name = "key_status", .type = FIELD_TEXT},
+    {.name = "tier", .type = FIELD_TEXT},
+    {.name = "score", .type = FIELD_DECIMAL},
+    {.name = "score_rank", .type = FIELD_INT},
+    {.name = "as_of", .type = FIELD_DATE},
+    {.name = "criteria_version", .type = FIELD_INT},
+    {.name = "contributions", .type = FIELD_DOCS},
+    {.name = "missing", .type = FIELD_TEXTS},
+    {.name = "since", .type = FIELD_TIME},
+    {.name = "key_since", .type = FIELD_TIME},
+    {.name = "grace_until", .type = FIELD_TIME},
+    {.name = "designation", .type = FIELD_MAP},
+};
+
+#define STANDING_SQL                                                                               \
+    "select s.account_id, s.key_status, s.tier, s.score, s.score_rank, s.as_of, "                  \
+    "s.criteria_version, w.contributions,"                                                         \
+    " to_jsonb(w.missing), s.status_since, s.key_since, s.grace_until, s.designation, "            \
+    "areas_of(s.account_id)"                                                                       \
+    " from standing s join account a on a.id = s.account_id left join standing_why w on "          \
+    "w.account_id = s.account_id where s.account_id = $1::uuid and a.deleted_at is null"
+
+/* Rank and grace are only known of now. */
+#define AS_OF_SQL                                                                                  \
+    "select a.id, o.key_status, o.tier, r.score, case when $2::date >= current_date then "         \
+    "s.score_rank end, $2::date, p.criteria_version, r.contributions, to_jsonb(r.missing), "       \
+    "o.since, o.key_since, case when $2::date >= current_date then s.grace_until end, "            \
+    "o.designation, areas_of(s.account_id)"                                                        \
+    " from standing s join account a on a.id = s.account_id cross join program p join criteria c " \
+    "on c.version = p.criteria_version"                                                            \
+    " cross join lateral standing_at(a.id, $2::date) o"                                            \
+    " cross join lateral score_accounts(array [s.account_id], $2::date, c.metrics, "               \
+    "p.reporting_currency) r"                                                                      \
+    " where s.account_id = $1::uuid and a.deleted_at is null"
+
+#define HISTORY_SQL                                                                                \
+    "select h.at, h.cause, h.actor, h.from_status, h.to_status, h.from_tier, h.to_tier, "          \
+    "h.criteria_version, h.reason, h.designation, h.score, h.score_before, h.score_rank, "         \
+    "w.contributions, w.contributions_before, "                                                    \
+    "h.id from key_status_history h left join key_status_why w on w.id = h.id"                     \
+    " where h.account_id = $1::uuid"
+#define HISTORY_WHY 5 /* of these are economics */
+#define HISTORY_ID 15
+#define STANDING_AREAS COUNT_OF(columns)
+
+/* Without the explanation where the caller does not read economics. */
+static void write_history(struct tx *tx, size_t slot, size_t n, bool why, struct buf *ret) {
+    static const struct field fields[] = {
+        {.name = "at", .type = FIELD_TIME},
+        {.name = "cause", .type = FIELD_TEXT},
+        {.name = "actor", .type = FIELD_TEXT},
+        {.name = "from_status", .type = FIELD_TEXT},
+        {.name = "to_status", .type = FIELD_TEXT},
+        {.name = "from_tier", .type = FIELD_TEXT},
+        {.name = "to_tier", .type = FIELD_TEXT},
+        {.name = "criteria_version", .type = FIELD_INT},
+        {.name = "reason", .type = FIELD_TEXT},
+        {.name = "designation", .type = FIELD_MAP},
+        {.name = "score", .type = FIELD_DECIMAL},
+        {.name = "score_before", .type = FIELD_DECIMAL},
+        {.name = "score_rank", .type = FIELD_INT},
+        {.name = "contributions", .type = FIELD_DOCS},
+        {.name = "contributions_before", .type = FIELD_DOCS},
+    };
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            buf_char(ret, ',');
+        write_row(tx, slot, i, fields, COUNT_OF(fields) - (why ? 0 : HISTORY_WHY), ret);
+    }
+}
+
+/* The part of a standing that is economics. */
+static bool explains(const struct field *field) {
+    static const char *const names[] = {"score", "score_rank", "contributions", "missing"};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (strcmp(field->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+bool status_answer(struct action *action, struct tx *tx, struct str account_id, struct str as_of,
+                   struct outcome *outcome, struct err *err) {
+    struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
+    struct str values[] = {account_id, as_of};
+    size_t slot =
+        as_of.ptr ? tx_query(tx, AS_OF_SQL, values, 2) : tx_query(tx, STANDING_SQL, values, 1);
+    size_t past = tx_query(tx,
+                           HISTORY_SQL " and ($2::date is null or h.at < ($2::date + 1)::timestamp "
+                                       "at time zone 'UTC') order by h.id desc limit 200",
+                           values, 2);
+    if (!tx_flush(tx, err))
+        return false;
+    area_set areas = tx_rows(tx, slot) == 0 ? 0 : (area_set)tx_int(tx, slot, 0, STANDING_AREAS);
+    areas &= role_reads(action->who->role);
+    if ((areas & AREA_BIT(AREA_PROFILE)) == 0)
+        return not_found(&key, err);
+    bool why = (areas & AREA_BIT(AREA_ECONOMICS)) != 0;
+    for (size_t c = 0; c < COUNT_OF(columns); c++) {
+        if (!why && explains(&columns[c]))
+            continue;
+        buf_format(&outcome->body, "%c\"%s\":", c == 0 ? '{' : ',', columns[c].name);
+        render_value(&columns[c], tx_value(tx, slot, 0, c), &outcome->body);
+    }
+    buf_text(&outcome->body, ",\"history\":[");
+    write_history(tx, past, tx_rows(tx, past), why, &outcome->body);
+    buf_text(&outcome->body, why ? "]}" : "],\"redacted\":[\"economics\"]}");
+    return true;
+}
+
+bool account_key_status(struct action *action, struct str account_id, const struct param *params,
+                        size_t n_params, struct outcome *outcome, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct str as_of = STR_ABSENT;
+    for (size_t i = 0; i < n_params; i++) {
+        const char *wrong;
+        if (!str_is(params[i].name, "as_of"))
+            unknown_parameter(action, params[i].name, err);
+        else if ((wrong = check_date(params[i].value)))
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "as_of", "malformed_date", "%s",
+                    wrong);
+        else
+            as_of = params[i].value;
+    }
+    if (err_is_set(err) || !read_begin(action, &tx, err) ||
+        !status_answer(action, tx, account_id, as_of, outcome, err))
+        return false;
+    etag_make(account_id, 0, buf_str(&outcome->body), outcome->etag);
+    outcome->not_modified =
+        action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
+    return true;
+}
+
+bool account_key_history(struct action *action, struct str account_id, const struct param *params,
+                         size_t n_params, struct outcome *outcome, struct err *err) {
+    static const size_t key_columns[] = {HISTORY_ID};
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct page page;
+    area_set areas;
+    struct str list = str_of(arena_format(action->arena, "key history|%.*s", STR_ARG(account_id)));
+    if (!page_read(action, list, 1, params, n_params, &page, err) || !read_begin(action, &tx, err))
+        return false;
+    struct str values[] = {account_id, page.keys[0], page_limit(action, &page)};
+    size_t slot = tx_query(tx,
+                           HISTORY_SQL " and ($2::bigint is null or h.id < $2::bigint) order by "
+                                       "h.id desc limit $3::int",
+                           values, 3);
+    if (!account_areas(action, tx, account_id, &areas, err))
+        return false;
+    buf_text(&outcome->body, "{\"data\":[");
+    write_history(tx, slot, page_rows(&page, tx_rows(tx, slot)),
+                  (areas & AREA_BIT(AREA_ECONOMICS)) != 0, &outcome->body);
+    page_finish(action, &page, tx, slot, key_columns, outcome);
+    return true;
+}

@@ -1,0 +1,80 @@
+/* What bulk and sync answer: one result for each record, in order, and their sums. */
+#include "record/batch.h"
+
+#include <string.h>
+
+void entry_errors(const struct entry *entry, struct buf *ret) {
+    const struct err *err = &entry->err;
+    const struct problem_info *info = problem_info(err->problem);
+    buf_char(ret, '[');
+    size_t n = err->n_items > 0 ? err->n_items : 1;
+    for (size_t i = 0; i < n; i++) {
+        const struct err_item *item = err->n_items > 0 ? &err->items[i] : NULL;
+        const char *field = item ? item->where : "";
+        size_t skip = strlen(entry->at);
+        if (item && skip > 0 && strncmp(field, entry->at, skip) == 0)
+            field += skip;
+        buf_format(ret, "%s{\"status_code\":%d,\"code\":", i > 0 ? "," : "", info->status);
+        buf_json(ret, str_of(item ? item->code : info->code));
+        buf_text(ret, ",\"message\":");
+        char text[sizeof *item];
+        const char *name = *field == '/' ? field + 1 : "";
+        buf_json(ret, str_of(item                  ? err_item_text(item, name, text, sizeof text)
+                             : info->status >= 500 ? info->title
+                                                   : err->detail));
+        buf_text(ret, ",\"fields\":[");
+        if (name[0] != '\0')
+            buf_json(ret, str_of(name));
+        buf_text(ret, "]}");
+    }
+    buf_char(ret, ']');
+}
+
+static void write_result(struct action *action, const struct batch *batch, size_t i,
+                         struct buf *ret) {
+    const struct entry *entry = &batch->entries[i];
+    char etag[ETAG_TEXT] = "";
+    if (entry->row && !row_deleted(batch->resource, entry->row)) {
+        struct view view;
+        struct buf body;
+        view_init(&view);
+        view.unseen = true;
+        buf_init(&body, (size_t)8 << 20);
+        view_write(action, batch->resource, &view, entry->row, NULL, &body, etag);
+        buf_release(&body);
+    }
+    buf_format(ret, "%s{\"index\":%zu,\"id\":", i > 0 ? "," : "", i);
+    buf_json(ret, err_is_set(&entry->err) && entry->kind == ENTRY_CREATE ? STR_ABSENT : entry->id);
+    buf_text(ret, ",\"external_id\":");
+    buf_json(ret, entry->external_id);
+    buf_format(ret, ",\"success\":%s,\"created\":%s,\"outcome\":\"%s\",\"etag\":",
+               err_is_set(&entry->err) ? "false" : "true",
+               strcmp(entry->outcome, "created") == 0 ? "true" : "false", entry->outcome);
+    buf_json(ret, etag[0] ? str_of(etag) : STR_ABSENT);
+    buf_text(ret, ",\"errors\":");
+    if (err_is_set(&entry->err))
+        entry_errors(entry, ret);
+    else
+        buf_text(ret, "[]");
+    buf_char(ret, '}');
+}
+
+void batch_results(struct action *action, const struct batch *batch, struct buf *ret) {
+    static const struct {
+        const char *outcome, *sum;
+    } outcomes[] = {{"created", "created"}, {"updated", "updated"},   {"unchanged", "unchanged"},
+                    {"stale", "stale"},     {"deferred", "deferred"}, {"deleted", "deleted"},
+                    {"error", "failed"}};
+    buf_text(ret, "{\"results\":[");
+    for (size_t i = 0; i < batch->n; i++)
+        write_result(action, batch, i, ret);
+    buf_text(ret, "],\"summary\":{");
+    for (size_t o = 0; o < COUNT_OF(outcomes); o++) {
+        size_t count = 0;
+        for (size_t i = 0; i < batch->n; i++)
+            count += strcmp(batch->entries[i].outcome, outcomes[o].outcome) == 0;
+        if (count > 0 || strcmp(outcomes[o].sum, "deferred") != 0)
+            buf_format(ret, "%s\"%s\":%zu", o > 0 ? "," : "", outcomes[o].sum, count);
+    }
+    buf_text(ret, "}}");
+}

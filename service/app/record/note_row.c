@@ -1,0 +1,11 @@
+/* The audit notes of a record that is shown. */
+#include "app/audit_note.h"
+#include "base/audit_note.h"
+#include "record/row.h"
+
+void note_row(struct action *action, const struct resource *resource, const struct row *row) {
+    enum area area = row_area(resource, row);
+    if (area_sensitive(area))
+        audit_note(action, area, resource->name, row_value(resource, row, "account_id"),
+                   row->values[0]);
+}

@@ -1,0 +1,221 @@
+#include "app/records.h"
+
+#include "base/write_once.h"
+#include "cache/cache.h"
+#include "core/trace.h"
+#include "record/batch.h"
+#include "record/view.h"
+#include "store/array.h"
+#include "store/record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- reading one ---- */
+
+static bool cacheable(const struct action *action, const struct record_key *key,
+                      const struct view *view) {
+    /* Who is shown what is sensitive is noted where it is read from the database. */
+    return (key->resource->flags & R_CACHED) != 0 && view->plain &&
+           !area_sensitive(key->resource->area) && role_sees_all(action->who->role);
+}
+
+/* A cached entry is the ETag, a line feed, and the body. */
+static bool answer_cached(struct action *action, struct str value, struct outcome *outcome) {
+    struct str etag;
+    if (!str_split(&value, '\n', &etag) || etag.len >= sizeof outcome->etag || !value.ptr)
+        return false;
+    memcpy(outcome->etag, etag.ptr, etag.len);
+    outcome->etag[etag.len] = '\0';
+    outcome->not_modified =
+        action->if_none_match.ptr && etag_all_matches(action->if_none_match, etag);
+    buf_put(&outcome->body, value);
+    return true;
+}
+
+static void fill(struct action *action, const struct cache_lease *lease,
+                 const struct record_key *key, const struct row *row,
+                 const struct outcome *outcome) {
+    struct buf value;
+    buf_init(&value, (size_t)1 << 20);
+    buf_text(&value, outcome->etag);
+    buf_char(&value, '\n');
+    buf_put(&value, buf_str(&outcome->body));
+    if (buf_ok(&value))
+        cache_fill(action->app->cache, lease, row_cache_version(key->resource, row),
+                   buf_str(&value));
+    buf_release(&value);
+}
+
+static bool get_from_store(struct action *action, const struct record_key *key,
+                           const struct view *view, const struct cache_lease *lease,
+                           struct outcome *outcome, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct expanded *expanded = NULL;
+    struct str ids = pg_array_param(action->arena, &key->id, 1);
+    size_t n = 0;
+    if (!ids.ptr)
+        return err_memory(err);
+    if (!read_begin(action, &tx, err))
+        return false;
+    size_t slot = tx_query(tx, sql_for(action, key->resource->id)->get, &ids, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    const struct row *rows = rows_of(action, key->resource, tx, slot, &n);
+    if (!rows)
+        return err_memory(err);
+    if (n == 0 || (key->account_id.ptr &&
+                   !str_eq(row_value(key->resource, rows, "account_id"), key->account_id)))
+        return not_found(key, err);
+    if (!view_expand(action, key->resource, view, rows, n, tx, &expanded, err))
+        return false;
+    view_write(action, key->resource, view, rows, expanded, &outcome->body, outcome->etag);
+    if (!buf_ok(&outcome->body))
+        return err_memory(err);
+    outcome->not_modified =
+        action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
+    if (lease)
+        fill(action, lease, key, rows, outcome);
+    return true;
+}
+
+static enum cache_outcome ask_cache(struct action *action, const char *name, struct str *ret_value,
+                                    struct cache_lease *ret_lease) {
+    static const char *const outcomes[] = {
+        [CACHE_HIT] = "hit", [CACHE_LEASE] = "lease", [CACHE_BUSY] = "busy", [CACHE_OFF] = "off"};
+    struct trace trace;
+    trace_child(&trace, action->traceparent);
+    enum cache_outcome cached =
+        cache_get(action->app->cache, name, action->arena, ret_value, ret_lease);
+    TRACE_END(&trace, SPAN_CLIENT, STR("redis read"), false, SPAN_S("db.system.name", "redis"),
+              SPAN_S("kamd.cache.outcome", outcomes[cached]));
+    return cached;
+}
+
+bool record_get(struct action *action, const struct record_key *key, const struct param *params,
+                size_t n_params, struct outcome *outcome, struct err *err) {
+    struct view view;
+    view_init(&view);
+    for (size_t i = 0; i < n_params; i++) {
+        bool taken;
+        view_param(key->resource, &params[i], &view, &taken, err);
+        if (!taken)
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
+                    arena_copy(action->arena, params[i].name), "unknown_parameter",
+                    "There is no such parameter here.");
+    }
+    if (err_is_set(err))
+        return false;
+    if (!cacheable(action, key, &view))
+        return get_from_store(action, key, &view, NULL, outcome, err);
+    char name[81];
+    struct str value;
+    struct cache_lease lease;
+    snprintf(name, sizeof name, "%s:%.*s", key->resource->name, STR_ARG(key->id));
+    enum cache_outcome cached = ask_cache(action, name, &value, &lease);
+    if (cached == CACHE_HIT && answer_cached(action, value, outcome))
+        return true;
+    return get_from_store(action, key, &view, cached == CACHE_LEASE ? &lease : NULL, outcome, err);
+}
+
+/* ---- writing one ---- */
+
+struct one {
+    const struct record_key *key;
+    const jv *given;
+    enum entry_kind kind;
+    bool replace;
+};
+
+static const jv *with_account(struct action *action, const struct one *one, jv **owner,
+                              struct err *err) {
+    (void)action;
+    if (one->kind != ENTRY_CREATE || !one->key->account_id.ptr || jv_kind(one->given) != JV_OBJECT)
+        return one->given;
+    const jv *said = jv_get(one->given, "account_id");
+    if (said && !str_eq(jv_text(said), one->key->account_id)) {
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "/account_id", "contradiction",
+                "The path names another account.");
+        return NULL;
+    }
+    *owner = jv_copy(one->given);
+    if (!*owner || !jv_set(*owner, "account_id", jv_new_text(one->key->account_id))) {
+        err_memory(err);
+        return NULL;
+    }
+    return *owner;
+}
+
+static void set_location(const struct record_key *key, struct str id, struct outcome *outcome) {
+    if (key->account_id.ptr)
+        snprintf(outcome->location, sizeof outcome->location, "/v1/accounts/%.*s/%s/%.*s",
+                 STR_ARG(key->account_id), key->resource->path, STR_ARG(id));
+    else
+        snprintf(outcome->location, sizeof outcome->location, "/v1/%s/%.*s", key->resource->path,
+                 STR_ARG(id));
+}
+
+static bool one_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                     struct err *err) {
+    struct one *one = arg;
+    CLEANUP(jv_unref) jv *owner = NULL;
+    CLEANUP(batch_release) struct batch *batch = batch_new(action, one->key->resource, 1, err);
+    if (!batch)
+        return false;
+    batch->single = true;
+    struct entry *entry = &batch->entries[0];
+    entry->kind = one->kind;
+    entry->id = one->kind == ENTRY_CREATE ? STR_ABSENT : one->key->id;
+    entry->account_id = one->key->account_id;
+    entry->unconditional = one->kind == ENTRY_CREATE || one->kind == ENTRY_RESTORE;
+    entry->replace = one->replace;
+    entry->given = with_account(action, one, &owner, err);
+    if (err_is_set(err) || !batch_write(action, tx, batch, err))
+        return false;
+    if (one->kind == ENTRY_DELETE) {
+        outcome->status = 204;
+        return true;
+    }
+    if (!entry->row)
+        return not_found(one->key, err);
+    struct view view;
+    view_init(&view);
+    view_write(action, one->key->resource, &view, entry->row, NULL, &outcome->body, outcome->etag);
+    if (one->kind == ENTRY_CREATE) {
+        outcome->status = 201;
+        set_location(one->key, entry->id, outcome);
+    }
+    return true;
+}
+
+static bool write_one(struct action *action, const struct record_key *key, const jv *given,
+                      enum entry_kind kind, struct outcome *outcome, struct err *err) {
+    struct one one = {.key = key, .given = given, .kind = kind};
+    return write_once(action, one_work, &one, outcome, err);
+}
+
+bool record_create(struct action *action, const struct record_key *key, const jv *doc,
+                   struct outcome *outcome, struct err *err) {
+    return write_one(action, key, doc, ENTRY_CREATE, outcome, err);
+}
+
+bool record_patch(struct action *action, const struct record_key *key, const jv *patch,
+                  struct outcome *outcome, struct err *err) {
+    return write_one(action, key, patch, ENTRY_CHANGE, outcome, err);
+}
+
+bool record_replace(struct action *action, const struct record_key *key, const jv *doc,
+                    struct outcome *outcome, struct err *err) {
+    struct one one = {.key = key, .given = doc, .kind = ENTRY_CHANGE, .replace = true};
+    return write_once(action, one_work, &one, outcome, err);
+}
+
+bool record_delete(struct action *action, const struct record_key *key, struct outcome *outcome,
+                   struct err *err) {
+    return write_one(action, key, NULL, ENTRY_DELETE, outcome, err);
+}
+
+bool record_restore(struct action *action, const struct record_key *key, struct outcome *outcome,
+                    struct err *err) {
+    return write_one(action, key, NULL, ENTRY_RESTORE, outcome, err);
+}

@@ -1,0 +1,111 @@
+/* Rows of records: what of them this caller sees, and may change. */
+#include "record/row.h"
+
+#include "store/record.h"
+
+const struct record_sql *sql_for(const struct action *action, enum resource_id id) {
+    return record_sql(id, !role_sees_all(action->who->role));
+}
+
+enum area row_area(const struct resource *resource, const struct row *row) {
+    struct str section =
+        resource->id == RES_PLAN_SECTION ? row_value(resource, row, "section") : STR_ABSENT;
+    for (enum area area = 0; section.ptr && area < AREA_COUNT; area++)
+        if (str_is(section, area_name(area)))
+            return area;
+    return resource->area;
+}
+
+bool area_writable(const struct action *action, area_set areas, enum area area, struct err *err) {
+    if ((areas & role_writes(action->who->role) & AREA_BIT(area)) != 0)
+        return true;
+    return err_set(err, PROBLEM_FORBIDDEN, "You may not change the %s of this account.",
+                   area_name(area));
+}
+
+bool row_writable(const struct action *action, const struct resource *resource,
+                  const struct row *row, struct err *err) {
+    return !resource_account(resource) ||
+           area_writable(action, row->areas, row_area(resource, row), err);
+}
+
+void write_areas(area_set areas, struct buf *ret) {
+    bool first = true;
+    buf_char(ret, '[');
+    for (enum area area = 0; area < AREA_COUNT; area++) {
+        if ((areas & AREA_BIT(area)) == 0)
+            continue;
+        buf_format(ret, "%s\"%s\"", first ? "" : ",", area_name(area));
+        first = false;
+    }
+    buf_char(ret, ']');
+}
+
+static bool row_readable(const struct resource *resource, const struct row *row) {
+    return !resource_account(resource) || (row->areas & AREA_BIT(row_area(resource, row))) != 0;
+}
+
+struct row *rows_of(struct action *action, const struct resource *resource, struct tx *tx,
+                    size_t slot, size_t *ret_n) {
+    size_t n = tx_rows(tx, slot), width = resource->n_fields + 3, kept = 0;
+    struct row *rows = arena_array(action->arena, n + 1, sizeof *rows);
+    struct str *values = arena_array(action->arena, n * width + 1, sizeof *values);
+    enum role role = action->who->role;
+    if (!rows || !values)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        struct row *row = &rows[kept];
+        struct str *its = values + i * width;
+        for (size_t c = 0; c < width; c++)
+            its[c] = tx_value(tx, slot, i, c);
+        row->values = its;
+        row->areas = (area_set)tx_int(tx, slot, i, width - 1) & role_reads(role);
+        row->hidden = role_sees_all(role) ? 0 : AREAS_ALL & ~row->areas;
+        kept += row_readable(resource, row);
+    }
+    *ret_n = kept;
+    return rows;
+}
+
+struct str row_value(const struct resource *resource, const struct row *row, const char *name) {
+    const struct field *field = resource_field(resource, str_of(name));
+    return field ? row->values[resource_field_at(resource, field)] : STR_ABSENT;
+}
+
+static int64_t number(struct str text) {
+    int64_t value = 0;
+    return text.ptr && str_to_i64(text, &value) ? value : 0;
+}
+
+/* Every descriptor begins with id, version. */
+int64_t row_version(const struct resource *resource, const struct row *row) {
+    (void)resource;
+    return number(row->values[1]);
+}
+
+int64_t row_cache_version(const struct resource *resource, const struct row *row) {
+    return number(row->values[1]) + number(row->values[resource->n_fields]);
+}
+
+bool row_deleted(const struct resource *resource, const struct row *row) {
+    return row->values[resource->n_fields + 1].ptr != NULL;
+}
+
+void row_etag(const struct resource *resource, const struct row *row, char ret[static ETAG_TEXT]) {
+    etag_make(row->values[0], row_version(resource, row), STR(""), ret);
+}
+
+/* Of a record that the caller sees, all but what was derived from where the caller does not read.
+ */
+field_set row_fields(const struct resource *resource, const struct row *row) {
+    return fields_in(resource, ~row->hidden | AREA_BIT(resource->area));
+}
+
+bool row_shows(const struct row *row, const struct field *field) {
+    return field->area == 0 || (row->hidden & AREA_BIT(field->area)) == 0;
+}
+
+bool not_found(const struct record_key *key, struct err *err) {
+    return err_set(err, PROBLEM_NOT_FOUND, "There is no such %s that you can see.",
+                   key->resource->name);
+}

@@ -1,0 +1,48 @@
+/* From rows to JSON: which fields, what is expanded, with which ETag. Private to the app layer. */
+#ifndef KAMD_APP_RECORD_VIEW_H
+#define KAMD_APP_RECORD_VIEW_H
+
+#include "record/row.h"
+
+#define EXPANDS_MAX 6
+
+struct view {
+    field_set fields;
+    const struct expansion *expands[EXPANDS_MAX];
+    size_t n_expands;
+    bool plain;  /* all fields, nothing expanded: what the cache holds */
+    bool unseen; /* written for its ETag alone: nobody is shown it */
+};
+
+/* Takes `fields` and `expand`; *ret_taken says whether `param` was one of them. Unknown names are
+ * violations. */
+void view_param(const struct resource *resource, const struct param *param, struct view *view,
+                bool *ret_taken, struct err *err);
+void view_init(struct view *view);
+
+/* What expand= needs, for all rows at once: queued and flushed in one round trip. */
+struct expanded;
+bool view_expand(struct action *action, const struct resource *resource, const struct view *view,
+                 const struct row *rows, size_t n_rows, struct tx *tx, struct expanded **ret,
+                 struct err *err);
+/* One record as an object with its etag, appended to `ret`. */
+void view_write(struct action *action, const struct resource *resource, const struct view *view,
+                const struct row *row, const struct expanded *expanded, struct buf *ret,
+                char ret_etag[static ETAG_TEXT]);
+
+/* If-Match of an action, which may give none: 412 with the etag of now when the record is another.
+ */
+bool row_if_match(struct action *action, const struct resource *resource, const struct row *row,
+                  struct err *err);
+/* The same for a record that is locked already. */
+bool view_if_match(struct action *action, struct tx *tx, enum resource_id id, struct str record_id,
+                   struct err *err);
+
+/* One record as it is now, read in the transaction that changed it: what an action answers with. */
+bool view_answer(struct action *action, struct tx *tx, enum resource_id id, struct str record_id,
+                 struct outcome *outcome, struct err *err);
+/* The definitions of a resource's custom fields, read in the transaction that uses them. */
+bool custom_fields_load(struct action *action, struct tx *tx, const struct resource *resource,
+                        struct custom_fields *ret, struct err *err);
+
+#endif

@@ -1,0 +1,185 @@
+/* Records by another system's ids. */
+#include "base/write_once.h"
+#include "domain/decode.h"
+#include "domain/salesforce_id.h"
+#include "store/array.h"
+#include "sync/bulk.h"
+
+#include <stdio.h>
+
+/* Nobody knows it yet: the record waits, or fails. */
+static void unknown_parent(struct action *action, const struct bulk *bulk, struct work *work,
+                           const struct reference *ref) {
+    struct entry *entry = &work->batch->entries[ref->entry];
+    struct steering *steering = &work->steering[ref->entry];
+    if (bulk->defer && ref->external_id.ptr && !err_is_set(&entry->err)) {
+        struct str key = sync_key(action->arena, ref->field->ref, ref->external_id);
+        struct str one = key.ptr ? pg_array_param(action->arena, &key, 1) : STR_ABSENT;
+        if (one.ptr && steering->parents.ptr) /* "{a}" and "{b}" make "{a,b}" */
+            one = str_of(arena_format(action->arena, "%.*s,%s", (int)steering->parents.len - 1,
+                                      steering->parents.ptr, one.ptr + 1));
+        steering->parents = one;
+        entry->settled = "deferred";
+        return;
+    }
+    char where[128];
+    snprintf(where, sizeof where, "%s/%s", entry->at, ref->name);
+    err_add(&entry->err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "unknown_reference",
+            "System %.*s has no %s with the id %.*s here.", STR_ARG(bulk->system), ref->field->ref,
+            ref->external_id.len > 60 ? 60 : STR_ARG(ref->external_id));
+}
+
+/* Parents by external id: all references of all records in one query. */
+static bool resolve_references(struct action *action, const struct bulk *bulk, struct tx *tx,
+                               struct work *work, struct err *err) {
+    struct reference *refs;
+    size_t n = sync_references(action, bulk, work, &refs);
+    struct str *kinds = arena_array(action->arena, n + 1, sizeof *kinds),
+               *ids = arena_array(action->arena, n + 1, sizeof *ids);
+    if (!refs || !kinds || !ids)
+        return err_memory(err);
+    if (n == 0)
+        return true;
+    for (size_t i = 0; i < n; i++) {
+        kinds[i] = str_of(refs[i].field->ref);
+        ids[i] = refs[i].external_id.ptr ? refs[i].external_id : STR("");
+    }
+    struct str params[] = {bulk->system, pg_array_param(action->arena, kinds, n),
+                           pg_array_param(action->arena, ids, n)};
+    size_t slot = tx_query(tx,
+                           "select coalesce(x.record_id, case when w.resource = 'contact' then "
+                           "erased_contact($1, w.external_id) end) from unnest($2::text[], "
+                           "$3::text[]) with ordinality "
+                           "w(resource, external_id, nth)"
+                           " left join lateral (select e.record_id from external_id e where "
+                           "e.system = $1 and e.resource = w.resource and e.external_id = "
+                           "w.external_id offset 0) x on true order by w.nth",
+                           params, 3);
+    if (!tx_flush(tx, err))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        jv *given = work->given[refs[i].entry];
+        struct str found = tx_value(tx, slot, i, 0);
+        if (found.ptr)
+            jv_set(given, refs[i].field->name, jv_new_text(found));
+        else if (!refs[i].external_id.ptr && jv_is_null(jv_get(given, refs[i].name)))
+            jv_set(given, refs[i].field->name, jv_new_null());
+        else
+            unknown_parent(action, bulk, work, &refs[i]);
+        jv_remove(given, refs[i].name);
+    }
+    return true;
+}
+
+/* The record carries the system's id from now on. */
+static void put_external_id(const struct bulk *bulk, struct entry *entry, jv *given) {
+    char system[80];
+    jv *ids = jv_kind(jv_get(given, "external_ids")) == JV_OBJECT
+                  ? jv_copy(jv_get(given, "external_ids"))
+                  : jv_new_object();
+    snprintf(system, sizeof system, "%.*s", STR_ARG(bulk->system));
+    jv_set(ids, system, jv_new_text(entry->external_id));
+    jv_set(given, "external_ids", ids);
+    const struct field *own = resource_field(bulk->resource, STR("external_id"));
+    if (own && entry->kind == ENTRY_CREATE && !jv_get(given, "external_id"))
+        jv_set(given, "external_id", jv_new_text(entry->external_id));
+}
+
+/* system_modstamp and is_deleted. */
+static bool read_steering(struct action *action, struct entry *entry, const jv *record,
+                          struct steering *ret) {
+    static const struct field fields[] = {
+        {.name = "system_modstamp", .type = FIELD_TIME},
+        {.name = "is_deleted", .type = FIELD_BOOL},
+    };
+    static const struct shape shape = {fields, COUNT_OF(fields)};
+    CLEANUP(jv_unref) jv *said = jv_new_object();
+    CLEANUP(jv_unref) jv *clean = NULL;
+    for (size_t i = 0; said && i < COUNT_OF(fields); i++)
+        if (jv_get(record, fields[i].name))
+            jv_set(said, fields[i].name, jv_ref(jv_get(record, fields[i].name)));
+    if (!said || !decode_shape(&shape, said, entry->at, &clean, &entry->err))
+        return said ? false : err_memory(&entry->err);
+    struct str stamp = jv_text(jv_get(clean, "system_modstamp"));
+    ret->stamp = stamp.ptr ? arena_str(action->arena, stamp) : STR("");
+    entry->kind = jv_bool(jv_get(clean, "is_deleted")) ? ENTRY_DELETE : ENTRY_CREATE;
+    return ret->stamp.ptr || err_memory(&entry->err);
+}
+
+static void sync_entry(struct action *action, const struct bulk *bulk, struct work *work,
+                       size_t i) {
+    static const char *const steering[] = {"external_id", "system_modstamp", "is_deleted", NULL};
+    static const char *const one[] = {"system_modstamp", NULL};
+    struct entry *entry = &work->batch->entries[i];
+    const jv *record = jv_at(bulk->records, i);
+    work->steering[i].stamp = STR("");
+    if (jv_kind(record) != JV_OBJECT) {
+        bad_record(entry, "", "wrong_type", "must be an object");
+        return;
+    }
+    struct str id = bulk->one ? bulk->external_id : jv_text(jv_get(record, "external_id"));
+    const jv *refused = jv_at(bulk->refused, i);
+    if (jv_kind(refused) == JV_OBJECT) {
+        entry->external_id = id.ptr ? arena_str(action->arena, id) : STR_ABSENT;
+        bad_record(entry, jv_text(jv_get(refused, "field")).ptr,
+                   jv_text(jv_get(refused, "code")).ptr, jv_text(jv_get(refused, "detail")).ptr);
+        return;
+    }
+    if (!id.ptr || id.len == 0 || id.len > 255) {
+        bad_record(entry, "external_id", "required", "must be a text of 1 to 255 characters");
+        return;
+    }
+    char whole[SALESFORCE_ID_TEXT];
+    if (str_is(bulk->system, "salesforce")) {
+        if (!salesforce_id_parse(id, whole)) {
+            bad_record(entry, "external_id", "invalid", check_salesforce_id(id));
+            return;
+        }
+        id = str_of(whole);
+    }
+    entry->external_id = arena_str(action->arena, id);
+    if (!read_steering(action, entry, record, &work->steering[i]))
+        return;
+    entry->kind = bulk->del ? ENTRY_DELETE : entry->kind;
+    entry->given = work->given[i] = payload(record, bulk->one ? one : steering);
+}
+
+/* Of a record that is not here there is nothing to delete; that it is gone is remembered, so that
+ * an older message does not make it. */
+static void deleted_already(const struct bulk *bulk, struct entry *entry) {
+    struct record_key key = {.resource = bulk->resource};
+    if (bulk->del)
+        not_found(&key, &entry->err);
+    else
+        entry->settled = "unchanged";
+}
+
+bool sync_run(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
+              struct err *err) {
+    if (!work_start(action, bulk, work, err))
+        return false;
+    for (size_t i = 0; i < work->batch->n; i++)
+        sync_entry(action, bulk, work, i);
+    refuse_repeats(work->batch);
+    if (!sync_find(action, bulk, tx, work, err) || !resolve_references(action, bulk, tx, work, err))
+        return false;
+    for (size_t i = 0; i < work->batch->n; i++) {
+        struct entry *entry = &work->batch->entries[i];
+        if (err_is_set(&entry->err) || entry->settled)
+            continue;
+        if (entry->kind == ENTRY_DELETE && !entry->id.ptr)
+            deleted_already(bulk, entry);
+        else if (entry->kind != ENTRY_DELETE)
+            put_external_id(bulk, entry, work->given[i]);
+    }
+    /* PUT and DELETE honour If-Match when there is one; upserts need none. */
+    if (bulk->one)
+        work->batch->entries[0].unconditional = !action->if_match.ptr;
+    /* The other system may not know yet that a record was deleted here. */
+    work->batch->references.deleted = true;
+    work->batch->weigh = sync_weigh;
+    work->batch->weigh_arg = work;
+    return batch_write(action, tx, work->batch, err) &&
+           (work->batch->rolled_back || (sync_remember(action, bulk, tx, work, err) &&
+                                         sync_conflicts_keep(action, bulk, tx, work, err)));
+}

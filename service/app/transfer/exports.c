@@ -1,0 +1,282 @@
+#include "app/exports.h"
+
+#include "app/audit.h"
+#include "app/audit_note.h"
+#include "app/sign_in.h"
+#include "base/audit_note.h"
+#include "core/log.h"
+#include "record/list_query.h"
+#include "transfer/export_csv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ROWS 200 /* of a page, as many as a list gives */
+#define ASKED_ARENA ((size_t)1 << 20)
+#define PAGE_ARENA ((size_t)64 << 20)
+#define PAGE_TEXT ((size_t)64 << 20)
+
+struct export {
+    struct exports *all;
+    struct principal who;
+    char *key; /* as it was sent */
+    struct arena asked;
+    struct arena pages[2]; /* in turn: the next page begins behind a row of the one before */
+    size_t n_pages;
+    struct action action;
+    struct record_key record_key;
+    struct list list;
+    enum export_format format;
+    bool bom, over, failed;
+    struct str after;
+    struct buf out;
+    size_t taken;
+    int64_t rows, bytes, began_us;
+};
+
+/* ---- what is asked for ---- */
+
+static bool one_of(struct str value, const char *first, const char *second, const char *name,
+                   bool *ret, struct err *err) {
+    *ret = str_is(value, second);
+    return *ret || str_is(value, first) ||
+           err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, "invalid_value",
+                   "must be %s or %s", first, second);
+}
+
+/* Those that lists do not have; the others are left in `rest`. */
+static size_t take_own(struct export *export, const struct param *params, size_t n,
+                       struct param *rest, struct err *err) {
+    static const char *const of_pages[] = {"page_size", "cursor", "include_total", "expand"};
+    size_t left = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct param *param = &params[i];
+        bool yes = false;
+        for (size_t k = 0; k < COUNT_OF(of_pages); k++)
+            if (str_is(param->name, of_pages[k]))
+                unknown_parameter(&export->action, param->name, err);
+        if (str_is(param->name, "format")) {
+            if (one_of(param->value, "ndjson", "csv", "format", &yes, err))
+                export->format = yes ? EXPORT_CSV : EXPORT_NDJSON;
+        } else if (str_is(param->name, "bom"))
+            one_of(param->value, "false", "true", "bom", &export->bom, err);
+        else if (str_is(param->name, "after"))
+            export->after = param->value;
+        else
+            rest[left++] = *param;
+    }
+    return left;
+}
+
+static bool take_after(struct export *export, struct err *err) {
+    struct uuid id;
+    char *text = arena_alloc(&export->asked, UUID_TEXT);
+    if (!export->after.ptr)
+        return true;
+    if (!text)
+        return err_memory(err);
+    if (!uuid_parse(export->after, &id))
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "after", "malformed_id",
+                       "must be a UUID");
+    if (export->list.n_sorts > 1)
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "after", "contradiction",
+                       "goes on in the order of ids: leave order_by away");
+    uuid_text(&id, text);
+    export->list.after[0] = str_of(text);
+    export->list.follows = true;
+    return true;
+}
+
+static bool take_params(struct export *export, const struct param *params, size_t n,
+                        struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct param *rest = arena_array(&export->asked, n + 1, sizeof *rest);
+    if (!rest)
+        return err_memory(err);
+    size_t left = take_own(export, params, n, rest, err);
+    if (list_uses_custom(export->record_key.resource, rest, left) &&
+        !read_begin(&export->action, &tx, err))
+        return false;
+    return list_read(&export->action, &export->list, tx, rest, left, err) && !err_is_set(err) &&
+           take_after(export, err);
+}
+
+/* ---- a page ---- */
+
+static bool put_rows(struct export *export, const struct row *rows, size_t n, struct err *err) {
+    const struct resource *resource = export->record_key.resource;
+    for (size_t i = 0; i < n; i++) {
+        char etag[ETAG_TEXT];
+        if (export->format == EXPORT_NDJSON) {
+            view_write(&export->action, resource, &export->list.view, &rows[i], NULL, &export->out,
+                       etag);
+            buf_char(&export->out, '\n');
+            continue;
+        }
+        note_row(&export->action, resource, &rows[i]);
+        if (!export_csv_row(resource, export->list.view.fields, &rows[i], &export->out, err))
+            return false;
+    }
+    export->rows += (int64_t)n;
+    return buf_ok(&export->out) || err_memory(err);
+}
+
+/* The last row's sort values outlive the transaction. */
+static bool remember(struct export *export, const struct row *last, struct err *err) {
+    struct list *list = &export->list;
+    list_key(list, last, list->after);
+    for (size_t i = 0; i < list->n_sorts; i++)
+        if (list->after[i].ptr) {
+            list->after[i] = arena_str(export->action.arena, list->after[i]);
+            if (!list->after[i].ptr)
+                return err_memory(err);
+        }
+    list->follows = true;
+    return true;
+}
+
+static bool read_page(struct export *export, struct statement *st, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct action *action = &export->action;
+    size_t n = 0;
+    if (!list_statement(action, &export->list, st, err) || !read_begin(action, &tx, err))
+        return false;
+    size_t slot = export->list.where ? tx_query_once(tx, st->sql.ptr, st->params, st->n_params)
+                                     : tx_query(tx, st->sql.ptr, st->params, st->n_params);
+    if (!tx_flush(tx, err))
+        return false;
+    const struct row *rows = rows_of(action, export->record_key.resource, tx, slot, &n);
+    if (!rows)
+        return err_memory(err);
+    export->over = n <= ROWS;
+    n = n > ROWS ? ROWS : n;
+    return put_rows(export, rows, n, err) && (export->over || remember(export, &rows[n - 1], err));
+}
+
+/* Who is no longer known, or somebody else by now, gets no more. */
+static bool still_allowed(struct export *export, struct err *err) {
+    struct principal now;
+    if (export->n_pages == 0)
+        return true;
+    if (!principal_find(export->action.app, str_of(export->key), true, export->action.when, &now,
+                        err))
+        return false;
+    if (now.role != export->who.role || strcmp(now.user_id, export->who.user_id) != 0)
+        return err_set(err, PROBLEM_FORBIDDEN, "The caller's rights have changed.");
+    return true;
+}
+
+/* What of it is sensitive is written down before it is sent. */
+static bool next_page(struct export *export, struct err *err) {
+    struct action *action = &export->action;
+    struct arena *arena = &export->pages[export->n_pages % 2];
+    arena_reset(arena);
+    action->arena = arena;
+    action->when = deadline_in_ms(action->app->config->request_ms);
+    action->notes = (struct audit_notes){0};
+    buf_reset(&export->out);
+    export->taken = 0;
+    struct statement *st = arena_alloc(arena, sizeof *st);
+    if (!st)
+        return err_memory(err);
+    if (export->n_pages == 0 && export->format == EXPORT_CSV) {
+        buf_text(&export->out, export->bom ? "\xef\xbb\xbf" : "");
+        export_csv_head(export->record_key.resource, export->list.view.fields, &export->out);
+    }
+    statement_init(st);
+    bool fine =
+        still_allowed(export, err) && read_page(export, st, err) && audit_notes_write(action, err);
+    statement_release(st);
+    export->n_pages++;
+    return fine;
+}
+
+/* ---- coming and going ---- */
+
+static struct export *export_new(struct exports *all, const struct action *action, struct str key) {
+    struct export *export = calloc(1, sizeof *export);
+    if (!export)
+        return NULL;
+    arena_init(&export->asked, ASKED_ARENA);
+    arena_init(&export->pages[0], PAGE_ARENA);
+    arena_init(&export->pages[1], PAGE_ARENA);
+    buf_init(&export->out, PAGE_TEXT);
+    export->all = all;
+    export->who = *action->who;
+    export->key = strndup(key.ptr, key.len);
+    export->action = *action;
+    export->action.who = &export->who;
+    export->action.arena = &export->asked;
+    export->action.request_id = arena_str(&export->asked, action->request_id);
+    export->action.traceparent = arena_str(&export->asked, action->traceparent);
+    export->began_us = clock_mono(&clock_system);
+    return export;
+}
+
+bool export_open(struct exports *all, struct action *action, const struct resource *resource,
+                 const struct param *params, size_t n_params, enum export_format accepted,
+                 struct str key, struct export **ret, struct err *err) {
+    if (atomic_fetch_add(&all->running, 1) >= EXPORTS_MAX) {
+        atomic_fetch_sub(&all->running, 1);
+        err->retry_after = 5;
+        return err_set(err, PROBLEM_OVERLOADED, "%d exports are running; ask again.", EXPORTS_MAX);
+    }
+    struct export *export = export_new(all, action, key);
+    if (!export || !export->key) {
+        if (!export)
+            atomic_fetch_sub(&all->running, 1);
+        export_close(export);
+        return err_memory(err);
+    }
+    export->format = accepted;
+    export->record_key = (struct record_key){.resource = resource};
+    export->list = (struct list){
+        .key = &export->record_key, .page_size = ROWS, .narrow = !role_sees_all(action->who->role)};
+    view_init(&export->list.view);
+    if (!take_params(export, params, n_params, err) || !next_page(export, err)) {
+        export->failed = true;
+        export_close(export);
+        return false;
+    }
+    *ret = export;
+    return true;
+}
+
+const char *export_type(const struct export *export) {
+    return export->format == EXPORT_CSV ? "text/csv; charset=utf-8" : "application/x-ndjson";
+}
+
+long export_take(struct export *export, char *ret, size_t room) {
+    struct err err CLEANUP(err_release) = ERR_INIT;
+    while (export->taken == export->out.len && !export->over && !export->failed)
+        if (!next_page(export, &err)) {
+            export->failed = true;
+            log_err(LOG_WARN, "export_cut", &err);
+        }
+    if (export->failed)
+        return -1;
+    size_t left = export->out.len - export->taken, n = left < room ? left : room;
+    if (n > 0)
+        memcpy(ret, export->out.ptr + export->taken, n);
+    export->taken += n;
+    export->bytes += (int64_t)n;
+    return (long)n;
+}
+
+void export_close(struct export *export) {
+    if (!export)
+        return;
+    if (export->n_pages > 0)
+        LOG(LOG_INFO, "export", LOG_S("resource", export->record_key.resource->name),
+            LOG_S("actor", export->who.actor), LOG_T("request_id", export->action.request_id),
+            LOG_I("rows", export->rows), LOG_I("bytes", export->bytes),
+            LOG_I("whole", export->over && !export->failed && export->taken == export->out.len),
+            LOG_MS("ms", clock_mono(&clock_system) - export->began_us));
+    atomic_fetch_sub(&export->all->running, 1);
+    buf_release(&export->out);
+    arena_release(&export->pages[0]);
+    arena_release(&export->pages[1]);
+    arena_release(&export->asked);
+    free(export->key);
+    free(export);
+}

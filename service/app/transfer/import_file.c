@@ -1,0 +1,57 @@
+/* The file of an import, window by window. */
+#include "base/transaction.h"
+#include "transfer/import_run.h"
+
+#include <inttypes.h>
+
+static void unhex(struct str hex, char *ret) {
+    for (size_t i = 2; i + 1 < hex.len; i += 2) {
+        int high = hex.ptr[i] <= '9' ? hex.ptr[i] - '0' : hex.ptr[i] - 'a' + 10;
+        int low = hex.ptr[i + 1] <= '9' ? hex.ptr[i + 1] - '0' : hex.ptr[i + 1] - 'a' + 10;
+        *ret++ = (char)(high << 4 | low);
+    }
+}
+
+static bool read_window(struct import *import, struct tx *tx, int64_t at_byte, const char *size,
+                        struct str *ret, struct err *err) {
+    struct str params[] = {import->id, str_of(arena_format(&import->arena, "%" PRId64, at_byte)),
+                           str_of(size)};
+    size_t slot = tx_query(
+        tx,
+        "select substring(p.content from (greatest($2::bigint - p.start_byte, 0) + 1)::int for "
+        "least($2::bigint + $3::bigint - greatest(p.start_byte, $2::bigint), "
+        "length(p.content))::int) from import_part p where p.import_id = $1::uuid and p.start_byte "
+        "< $2::bigint + $3::bigint and p.start_byte + length(p.content) > $2::bigint order by p.n",
+        params, 3);
+    if (!tx_flush(tx, err))
+        return false;
+    size_t len = 0;
+    for (size_t i = 0; i < tx_rows(tx, slot); i++)
+        len += (tx_value(tx, slot, i, 0).len - 2) / 2;
+    char *text = arena_alloc(&import->arena, len + 1), *at = text;
+    for (size_t i = 0; text && i < tx_rows(tx, slot); i++) {
+        struct str hex = tx_value(tx, slot, i, 0);
+        unhex(hex, at);
+        at += (hex.len - 2) / 2;
+    }
+    *ret = (struct str){text, len};
+    return text != NULL || err_memory(err);
+}
+
+bool import_window(struct import *import, struct tx *tx, int64_t at_byte, int64_t at_line,
+                   const char *size, struct window *ret, struct err *err) {
+    struct str text;
+    if (!read_window(import, tx, at_byte, size, &text, err))
+        return false;
+    *ret = (struct window){.text = text,
+                           .last = at_byte + (int64_t)text.len >= import->size,
+                           .line = at_line,
+                           .used = at_byte == 0 && str_starts(text, "\xef\xbb\xbf") ? 3 : 0,
+                           .wrong = STR_ABSENT};
+    /* A window may end within a character; the file does not. */
+    ret->text.len = str_utf8_prefix(text);
+    if (ret->text.len < text.len && (ret->last || ret->text.len + 4 <= text.len)) {
+        *ret = (struct window){.text = STR(""), .wrong = STR("The file is not UTF-8.")};
+    }
+    return true;
+}

@@ -1,0 +1,175 @@
+/* What was sent to webhook endpoints, and what came of it. */
+#include "app/webhooks.h"
+#include "base/cursor.h"
+#include "base/json.h"
+#include "base/write_once.h"
+#include "domain/check.h"
+
+/* clang-format off */
+static const struct field delivery_fields[] = {
+    {.name = "id", .type = FIELD_ID}, {.name = "event_id", .type = FIELD_ID}, {.name = "event_type", .type = FIELD_TEXT}, {.name = "state", .type = FIELD_TEXT},
+    {.name = "attempt_count", .type = FIELD_INT}, {.name = "next_attempt_at", .type = FIELD_TIME}, {.name = "endpoint_id", .type = FIELD_ID},
+    {.name = "account_id", .type = FIELD_ID}, {.name = "created_at", .type = FIELD_TIME}, {.name = "last_status", .type = FIELD_INT},
+};
+static const struct field attempt_fields[] = {
+    {.name = "n", .type = FIELD_INT}, {.name = "started_at", .type = FIELD_TIME}, {.name = "duration_ms", .type = FIELD_INT}, {.name = "status", .type = FIELD_INT},
+    {.name = "error", .type = FIELD_TEXT}, {.name = "address", .type = FIELD_TEXT}, {.name = "response_excerpt", .type = FIELD_TEXT},
+};
+/* clang-format on */
+#define DELIVERY_COLUMNS                                                                           \
+    "id, event_id, event_type, state, attempt_count, next_attempt_at, endpoint_id, account_id,"    \
+    " created_at, last_status"
+#define SQL_LIST                                                                                   \
+    "select " DELIVERY_COLUMNS " from webhook_deliveries($1::uuid, $2, $3::uuid, $4::int)"
+/* The list from just above it: the id is the order. */
+#define SQL_ONE                                                                                    \
+    "select " DELIVERY_COLUMNS " from webhook_deliveries(null, null, ("                            \
+    "select webhook_delivery_id(webhook_delivery_position($1::uuid),"                              \
+    " webhook_delivery_number($1::uuid) + 1)), 1) where id = $1::uuid"
+
+struct delivery_query {
+    struct str endpoint_id;
+    struct str state;
+    struct str cursor;
+    size_t page_size;
+};
+
+static bool is_state(struct str text) {
+    return str_is(text, "pending") || str_is(text, "delivered") || str_is(text, "failed") ||
+           str_is(text, "exhausted") || str_is(text, "withheld");
+}
+
+static bool take(struct action *action, const struct param *param, struct delivery_query *query,
+                 struct err *err) {
+    if (str_is(param->name, "endpoint_id")) {
+        query->endpoint_id = param->value;
+        return uuid_is(param->value) || err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
+                                                "endpoint_id", "malformed_id", "must be a UUID");
+    }
+    if (str_is(param->name, "state")) {
+        query->state = param->value;
+        return is_state(param->value) ||
+               err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "state", "invalid_value",
+                       "must be one of pending, delivered, failed, exhausted, withheld");
+    }
+    if (str_is(param->name, "cursor")) {
+        query->cursor = param->value;
+        return true;
+    }
+    if (str_is(param->name, "page_size"))
+        return page_size_read(param->value, &query->page_size, err);
+    unknown_parameter(action, param->name, err);
+    return false;
+}
+
+bool webhook_delivery_list(struct action *action, const struct param *params, size_t n_params,
+                           struct outcome *outcome, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct delivery_query query = {.page_size = 50};
+    struct str before = STR_ABSENT;
+
+    for (size_t i = 0; i < n_params; i++)
+        take(action, &params[i], &query, err);
+    if (err_is_set(err))
+        return false;
+    struct str list = str_of(arena_format(action->arena, "webhook-deliveries|%.*s|%.*s",
+                                          STR_ARG(query.endpoint_id), STR_ARG(query.state)));
+    struct str limit = str_of(arena_format(action->arena, "%zu", query.page_size + 1));
+    if (list.ptr == NULL || limit.ptr == NULL)
+        return err_memory(err);
+    if (query.cursor.ptr != NULL && !cursor_read(action, list, query.cursor, &before, 1, err))
+        return false;
+    if (!read_begin(action, &tx, err))
+        return false;
+    size_t slot =
+        tx_query(tx, SQL_LIST, (struct str[]){query.endpoint_id, query.state, before, limit}, 4);
+    if (!tx_flush(tx, err))
+        return false;
+    bool has_more = tx_rows(tx, slot) > query.page_size;
+    size_t n = has_more ? query.page_size : tx_rows(tx, slot);
+    buf_text(&outcome->body, "{\"data\":[");
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            buf_char(&outcome->body, ',');
+        write_row(tx, slot, i, delivery_fields, COUNT_OF(delivery_fields), &outcome->body);
+    }
+    if (has_more) {
+        struct str last = tx_value(tx, slot, n - 1, 0);
+        cursor_make(action, list, &last, 1, outcome->next, sizeof(outcome->next));
+    }
+    page_end(outcome, has_more, -1);
+    return true;
+}
+
+static bool no_delivery(struct err *err) {
+    return err_set(err, PROBLEM_NOT_FOUND, "There is no such delivery.");
+}
+
+bool webhook_delivery_get(struct action *action, struct str id, struct outcome *outcome,
+                          struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+
+    if (!uuid_is(id))
+        return no_delivery(err);
+    if (!read_begin(action, &tx, err))
+        return false;
+    size_t slot = tx_query(tx, SQL_ONE, &id, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_rows(tx, slot) == 0)
+        return no_delivery(err);
+    write_row(tx, slot, 0, delivery_fields, COUNT_OF(delivery_fields), &outcome->body);
+    return true;
+}
+
+bool webhook_attempt_list(struct action *action, struct str id, struct outcome *outcome,
+                          struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+
+    if (!uuid_is(id))
+        return no_delivery(err);
+    if (!read_begin(action, &tx, err))
+        return false;
+    size_t known = tx_query(tx, SQL_ONE, &id, 1);
+    size_t slot = tx_query(tx,
+                           "select n, started_at, duration_ms, status, error, address,"
+                           " response_excerpt from webhook_attempt"
+                           " where delivery_id = $1::uuid order by n limit 1000",
+                           &id, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_rows(tx, known) == 0)
+        return no_delivery(err);
+    buf_text(&outcome->body, "{\"data\":[");
+    for (size_t i = 0; i < tx_rows(tx, slot); i++) {
+        if (i > 0)
+            buf_char(&outcome->body, ',');
+        write_row(tx, slot, i, attempt_fields, COUNT_OF(attempt_fields), &outcome->body);
+    }
+    page_end(outcome, false, -1);
+    return true;
+}
+
+/* Only what the caller sees: the function that sends again does not ask. */
+static bool retry_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
+                       struct err *err) {
+    size_t known = tx_query(tx, SQL_ONE, arg, 1);
+
+    (void)action;
+    if (!tx_flush(tx, err))
+        return false;
+    if (tx_rows(tx, known) == 0)
+        return no_delivery(err);
+    tx_query(tx, "select webhook_delivery_again($1::uuid)", arg, 1);
+    size_t slot = tx_query(tx, SQL_ONE, arg, 1);
+    if (!tx_flush(tx, err))
+        return false;
+    write_row(tx, slot, 0, delivery_fields, COUNT_OF(delivery_fields), &outcome->body);
+    outcome->status = 202;
+    return true;
+}
+
+bool webhook_delivery_retry(struct action *action, struct str id, struct outcome *outcome,
+                            struct err *err) {
+    return uuid_is(id) ? write_once(action, retry_work, &id, outcome, err) : no_delivery(err);
+}
