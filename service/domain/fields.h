@@ -9,6 +9,8 @@
 #define FIELDS(name) .fields = (name), .n_fields = COUNT_OF(name)
 #define EXPANSIONS(name) .expansions = (name), .n_expansions = COUNT_OF(name)
 
+#define CHANNELS VALUES("web", "in_person", "phone", "email", "video")
+
 /* clang-format off */
 #define FIELDS_COMMON                                                                              \
     {.name = "id", .type = FIELD_ID, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER | F_SORT, .about = "UUIDv7, given by kamd."}, \
@@ -33,7 +35,12 @@ extern const struct resource user_resource, account_resource, contact_resource, 
     custom_field_resource, wallet_resource, nomination_resource, commitment_resource, need_resource,
     solution_resource, investment_resource, project_resource, link_resource;
 
+/* By which channels, and how often, somebody wants to be contacted. */
+extern const struct shape contact_preference_shape;
+
 /* Rules that several descriptors use. `at` is the pointer of the document. */
+void rule_broken(const char *at, const char *place, const char *code, const char *why,
+                 struct err *err);
 void rule_ordered(const jv *doc, const char *first, const char *second, const char *at,
                   struct err *err);
 

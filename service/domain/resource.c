@@ -1,10 +1,9 @@
+/* All resources, and how their rows are read. */
 #include "domain/resource.h"
 
 #include "domain/access.h"
-
 #include "fields.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const struct resource *const resources[RES_COUNT] = {
@@ -29,12 +28,6 @@ static const struct resource *const resources[RES_COUNT] = {
     [RES_INVESTMENT] = &investment_resource,
     [RES_PROJECT] = &project_resource,
     [RES_LINK] = &link_resource,
-};
-
-const char *const area_names[AREA_COUNT + 1] = {
-#define X(name, text) [AREA_##name] = text,
-    AREAS(X)
-#undef X
 };
 
 const char *resource_account(const struct resource *resource) {
@@ -64,14 +57,6 @@ void resource_beyond_id(const struct resource *resource, char comparison, const 
     buf_format(ret, "t.id %c %s", comparison, value);
     if (resource->join_id)
         buf_format(ret, " and %s %c %s", resource->join_id, comparison, value);
-}
-
-const char *area_name(enum area area) { return area_names[area]; }
-
-bool area_sensitive(enum area area) {
-    static const unsigned sensitive = 1u << AREA_ECONOMICS | 1u << AREA_DIVESTMENT |
-                                      1u << AREA_LEADER_PERCEPTIONS | 1u << AREA_VALUES_BELIEFS;
-    return (sensitive >> area & 1) != 0;
 }
 
 const struct resource *resource_of(enum resource_id id) { return resources[id]; }
@@ -107,30 +92,4 @@ const struct custom_field *custom_field_find(const struct custom_fields *fields,
         if (fields->list[i].resource == resource && str_eq(fields->list[i].name, name))
             return &fields->list[i];
     return NULL;
-}
-
-const char *check_external_id(struct str text) {
-    return text.len >= 1 && text.len <= 255 ? NULL : "1 to 255 characters";
-}
-
-const char *check_event_type(struct str text) {
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        bool last_star = c == '*' && i + 1 == text.len && (i == 0 || text.ptr[i - 1] == '.');
-        if (!((c >= 'a' && c <= 'z') || c == '_' || c == '.' || last_star))
-            return "an event type such as account.updated, a group such as account.*, or *";
-    }
-    return text.len > 0 && text.len <= 64 ? NULL : "1 to 64 characters";
-}
-
-void rule_ordered(const jv *doc, const char *first, const char *second, const char *at,
-                  struct err *err) {
-    struct str a = jv_text(jv_get(doc, first)), b = jv_text(jv_get(doc, second));
-    /* Dates and normalised times compare as text. */
-    if (!a.ptr || !b.ptr || strcmp(a.ptr, b.ptr) <= 0)
-        return;
-    char where[128];
-    snprintf(where, sizeof where, "%s/%s", at, second);
-    err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "before_start", "%s is before %s.",
-            second, first);
 }

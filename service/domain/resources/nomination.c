@@ -1,4 +1,4 @@
-/* Nominations: how a region or a manager asks for a place on the one list (001-08). */
+/* Nominations: how a region or a manager asks for a place on the list of key accounts (001-08). */
 #include "fields.h"
 
 /* clang-format off */
@@ -12,7 +12,6 @@ static const struct field nomination_fields[] = {
     {.name = "decided_by", .type = FIELD_TEXT, .flags = F_READ_ONLY, .max = 64, .about = "Who accepted, declined or withdrew it."},
     {.name = "decision_reason", .type = FIELD_TEXT, .flags = F_READ_ONLY, .max = 2000, .about = "Why it was declined."},
 };
-/* clang-format on */
 static const struct expansion nomination_expansions[] = {
     {.name = "account", .target = RES_ACCOUNT, .field = "account_id"},
 };
@@ -27,3 +26,4 @@ const struct resource nomination_resource = {
     .flags = R_ACCOUNT_SCOPED,
     .about = "A region's or manager's proposal of a key account (001-08).",
 };
+/* clang-format on */

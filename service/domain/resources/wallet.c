@@ -1,8 +1,7 @@
-/* The customer's wallet: what they spend in all, and how much of it with us (002-29). */
+/* What a customer spends in all, and how much of it with us (002-29). */
 #include "domain/check.h"
 #include "fields.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* clang-format off */
@@ -17,29 +16,19 @@ static const struct field wallet_fields[] = {
     {.name = "confidence", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("low", "medium", "high"), .about = "How sure it is."},
     {.name = "share", .type = FIELD_DECIMAL, .flags = F_READ_ONLY | F_FILTER, .max = 4, .about = "Share of wallet: our_revenue / customer_spend; null while one is unknown, or nothing was spent."},
 };
-/* clang-format on */
-
 /* Both as decode writes them: not negative, four places, no superfluous zeros. */
 static bool exceeds(struct str a, struct str b) {
     return a.len != b.len ? a.len > b.len : memcmp(a.ptr, b.ptr, a.len) > 0;
 }
-
 static void wallet_check(const jv *doc, const char *at, struct err *err) {
     struct str spend = jv_text(jv_get(doc, "customer_spend"));
     struct str ours = jv_text(jv_get(doc, "our_revenue"));
-    char where[128];
-    if (spend.ptr && ours.ptr && exceeds(ours, spend)) {
-        snprintf(where, sizeof where, "%s/our_revenue", at);
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "share_over_100",
-                "is more than the customer spent with everybody");
-    }
-    if ((spend.ptr || ours.ptr) && !jv_text(jv_get(doc, "currency_code")).ptr) {
-        snprintf(where, sizeof where, "%s/currency_code", at);
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "required",
-                "An amount needs its currency_code.");
-    }
+    if (spend.ptr && ours.ptr && exceeds(ours, spend))
+        rule_broken(at, "our_revenue", "share_over_100",
+                    "is more than the customer spent with everybody", err);
+    if ((spend.ptr || ours.ptr) && !jv_text(jv_get(doc, "currency_code")).ptr)
+        rule_broken(at, "currency_code", "required", "An amount needs its currency_code.", err);
 }
-
 const struct resource wallet_resource = {
     .id = RES_WALLET,
     .name = "wallet",
@@ -51,3 +40,4 @@ const struct resource wallet_resource = {
     .check = wallet_check,
     .about = "What a customer spends on a category in a period, and our share of it (002-29).",
 };
+/* clang-format on */

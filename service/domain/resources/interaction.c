@@ -1,0 +1,34 @@
+/* Contacts with a customer: visits, calls, messages. */
+#include "domain/check.h"
+#include "fields.h"
+
+/* clang-format off */
+static const struct field question_fields[] = {
+    {.name = "q", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 2000},
+    {.name = "a", .type = FIELD_TEXT, .max = 4000},
+};
+static const struct field interaction_fields[] = {
+    FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER,
+     .values = VALUES("visit", "call", "meeting", "email", "complaint", "suggestion", "inquiry", "service_call"), .about = "What it was."},
+    {.name = "channel", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("web", "in_person", "phone", "email", "video"), .about = "(000-31)"},
+    {.name = "occurred_at", .type = FIELD_TIME, .flags = F_REQUIRED | F_FILTER | F_SORT, .about = "When it happened."},
+    {.name = "contact_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL, .max = 50, .ref = "contact", .check = check_uuid, .preset = "[]", .about = "Who of the customer took part."},
+    {.name = "user_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Who of us took part."},
+    {.name = "subject", .type = FIELD_TEXT, .flags = F_SEARCH, .max = 300, .about = "What it was about."},
+    {.name = "notes", .type = FIELD_TEXT, .max = 20000, .about = "What was said."},
+    {.name = "approach", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("conversation", "presentation"), .about = "(000-33)"},
+    {.name = "questions", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(question_fields), .preset = "[]", .about = "Asked and answered; nobody asks twice (000-34, 001-12)."},
+    {.name = "sentiment", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("positive", "neutral", "negative"), .about = "How it went."},
+    {.name = "order_taking", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "false", .about = "Does not count as attention (003-01)."},
+    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .about = "Words to find it by; trends come from them (001-18)."},
+    {.name = "need_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER | F_SAME_ACCOUNT, .max = 50, .ref = "need", .check = check_uuid, .preset = "[]", .about = "The account's needs that it was about (000-35)."},
+};
+static const struct expansion interaction_expansions[] = {
+    {.name = "user", .target = RES_USER, .field = "user_id"},
+};
+const struct resource interaction_resource = {
+    .id = RES_INTERACTION, .name = "interaction", .path = "interactions", .table = "interaction", FIELDS(interaction_fields), EXPANSIONS(interaction_expansions),
+    .area = AREA_INTERACTIONS, .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .about = "A visit, call, meeting, complaint, ...",
+};
+/* clang-format on */
