@@ -1,16 +1,11 @@
+/* Borrowing connections, and the breaker that opens when the server is away. */
 #include "pool_state.h"
 
 #include "core/metrics.h"
 #include "core/random.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-/* How long a name server may hold up store_close(). */
-#define JOIN_SECONDS 5
 
 int64_t mono_now(void) { return clock_mono(&clock_system); }
 
@@ -68,6 +63,11 @@ static void waiter_wake(struct store *store, struct conn *conn, enum refusal ref
     pthread_cond_signal(&waiter->woken);
 }
 
+void pool_refuse_all(struct store *store) {
+    while (store->first_waiter != NULL)
+        waiter_wake(store, NULL, REFUSED_UNAVAILABLE);
+}
+
 void pool_give(struct store *store, struct conn *conn) {
     if (store->first_waiter != NULL) {
         waiter_wake(store, conn, REFUSED_NOT);
@@ -91,8 +91,7 @@ struct conn *pool_trip_locked(struct store *store, const char *why) {
     store->breaker_open = true;
     store->probe_at_us = 0;
     metrics_set(METRIC_DB_BREAKER, store->options.metrics_cell, 1);
-    while (store->first_waiter != NULL)
-        waiter_wake(store, NULL, REFUSED_UNAVAILABLE);
+    pool_refuse_all(store);
     /* Connections that idled through the trouble would each cost another request its deadline. */
     store->idle = NULL;
     for (struct conn *c = purged; c != NULL; c = c->next)
@@ -255,106 +254,4 @@ bool store_ping(struct store *store, deadline when, struct err *err) {
         ok = store->pings_answered >= mine && store->ping_ok;
     pthread_mutex_unlock(&store->lock);
     return ok || unavailable(err, why);
-}
-
-/* ---- life ---- */
-
-static void store_free(struct store *store) {
-    conn_close_all(store->idle);
-    conn_close(&store->probe);
-    target_release(&store->target);
-    target_release(&store->next_target);
-    pthread_cond_destroy(&store->work);
-    pthread_cond_destroy(&store->pinged);
-    pthread_mutex_destroy(&store->lock);
-    pthread_condattr_destroy(&store->monotonic);
-    free((char *)(uintptr_t)store->options.name);
-    free(store);
-}
-
-static bool init_locks(struct store *store) {
-    return pthread_condattr_init(&store->monotonic) == 0 &&
-           pthread_condattr_setclock(&store->monotonic, CLOCK_MONOTONIC) == 0 &&
-           pthread_mutex_init(&store->lock, NULL) == 0 &&
-           pthread_cond_init(&store->pinged, &store->monotonic) == 0 &&
-           pthread_cond_init(&store->work, &store->monotonic) == 0;
-}
-
-/* Signals are for the program's other threads. */
-static bool start_keeper(struct store *store) {
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&store->keeper, NULL, keeper_run, store);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc == 0;
-}
-
-bool store_open(const struct store_options *options, struct store **ret, struct err *err) {
-    struct target target = {0};
-
-    if (!target_init(&target, options->url, options->name, err))
-        return false;
-    struct store *store = calloc(1, sizeof(*store));
-    char *name = strdup(options->name);
-    if (store == NULL || name == NULL) {
-        target_release(&target);
-        free(store);
-        free(name);
-        return err_memory(err);
-    }
-    store->options = *options;
-    store->options.url = NULL;
-    store->options.name = name;
-    store->target = target;
-    store->last_waiter = &store->first_waiter;
-    if (!init_locks(store) || !start_keeper(store)) {
-        store_free(store);
-        return err_memory(err);
-    }
-    *ret = store;
-    return true;
-}
-
-bool store_retarget(struct store *store, const char *url, struct err *err) {
-    struct target target = {0};
-
-    if (!target_init(&target, url, store->options.name, err))
-        return false;
-    pthread_mutex_lock(&store->lock);
-    target_release(&store->next_target);
-    store->next_target = target;
-    pthread_cond_signal(&store->work);
-    pthread_mutex_unlock(&store->lock);
-    return true;
-}
-
-bool store_check_url(const char *url, const char *setting, struct err *err) {
-    struct target target = {0};
-
-    if (!target_init(&target, url, "check", NULL))
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, setting, "malformed",
-                       "%s is neither a postgresql:// URI nor key=value pairs.", setting);
-    target_release(&target);
-    return true;
-}
-
-void store_close(struct store *store) {
-    struct timespec until;
-
-    if (store == NULL)
-        return;
-    pthread_mutex_lock(&store->lock);
-    atomic_store(&store->stop, true);
-    while (store->first_waiter != NULL)
-        waiter_wake(store, NULL, REFUSED_UNAVAILABLE);
-    pthread_cond_broadcast(&store->pinged);
-    pthread_cond_signal(&store->work);
-    pthread_mutex_unlock(&store->lock);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += JOIN_SECONDS;
-    /* A thread that hangs in a name server's silence keeps the memory; the program ends anyway. */
-    if (pthread_timedjoin_np(store->keeper, NULL, &until) == 0)
-        store_free(store);
 }

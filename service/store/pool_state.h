@@ -1,5 +1,5 @@
-/* The inside of a pool, shared by pool.c (borrowing) and keeper.c (the thread that opens
- * connections and probes the server). */
+/* The inside of a pool, shared by store.c (its life), pool.c (borrowing) and pool_maintenance.c
+ * (the thread that opens connections and probes the server). */
 #ifndef KAMD_STORE_POOL_STATE_H
 #define KAMD_STORE_POOL_STATE_H
 
@@ -60,6 +60,8 @@ bool pool_answered_since(const struct store *store, int64_t us);
 struct conn *pool_trip_locked(struct store *store,
                               const char *why); /* to be closed without the lock */
 void pool_close_breaker(struct store *store);
+/* Nobody waits any longer. */
+void pool_refuse_all(struct store *store);
 void pool_wait(struct store *store, pthread_cond_t *cond, deadline when);
 
 void conn_close_all(struct conn *list);

@@ -1,4 +1,5 @@
 /* Operations: work over the whole portfolio that a request only asks for. */
+#include "app/merges.h"
 #include "worker_state.h"
 
 #include "app/audit.h"
