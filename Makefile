@@ -148,15 +148,15 @@ $(OUT)/obj/gen/assets.o: $(OUT)/gen/assets.c $(OUT)/flags | $(BUILD)/view/made
 	@mkdir -p $(@D)
 	@$(call compile,api)
 
-$(OUT)/gen/schema.c: $(SCHEMA) deploy/dev/embed $(OUT)/gen/embedded
-	@deploy/dev/embed schema $(SCHEMA) >$@
-$(OUT)/gen/assets.c: $(ASSETS) deploy/dev/embed $(OUT)/gen/embedded
-	@deploy/dev/embed assets $(@D)/assets $(ASSETS) >$@
-$(OUT)/gen/openapi.json: openapi.yaml deploy/dev/yaml-to-json
+$(OUT)/gen/schema.c: $(SCHEMA) deploy/build/embed $(OUT)/gen/embedded
+	@deploy/build/embed schema $(SCHEMA) >$@
+$(OUT)/gen/assets.c: $(ASSETS) deploy/build/embed $(OUT)/gen/embedded
+	@deploy/build/embed assets $(@D)/assets $(ASSETS) >$@
+$(OUT)/gen/openapi.json: openapi.yaml deploy/build/yaml-to-json
 	@mkdir -p $(@D)
-	@deploy/dev/yaml-to-json $< >$@
-$(OUT)/gen/openapi-salesforce.json: $(OUT)/gen/openapi.json deploy/dev/openapi-salesforce
-	@deploy/dev/openapi-salesforce $< >$@
+	@deploy/build/yaml-to-json $< >$@
+$(OUT)/gen/openapi-salesforce.json: $(OUT)/gen/openapi.json deploy/build/openapi-salesforce
+	@deploy/build/openapi-salesforce $< >$@
 
 define archive
 $(OUT)/lib$(1).a: $(objects_$(1)) $(OUT)/objects

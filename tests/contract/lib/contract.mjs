@@ -10,7 +10,7 @@ export const METHODS = ['get', 'put', 'post', 'patch', 'delete', 'head', 'option
 
 const json = (command, ...args) => JSON.parse(execFileSync(command, args, { encoding: 'utf8', maxBuffer: 64 << 20, stdio: ['ignore', 'pipe', 'inherit'] }));
 export const printApi = () => json(KAMD, '--print-api');
-export const readOpenapi = () => json(join(top, 'deploy/dev/yaml-to-json'), OPENAPI);
+export const readOpenapi = () => json(join(top, 'deploy/build/yaml-to-json'), OPENAPI);
 
 export function lookUp(doc, ref) {
   return ref.replace(/^#\//, '').split('/').reduce((node, name) => node?.[name.replaceAll('~1', '/').replaceAll('~0', '~')], doc);
