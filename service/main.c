@@ -6,7 +6,7 @@
 #include "app/keys.h"
 #include "app/readiness.h"
 #include "app/reload.h"
-#include "app/secrets.h"
+#include "app/rotate_secrets.h"
 #include "cache/cache.h"
 #include "core/log.h"
 #include "core/metrics.h"
