@@ -11,18 +11,20 @@
 #include "router.h"
 
 enum route_flag {
-    ROUTE_BODY = 1 << 0,     /* takes a JSON document */
-    ROUTE_OPTIONAL = 1 << 1, /* ... which may be left out: {} */
-    ROUTE_MERGE = 1 << 2,    /* also as application/merge-patch+json */
-    ROUTE_BULK = 1 << 3,     /* up to 8 MiB, Idempotency-Key required, token limit per record */
-    ROUTE_QUERY = 1 << 4,    /* takes query parameters; elsewhere they are refused */
-    ROUTE_MEMORY = 1 << 5,   /* answers from memory, so a known key need not be looked up anew */
-    ROUTE_EMPTY = 1 << 7,    /* the document has no members */
-    ROUTE_HTML = 1 << 6,     /* answers browsers: Accept is not ours to refuse */
-    ROUTE_FREE = 1 << 8,     /* a probe: no rate limit */
-    ROUTE_RAW = 1 << 12,     /* takes text/csv or application/x-ndjson of up to 8 MiB, as it is */
-    ROUTE_FORM = 1 << 10,    /* takes a form instead of a document */
-    ROUTE_SECRET = 1 << 9    /* public, but checks a secret: only wrong ones are counted */
+    ROUTE_BODY = 1 << 0,      /* takes a JSON document */
+    ROUTE_OPTIONAL = 1 << 1,  /* ... which may be left out: {} */
+    ROUTE_MERGE = 1 << 2,     /* also as application/merge-patch+json */
+    ROUTE_BULK = 1 << 3,      /* up to 8 MiB, Idempotency-Key required, token limit per record */
+    ROUTE_QUERY = 1 << 4,     /* takes query parameters; elsewhere they are refused */
+    ROUTE_MEMORY = 1 << 5,    /* answers from memory, so a known key need not be looked up anew */
+    ROUTE_EMPTY = 1 << 7,     /* the document has no members */
+    ROUTE_HTML = 1 << 6,      /* answers browsers: Accept is not ours to refuse */
+    ROUTE_FREE = 1 << 8,      /* a probe: no rate limit */
+    ROUTE_RAW = 1 << 12,      /* takes text/csv or application/x-ndjson of up to 8 MiB, as it is */
+    ROUTE_FORM = 1 << 10,     /* takes a form instead of a document */
+    ROUTE_NO_STORE = 1 << 11, /* the answer holds a secret: nobody keeps it */
+    ROUTE_MINUTE = 1 << 13,   /* anybody may keep the answer for a minute */
+    ROUTE_SECRET = 1 << 9     /* public, but checks a secret: only wrong ones are counted */
 };
 
 /* An action without parameters: {} or nothing. */
@@ -46,9 +48,7 @@ struct call {
     struct path_args args;
     struct principal who;
     struct action action;
-    const struct param *params;
-    size_t n_params;
-    jv *doc;
+    jv *doc; /* owned; action.doc is this one */
     struct outcome outcome;
     struct err err;
     bool done; /* the handler wrote the answer itself */

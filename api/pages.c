@@ -64,7 +64,7 @@ void openapi_salesforce_show(struct call *call) {
 
 /* The page and its files; it may talk to this origin only. */
 void docs_show(struct call *call) {
-    struct str file = path_arg(&call->args, "file");
+    struct str file = action_arg(&call->action, "file");
     const char *name = file.ptr ? arena_format(call->request->arena, "docs/%.*s", STR_ARG(file))
                                 : "docs/index.html";
     answer_header(call->answer, "Content-Security-Policy",
@@ -78,7 +78,7 @@ void docs_show(struct call *call) {
 }
 
 void problem_show(struct call *call) {
-    call->done = problem_page(path_arg(&call->args, "code"), call->request, call->answer);
+    call->done = problem_page(action_arg(&call->action, "code"), call->request, call->answer);
     if (!call->done)
         err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such problem code.");
 }

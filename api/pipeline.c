@@ -185,7 +185,7 @@ static bool query(struct call *call) {
 /* Ids in paths are UUIDs; other parameters are looked up by their handler. */
 static bool path_ids(struct call *call) {
     for (size_t i = 0; i < call->args.n; i++) {
-        const struct path_arg *arg = &call->args.items[i];
+        const struct param *arg = &call->args.items[i];
         struct uuid id;
         if ((str_is(arg->name, "id") || str_is(arg->name, "account_id")) &&
             !uuid_parse(arg->value, &id))
@@ -237,6 +237,7 @@ static bool decode(struct call *call) {
         body = STR("{}");
     if (!json_read(body.ptr ? body : STR(""), tokens, &call->doc, &call->err))
         return false;
+    call->action.doc = call->doc;
     return (call->route->flags & ROUTE_EMPTY) == 0 || no_members(call);
 }
 
@@ -253,14 +254,18 @@ static bool prepare(struct call *call) {
         .path = request->path,
         .if_match = request_header(request, "If-Match", NULL),
         .if_none_match = request_header(request, "If-None-Match", NULL),
+        .resource = call->route->resource == RES_NONE ? NULL : resource_of(call->route->resource),
+        .args = call->args.items,
+        .n_args = call->args.n,
+        .body = request->body,
     };
     struct param *params = arena_array(request->arena, request->n_query + 1, sizeof *params);
     if (!params)
         return err_memory(&call->err);
     for (size_t i = 0; i < request->n_query; i++)
         params[i] = (struct param){request->query[i].name, request->query[i].value};
-    call->params = params;
-    call->n_params = request->n_query;
+    call->action.params = params;
+    call->action.n_params = request->n_query;
     return true;
 }
 
@@ -268,12 +273,12 @@ static bool prepare(struct call *call) {
  * record itself; resource NULL where it is not so. */
 static struct record_key path_record(const struct call *call) {
     struct str rest = str_of(call->route->path), part;
-    struct record_key key = {.id = path_arg(&call->args, "account_id")};
-    bool below = call->route->resource < 0 && str_split(&rest, '/', &part) &&
+    struct record_key key = {.id = action_arg(&call->action, "account_id")};
+    bool below = call->route->resource == RES_NONE && str_split(&rest, '/', &part) &&
                  str_split(&rest, '/', &part) && str_split(&rest, '/', &part);
     const struct resource *resource = below ? resource_by_path(part) : NULL;
     if (!key.id.ptr)
-        key.id = path_arg(&call->args, "id");
+        key.id = action_arg(&call->action, "id");
     if (key.id.ptr && resource && resource_account(resource))
         key.resource = resource;
     return key;
@@ -291,8 +296,8 @@ static bool need_to_know(struct call *call) {
  * explanation of scores. What is shown of resources is noted record by record. */
 static void note_document(struct call *call) {
     const struct route *route = call->route;
-    struct str id = path_arg(&call->args, "account_id");
-    id = id.ptr ? id : path_arg(&call->args, "id");
+    struct str id = action_arg(&call->action, "account_id");
+    id = id.ptr ? id : action_arg(&call->action, "id");
     for (enum area area = 0; area < AREA_COUNT; area++)
         if ((route->areas & AREA_BIT(area)) != 0)
             audit_note(&call->action, area, strrchr(route->path, '/') + 1, id, STR_ABSENT);
@@ -301,12 +306,23 @@ static void note_document(struct call *call) {
                    str_starts(call->request->path, "/v1/accounts/") ? id : STR_ABSENT, STR_ABSENT);
 }
 
+static void cache_control(struct call *call) {
+    if ((call->route->flags & ROUTE_NO_STORE) != 0)
+        answer_header(call->answer, "Cache-Control", STR("no-store"));
+    if ((call->route->flags & ROUTE_MINUTE) != 0)
+        answer_header(call->answer, "Cache-Control", STR("public, max-age=60"));
+}
+
 /* Whoever is shown something sensitive is written down first; else it is not shown. */
 static bool handle(struct call *call) {
     if (call->action.idempotency_key.ptr)
         hash_request(call);
     note_document(call);
-    call->route->handler(call);
+    cache_control(call);
+    if (call->route->run)
+        call->route->run(&call->action, &call->outcome, &call->err);
+    else
+        call->route->handler(call);
     if (call->outcome.revoked) /* nobody may be let in any more once this is answered */
         directory_settle(call->action.app->directory);
     return !err_is_set(&call->err) && audit_notes_write(&call->action, &call->err);

@@ -130,8 +130,7 @@ static void route(struct buf *ret, const struct route *r) {
                (r->flags & ROUTE_MERGE) != 0 ? "true" : "false",
                (r->flags & ROUTE_BULK) != 0 ? "true" : "false",
                (r->flags & ROUTE_QUERY) != 0 ? "true" : "false");
-    buf_json(ret, r->resource >= 0 ? str_of(resource_of((enum resource_id)r->resource)->name)
-                                   : STR_ABSENT);
+    buf_json(ret, r->resource != RES_NONE ? str_of(resource_of(r->resource)->name) : STR_ABSENT);
     buf_text(ret, ",\"areas\":[");
     for (int area = 0, n = 0; area < AREA_COUNT; area++)
         if ((r->areas >> area & 1) != 0)

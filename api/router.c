@@ -295,7 +295,7 @@ static bool read_args(const struct route *row, const struct segments *path, stru
     for (size_t i = 0; i < names.n; i++) {
         if (!is_param(names.items[i]))
             continue;
-        struct path_arg *arg = &ret->items[ret->n++];
+        struct param *arg = &ret->items[ret->n++];
         arg->name = (struct str){names.items[i].ptr + 1, names.items[i].len - 2};
         if (!decode(path->items[i], arena, &arg->value))
             return false;

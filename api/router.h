@@ -4,6 +4,7 @@
 #ifndef API_ROUTER_H
 #define API_ROUTER_H
 
+#include "app/app.h"
 #include "http.h"
 
 struct call;
@@ -13,9 +14,10 @@ struct call;
 struct route {
     const char *method; /* upper case, compared exactly (RFC 9110 section 9.1) */
     const char *path;   /* "/v1/accounts/{id}/restore"; {name} is one whole segment */
-    void (*handler)(struct call *call);
+    use_case *run;
+    void (*handler)(struct call *call); /* where a use case alone does not do */
     unsigned flags;
-    int resource;
+    enum resource_id resource;
     int verb;
     const char *operation_id;
     uint64_t areas;       /* of the account in the path, that this shows or changes as a whole; a
@@ -24,13 +26,8 @@ struct route {
     const void *extra;
 };
 
-struct path_arg {
-    struct str name;
-    struct str value; /* percent-decoded */
-};
-
 struct path_args {
-    struct path_arg items[PATH_ARGS];
+    struct param items[PATH_ARGS]; /* percent-decoded */
     size_t n;
 };
 

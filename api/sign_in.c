@@ -10,37 +10,6 @@
 
 #define BASIC_MAX 1024
 
-static struct str id_of(const struct call *call) { return path_arg(&call->args, "id"); }
-
-void api_keys_show(struct call *call) {
-    api_key_list(&call->action, call->params, call->n_params, &call->outcome, &call->err);
-}
-
-void api_keys_add(struct call *call) {
-    answer_header(call->answer, "Cache-Control", STR("no-store"));
-    api_key_create(&call->action, call->doc, &call->outcome, &call->err);
-}
-
-void api_keys_one(struct call *call) {
-    api_key_get(&call->action, id_of(call), &call->outcome, &call->err);
-}
-
-void api_keys_rotate(struct call *call) {
-    answer_header(call->answer, "Cache-Control", STR("no-store"));
-    api_key_rotate(&call->action, id_of(call), call->doc, &call->outcome, &call->err);
-}
-
-void api_keys_drop(struct call *call) {
-    api_key_revoke(&call->action, id_of(call), &call->outcome, &call->err);
-}
-
-void users_put(struct call *call) {
-    user_put(&call->action, path_arg(&call->args, "subject"), call->doc, &call->outcome,
-             &call->err);
-}
-
-void me_show(struct call *call) { me_get(&call->action, &call->outcome, &call->err); }
-
 /* ---- access tokens (RFC 6749 section 4.4) ---- */
 
 static bool read_parameter(struct oauth_request *into, const struct query *one) {

@@ -246,8 +246,8 @@ static int migrate_command(const struct process *process) {
     struct migrated done = {0};
     if (!migrate(process->config.database_migrate_url, &done, &err))
         return fail("not_migrated", &err);
-    printf("%d migrations and %d schema files applied, the schema is up to date\n",
-           done.migrations, done.files);
+    printf("%d migrations and %d schema files applied, the schema is up to date\n", done.migrations,
+           done.files);
     return 0;
 }
 
@@ -363,7 +363,8 @@ static int api_key_command(struct process *process, int argc, char **argv) {
                             .arena = &arena,
                             .when = deadline_in_ms(CONSOLE_MS),
                             .origin = STR("console")};
-    bool fine = api_key_create(&action, doc, &outcome, &err);
+    action.doc = doc;
+    bool fine = api_key_create(&action, &outcome, &err);
     CLEANUP(jv_unref) jv *answer = NULL;
     if (fine && json_read(buf_str(&outcome.body), JSON_TOKENS, &answer, &err))
         printf("%.*s\n", STR_ARG(jv_text(jv_get(answer, "key"))));

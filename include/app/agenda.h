@@ -8,13 +8,10 @@
 /* Parameters due_before, page_size, cursor. People see their own; who sees all accounts,
  * everybody's.
  */
-bool agenda_list(struct action *action, struct str user_id, const struct param *params,
-                 size_t n_params, struct outcome *outcome, struct err *err);
+use_case agenda_list;
 /* A new secret, shown once; the one before stops working. */
-bool agenda_token_make(struct action *action, struct str user_id, struct outcome *outcome,
-                       struct err *err);
-bool agenda_token_drop(struct action *action, struct str user_id, struct outcome *outcome,
-                       struct err *err);
+use_case agenda_token_make;
+use_case agenda_token_drop;
 /* The calendar of whoever's secret it is (text/calendar), as that person sees the accounts. Nobody
  * is signed in: action->who is not looked at. */
 bool agenda_feed(struct action *action, struct str user_id, struct str token, struct buf *ret,

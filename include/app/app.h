@@ -65,6 +65,12 @@ struct audit_notes {
     bool lost; /* no memory: nothing may be answered */
 };
 
+/* One decoded parameter, of the query or of the path. */
+struct param {
+    struct str name;
+    struct str value;
+};
+
 /* One call of a use case. */
 struct action {
     struct app *app;
@@ -76,16 +82,18 @@ struct action {
     struct str origin;          /* "api", or the system of a sync call */
     struct str idempotency_key; /* absent: none given */
     unsigned char request_hash[CRYPTO_SHA256];
-    struct str path;     /* the request's; absent: there is none */
+    struct str path; /* the request's; absent: there is none */
+    /* What the call is about, as its route has it. */
+    const struct resource *resource; /* NULL: of none */
+    const struct param *args;        /* parameters of the path, by the names in the route */
+    size_t n_args;
+    const struct param *params; /* parameters of the query */
+    size_t n_params;
+    const jv *doc;       /* the document that came; NULL: none */
+    struct str body;     /* of a route that takes it as it is */
     struct str if_match; /* absent: none given */
     struct str if_none_match;
     struct audit_notes notes;
-};
-
-/* One decoded query parameter. */
-struct param {
-    struct str name;
-    struct str value;
 };
 
 /* What comes out of a use case. `body` is the JSON that the client gets; on a replay it is the
@@ -105,6 +113,12 @@ struct outcome {
         *touches; /* cached entries that the write replaced, as triggers noted them; in the arena */
     size_t n_touches;
 };
+
+/* A parameter of the path; absent: the route has none of that name. */
+struct str action_arg(const struct action *action, const char *name);
+
+/* What a route does. False: `err` says why not. */
+typedef bool use_case(struct action *action, struct outcome *outcome, struct err *err);
 
 void outcome_init(struct outcome *outcome);
 void outcome_release(struct outcome *outcome);

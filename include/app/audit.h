@@ -8,18 +8,15 @@ struct tx;
 
 /* Newest first; parameters account_id, actor, action, resource, record_id, since, until, page_size,
  * cursor. Callers who do not see all accounts get those of theirs. */
-bool audit_list(struct action *action, const struct param *params, size_t n_params,
-                struct outcome *outcome, struct err *err);
+use_case audit_list;
 /* Newest first; page_size and cursor. */
-bool audit_anchor_list(struct action *action, const struct param *params, size_t n_params,
-                       struct outcome *outcome, struct err *err);
+use_case audit_anchor_list;
 /* The public keys of the anchors' signatures; for anybody. */
-bool audit_keys_show(struct action *action, struct outcome *outcome, struct err *err);
+use_case audit_keys_show;
 /* Parameter account_id: whether its chains, the history below them and their anchors hold, and what
  * is the first link that does not. Without it, of everything: 202 with an operation; so, too, when
  * it takes longer than a request may. */
-bool audit_verify(struct action *action, const struct param *params, size_t n_params,
-                  struct outcome *outcome, struct err *err);
+use_case audit_verify;
 
 /* What the operation finds, as JSON: of one account, or of all and every anchor. Takes as many
  * round trips of `tx` as it needs. */

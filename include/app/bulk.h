@@ -6,7 +6,6 @@
 
 #define BULK_MAX 200
 /* {all_or_none, records[{id?, ...}]}: without id created, with id changed. */
-bool record_bulk(struct action *action, const struct record_key *key, const jv *request,
-                 struct outcome *outcome, struct err *err);
+use_case record_bulk;
 
 #endif

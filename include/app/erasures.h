@@ -8,12 +8,10 @@ struct store;
 
 /* Everything that is kept about a contact, in pages; page_size and cursor. For who sees all
  * accounts; written down as a read of its own. */
-bool personal_data_list(struct action *action, struct str id, const struct param *params,
-                        size_t n_params, struct outcome *outcome, struct err *err);
+use_case personal_data_list;
 /* Body {reason, replace_in[]}: 202 with an operation, whose result says what was erased and where
  * the person is still named in free text. 409 when it was done before. */
-bool contact_erase(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                   struct err *err);
+use_case contact_erase;
 /* For the worker: the operation that is its own (`token`). *ret_more is false. */
 bool erasure_step(struct app *app, struct str operation, struct str token, bool *ret_more,
                   struct err *err);

@@ -5,9 +5,8 @@
 #include "app/records.h"
 
 /* Parameters after, types, account_id, page_size. */
-bool event_list(struct action *action, const struct param *params, size_t n_params,
-                struct outcome *outcome, struct err *err);
-bool event_types_list(struct action *action, struct outcome *outcome, struct err *err);
+use_case event_list;
+use_case event_types_list;
 
 /* Every event type there is, with what it says; the descriptors' created, updated, deleted,
  * restored come on top. */

@@ -8,20 +8,15 @@
  * it is given. */
 
 /* {note, completed_at}: done; of a series, the next occurrence is there. */
-bool follow_up_complete(struct action *action, struct str id, const jv *doc,
-                        struct outcome *outcome, struct err *err);
+use_case follow_up_complete;
 /* {until} or {minutes}: a later due time, and one further event then. */
-bool follow_up_snooze(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                      struct err *err);
+use_case follow_up_snooze;
 /* {series}: this occurrence, or this and all that would follow. */
-bool follow_up_cancel(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                      struct err *err);
+use_case follow_up_cancel;
 /* {assignee_id} */
-bool follow_up_assign(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                      struct err *err);
+use_case follow_up_assign;
 
 /* How many promises to an account were kept: {kept, broken, open, renegotiated, kept_rate}. */
-bool commitment_summary(struct action *action, struct str account_id, struct outcome *outcome,
-                        struct err *err);
+use_case commitment_summary;
 
 #endif

@@ -5,13 +5,10 @@
 #include "app/records.h"
 
 /* Of all its plans, with sums by kind and currency. Parameter plan_status: only of such plans. */
-bool account_opportunities(struct action *action, struct str account_id, const struct param *params,
-                           size_t n_params, struct outcome *outcome, struct err *err);
+use_case account_opportunities;
 /* Cumulative investment against cumulative margin by month. Parameter as_of: default today. */
-bool account_economics(struct action *action, struct str account_id, const struct param *params,
-                       size_t n_params, struct outcome *outcome, struct err *err);
+use_case account_economics;
 /* Products against units: bought, opportunity, or white. Parameter format: json or csv. */
-bool account_whitespace(struct action *action, struct str account_id, const struct param *params,
-                        size_t n_params, struct outcome *outcome, struct err *err);
+use_case account_whitespace;
 
 #endif

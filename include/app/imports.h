@@ -7,20 +7,17 @@
 
 /* {resource, system, format, dry_run, preset, columns, values, source, content}: 201 with the
  * import; `content` is the one part of a small file. */
-bool import_create(struct action *action, const jv *doc, struct outcome *outcome, struct err *err);
-bool import_list(struct action *action, const struct param *params, size_t n_params,
-                 struct outcome *outcome, struct err *err);
-bool import_get(struct action *action, struct str id, struct outcome *outcome, struct err *err);
+use_case import_create;
+use_case import_list;
+use_case import_get;
 /* The same part again replaces it; once it is started nothing is taken any more. */
-bool import_part_put(struct action *action, struct str id, struct str n, struct str content,
-                     struct outcome *outcome, struct err *err);
+use_case import_part_put;
 /* 202 with the operation that reads it, which has the import's id. */
-bool import_start(struct action *action, struct str id, struct outcome *outcome, struct err *err);
+use_case import_start;
 /* What was refused, by line; parameters page_size, cursor, format (json, csv). */
-bool import_errors(struct action *action, struct str id, const struct param *params,
-                   size_t n_params, struct outcome *outcome, struct err *err);
+use_case import_errors;
 /* 202 with an operation that takes back what the import made and changed. */
-bool import_revert(struct action *action, struct str id, struct outcome *outcome, struct err *err);
+use_case import_revert;
 
 /* For the worker. One step of an operation that is its own (`token`): some hundred records in one
  * transaction, with how far it came. `app` has the worker's store. *ret_more: go on. */

@@ -7,8 +7,7 @@
 /* Body {source_id, take[]}: the account `source_id` becomes part of account `id`, and the answer is
  * that one; 202 with an operation where much lies below the source. 409 where both have what can be
  * there once only, or the source is a key account. */
-bool account_merge(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                   struct err *err);
+use_case account_merge;
 /* For the worker: the operation that is its own (`token`). *ret_more is false. */
 bool merge_step(struct app *app, struct str operation, struct str token, bool *ret_more,
                 struct err *err);

@@ -4,6 +4,6 @@
 
 #include "app/app.h"
 
-bool operation_get(struct action *action, struct str id, struct outcome *outcome, struct err *err);
+use_case operation_get;
 
 #endif

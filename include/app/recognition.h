@@ -5,7 +5,6 @@
 #include "app/records.h"
 
 /* One of phone, email, domain, account_number, salesforce_id. From memory. */
-bool recognition(struct action *action, const struct param *params, size_t n_params,
-                 struct outcome *outcome, struct err *err);
+use_case recognition;
 
 #endif

@@ -13,27 +13,19 @@ struct record_key {
     struct str account_id;
 };
 
+/* Of the action's route. */
+struct record_key action_key(const struct action *action);
+
 /* GET of one; parameters fields, expand. */
-bool record_get(struct action *action, const struct record_key *key, const struct param *params,
-                size_t n_params, struct outcome *outcome, struct err *err);
-/* GET of many: filters, order_by, page_size, cursor, include_total, fields, expand. key->id is
- * unused. */
-bool record_list(struct action *action, const struct record_key *key, const struct param *params,
-                 size_t n_params, struct outcome *outcome, struct err *err);
-bool record_create(struct action *action, const struct record_key *key, const jv *doc,
-                   struct outcome *outcome, struct err *err);
+use_case record_get;
+/* GET of many: filters, order_by, page_size, cursor, include_total, fields, expand. */
+use_case record_list;
+use_case record_create;
 /* If-Match is needed unless the caller is an integration. */
-bool record_patch(struct action *action, const struct record_key *key, const jv *patch,
-                  struct outcome *outcome, struct err *err);
-/* `doc` is the whole of what can be changed. */
-bool record_replace(struct action *action, const struct record_key *key, const jv *doc,
-                    struct outcome *outcome, struct err *err);
-bool record_delete(struct action *action, const struct record_key *key, struct outcome *outcome,
-                   struct err *err);
-bool record_restore(struct action *action, const struct record_key *key, struct outcome *outcome,
-                    struct err *err);
+use_case record_patch;
+use_case record_delete;
+use_case record_restore;
 /* What was changed, when, by whom, newest first; page_size and cursor. */
-bool record_history(struct action *action, const struct record_key *key, const struct param *params,
-                    size_t n_params, struct outcome *outcome, struct err *err);
+use_case record_history;
 
 #endif

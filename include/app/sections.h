@@ -4,14 +4,12 @@
 
 #include "app/records.h"
 
-bool plan_sections(struct action *action, struct str plan_id, struct outcome *outcome,
-                   struct err *err);
-bool plan_section_get(struct action *action, struct str plan_id, struct str section,
-                      struct outcome *outcome, struct err *err);
-bool plan_section_write(struct action *action, struct str plan_id, struct str section,
-                        const jv *doc, bool replace, struct outcome *outcome, struct err *err);
+use_case plan_sections;
+use_case plan_section_get;
+/* `replace`: the document is the whole of what can be changed. */
+bool plan_section_write(struct action *action, bool replace, struct outcome *outcome,
+                        struct err *err);
 /* Section i: interactions, problems, orders and held reviews of the account, newest first. */
-bool plan_history(struct action *action, struct str plan_id, const struct param *params,
-                  size_t n_params, struct outcome *outcome, struct err *err);
+use_case plan_history;
 
 #endif

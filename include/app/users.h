@@ -5,7 +5,6 @@
 #include "app/records.h"
 
 /* Makes the user (201) or changes what `doc` names (200). */
-bool user_put(struct action *action, struct str subject, const jv *doc, struct outcome *outcome,
-              struct err *err);
+use_case user_put;
 
 #endif

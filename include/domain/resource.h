@@ -96,6 +96,7 @@ struct shape {
 };
 
 enum resource_id {
+    RES_NONE,
     RES_USER,
     RES_ACCOUNT,
     RES_CONTACT,

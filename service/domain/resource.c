@@ -62,14 +62,14 @@ void resource_beyond_id(const struct resource *resource, char comparison, const 
 const struct resource *resource_of(enum resource_id id) { return resources[id]; }
 
 const struct resource *resource_by_path(struct str path) {
-    for (size_t i = 0; i < RES_COUNT; i++)
+    for (enum resource_id i = RES_USER; i < RES_COUNT; i++)
         if (str_is(path, resources[i]->path))
             return resources[i];
     return NULL;
 }
 
 const struct resource *resource_by_name(const char *name) {
-    for (size_t i = 0; i < RES_COUNT; i++)
+    for (enum resource_id i = RES_USER; i < RES_COUNT; i++)
         if (strcmp(name, resources[i]->name) == 0)
             return resources[i];
     return NULL;

@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
     if (size == 0)
         return 0;
-    const struct resource *resource = resource_of(data[0] % RES_COUNT);
+    const struct resource *resource = resource_of(RES_USER + data[0] % (RES_COUNT - RES_USER));
     struct str rest = {(const char *)data + 1, size - 1};
     struct str name;
     if (filter_parse(resource, &customs, rest, &arena, &cond, &err))

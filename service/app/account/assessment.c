@@ -27,8 +27,8 @@ static bool metrics_answer(struct tx *tx, struct str account_id, struct outcome 
     return true;
 }
 
-bool account_metrics_get(struct action *action, struct str account_id, struct outcome *outcome,
-                         struct err *err) {
+bool account_metrics_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
     return read_begin(action, &tx, err) && metrics_answer(tx, account_id, outcome, err);
 }
@@ -85,8 +85,9 @@ static void metrics_rules(const jv *metrics, struct err *err) {
     }
 }
 
-bool account_metrics_put(struct action *action, struct str account_id, const jv *doc,
-                         struct outcome *outcome, struct err *err) {
+bool account_metrics_put(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
+    const jv *doc = action->doc;
     static const struct field one[] = {
         {.name = "metric", .type = FIELD_TEXT, .flags = F_REQUIRED, .max = 64, .check = check_slug},
         {.name = "period",
@@ -175,8 +176,8 @@ static bool fit_check_answer(struct action *action, struct tx *tx, struct str ac
     return fine || err_memory(err);
 }
 
-bool fit_check_get(struct action *action, struct str account_id, struct outcome *outcome,
-                   struct err *err) {
+bool fit_check_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
     return read_begin(action, &tx, err) && fit_check_answer(action, tx, account_id, outcome, err);
 }
@@ -233,8 +234,9 @@ static bool fit_check_work(struct action *action, struct tx *tx, void *arg, stru
     return fit_check_answer(action, tx, facts->account_id, outcome, err);
 }
 
-bool fit_check_put(struct action *action, struct str account_id, const jv *doc,
-                   struct outcome *outcome, struct err *err) {
+bool fit_check_put(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&check_shape, doc, "", &clean, err))
         return false;
@@ -245,8 +247,8 @@ bool fit_check_put(struct action *action, struct str account_id, const jv *doc,
 
 /* ---- health ---- */
 
-bool account_health(struct action *action, struct str account_id, struct outcome *outcome,
-                    struct err *err) {
+bool account_health(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
     static const struct field fields[] = {
         {.name = "account_id", .type = FIELD_ID},      {.name = "health", .type = FIELD_INT},
         {.name = "score", .type = FIELD_DECIMAL},      {.name = "as_of", .type = FIELD_DATE},

@@ -43,8 +43,10 @@ static bool plan_states(struct action *action, struct str list, struct str *ret,
     return ret->ptr || err_memory(err);
 }
 
-bool account_opportunities(struct action *action, struct str account_id, const struct param *params,
-                           size_t n_params, struct outcome *outcome, struct err *err) {
+bool account_opportunities(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str values[] = {account_id, STR_ABSENT};
     for (size_t i = 0; i < n_params; i++)
@@ -60,8 +62,10 @@ bool account_opportunities(struct action *action, struct str account_id, const s
 
 /* ---- economics ---- */
 
-bool account_economics(struct action *action, struct str account_id, const struct param *params,
-                       size_t n_params, struct outcome *outcome, struct err *err) {
+bool account_economics(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str values[] = {account_id, STR_ABSENT};
     const char *wrong;
@@ -118,8 +122,10 @@ static bool whitespace_csv(struct action *action, struct str account_id, struct 
     return true;
 }
 
-bool account_whitespace(struct action *action, struct str account_id, const struct param *params,
-                        size_t n_params, struct outcome *outcome, struct err *err) {
+bool account_whitespace(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     bool csv = false;
     for (size_t i = 0; i < n_params; i++) {

@@ -67,8 +67,9 @@ static bool merge_work(struct action *action, struct tx *tx, void *arg, struct o
     return view_answer(action, tx, RES_ACCOUNT, merge->target, outcome, err);
 }
 
-bool account_merge(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                   struct err *err) {
+bool account_merge(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const jv *doc = action->doc;
     static const struct shape shape = {merge_fields, COUNT_OF(merge_fields)};
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&shape, doc, "", &clean, err))

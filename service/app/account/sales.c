@@ -57,8 +57,10 @@ static const struct field month_columns[] = {
     {.name = "margin", .type = FIELD_TEXT}, {.name = "orders", .type = FIELD_INT},
 };
 
-bool account_sales(struct action *action, struct str account_id, const struct param *params,
-                   size_t n_params, struct outcome *outcome, struct err *err) {
+bool account_sales(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
     struct str values[] = {account_id, STR_ABSENT, STR_ABSENT};

@@ -89,7 +89,12 @@ bool operation_whole(struct app *app, struct str operation, struct str token, co
     return true;
 }
 
-bool operation_get(struct action *action, struct str id, struct outcome *outcome, struct err *err) {
+bool operation_show(struct action *action, struct str id, struct outcome *outcome,
+                    struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     return read_begin(action, &tx, err) && operation_answer(action, tx, id, outcome, err);
+}
+
+bool operation_get(struct action *action, struct outcome *outcome, struct err *err) {
+    return operation_show(action, action_arg(action, "id"), outcome, err);
 }

@@ -8,6 +8,9 @@
 bool operation_queue(struct action *action, struct tx *tx, const char *kind, struct str request,
                      struct outcome *outcome, struct err *err);
 
+/* Answers it as it is now. */
+bool operation_show(struct action *action, struct str id, struct outcome *outcome, struct err *err);
+
 /* Whether an operation ($1) is nobody else's: held as long as the transaction, as the worker's loop
  * asks for it, too. */
 #define OPERATION_LOCK_SQL                                                                         \

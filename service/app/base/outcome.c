@@ -1,4 +1,4 @@
-/* What comes out of a use case. */
+/* What goes into a use case, and what comes out of it. */
 #include "app/app.h"
 
 void outcome_init(struct outcome *outcome) {
@@ -7,3 +7,10 @@ void outcome_init(struct outcome *outcome) {
 }
 
 void outcome_release(struct outcome *outcome) { buf_release(&outcome->body); }
+
+struct str action_arg(const struct action *action, const char *name) {
+    for (size_t i = 0; i < action->n_args; i++)
+        if (str_is(action->args[i].name, name))
+            return action->args[i].value;
+    return STR_ABSENT;
+}

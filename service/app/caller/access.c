@@ -39,6 +39,7 @@ static void write_caller_role(enum role role, struct buf *ret) {
     "'updated_by', r.updated_by) from team_role r "
 
 bool role_list(struct action *action, struct outcome *outcome, struct err *err) {
+
     CLEANUP(tx_end) struct tx *tx = NULL;
     if (!read_begin(action, &tx, err))
         return false;
@@ -90,8 +91,9 @@ static bool is_team_role(struct str role, struct err *err) {
     return true;
 }
 
-bool role_put(struct action *action, struct str role, const jv *doc, struct outcome *outcome,
-              struct err *err) {
+bool role_put(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str role = action_arg(action, "role");
+    const jv *doc = action->doc;
     static const struct field fields[] = {{.name = "areas",
                                            .type = FIELD_TEXTS,
                                            .flags = F_REQUIRED,
@@ -124,7 +126,8 @@ static bool delete_work(struct action *action, struct tx *tx, void *arg, struct 
     return true;
 }
 
-bool role_delete(struct action *action, struct str role, struct outcome *outcome, struct err *err) {
+bool role_delete(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str role = action_arg(action, "role");
     if (str_is(role, "other"))
         return err_set(err, PROBLEM_CONFLICT, "Roles that are not listed fall back to this one.");
     return is_team_role(role, err) && write_once(action, delete_work, &role, outcome, err);
@@ -187,8 +190,9 @@ static void write_reason(struct tx *tx, size_t slot, size_t row, struct buf *ret
     buf_char(ret, '}');
 }
 
-bool access_explain(struct action *action, const struct param *params, size_t n_params,
-                    struct outcome *outcome, struct err *err) {
+bool access_explain(struct action *action, struct outcome *outcome, struct err *err) {
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct question question;
     area_set areas;

@@ -125,8 +125,8 @@ static bool write_shown_once(struct action *action, write_work work, struct new_
     return fine;
 }
 
-bool api_key_create(struct action *action, const jv *doc, struct outcome *outcome,
-                    struct err *err) {
+bool api_key_create(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     struct new_key key = {0};
     if (!decode_shape(&key_shape, doc, "", &clean, err))
@@ -140,7 +140,8 @@ bool api_key_create(struct action *action, const jv *doc, struct outcome *outcom
     return write_shown_once(action, create_work, &key, outcome, err);
 }
 
-bool api_key_get(struct action *action, struct str id, struct outcome *outcome, struct err *err) {
+bool api_key_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
     if (!read_begin(action, &tx, err))
         return false;
@@ -190,8 +191,9 @@ static bool rotate_work(struct action *action, struct tx *tx, void *arg, struct 
     return true;
 }
 
-bool api_key_rotate(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                    struct err *err) {
+bool api_key_rotate(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     struct new_key key = {.id = id};
     if (!decode_shape(&rotate_shape, doc, "", &clean, err))
@@ -200,8 +202,9 @@ bool api_key_rotate(struct action *action, struct str id, const jv *doc, struct 
     return write_shown_once(action, rotate_work, &key, outcome, err);
 }
 
-bool api_key_list(struct action *action, const struct param *params, size_t n_params,
-                  struct outcome *outcome, struct err *err) {
+bool api_key_list(struct action *action, struct outcome *outcome, struct err *err) {
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
@@ -239,12 +242,13 @@ static bool revoke_work(struct action *action, struct tx *tx, void *arg, struct 
     return tx_rows(tx, slot) > 0 || err_set(err, PROBLEM_NOT_FOUND, "There is no such key.");
 }
 
-bool api_key_revoke(struct action *action, struct str id, struct outcome *outcome,
-                    struct err *err) {
+bool api_key_revoke(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
     return write_once(action, revoke_work, &id, outcome, err);
 }
 
 bool me_get(struct action *action, struct outcome *outcome, struct err *err) {
+
     const struct principal *who = action->who;
     struct buf *body = &outcome->body;
     (void)err;

@@ -80,8 +80,9 @@ static bool which(struct action *action, const struct param *params, size_t n_pa
     return !err_is_set(err);
 }
 
-bool recognition(struct action *action, const struct param *params, size_t n_params,
-                 struct outcome *outcome, struct err *err) {
+bool recognition(struct action *action, struct outcome *outcome, struct err *err) {
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     enum identifier kind = IDENTIFIER_PHONE;
     struct str value = STR_ABSENT;
     bool known = false, stale = false;

@@ -1,6 +1,7 @@
 #include "app/users.h"
 
 #include "base/transaction.h"
+#include "record/one.h"
 
 /* *ret: the id of the user with this `sub`; absent when there is none. */
 static bool find(struct action *action, struct str subject, struct str *ret, struct err *err) {
@@ -20,13 +21,14 @@ static bool put_once(struct action *action, struct str subject, const jv *doc,
     struct record_key key = {.resource = resource_of(RES_USER)};
     if (!find(action, subject, &key.id, err))
         return false;
-    return key.id.ptr ? record_patch(action, &key, doc, outcome, err)
-                      : record_create(action, &key, doc, outcome, err);
+    return key.id.ptr ? one_change(action, &key, doc, outcome, err)
+                      : one_create(action, &key, doc, outcome, err);
 }
 
 /* Another one may have made the same user in between: then it is there to be changed. */
-bool user_put(struct action *action, struct str subject, const jv *doc, struct outcome *outcome,
-              struct err *err) {
+bool user_put(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str subject = action_arg(action, "subject");
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *whole = jv_copy(doc);
     const jv *given = jv_get(doc, "subject");
     if (given && !str_eq(jv_text(given), subject))

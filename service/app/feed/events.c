@@ -177,8 +177,9 @@ size_t event_page(struct tx *tx, bool narrow, const struct event_query *query, s
     return tx_query(tx, narrow ? own : all, values, 4);
 }
 
-bool event_list(struct action *action, const struct param *params, size_t n_params,
-                struct outcome *outcome, struct err *err) {
+bool event_list(struct action *action, struct outcome *outcome, struct err *err) {
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct event_query query = {.page_size = 50};
     event_query_read(action, params, n_params, &query, err);
@@ -277,6 +278,7 @@ bool resource_has_events(enum resource_id id) {
 }
 
 bool event_types_list(struct action *action, struct outcome *outcome, struct err *err) {
+
     bool first = true;
     (void)action;
     buf_text(&outcome->body, "{\"data\":[");

@@ -79,8 +79,10 @@ static bool take_due_before(struct action *action, const struct param *params, s
     return true;
 }
 
-bool agenda_list(struct action *action, struct str user_id, const struct param *params,
-                 size_t n_params, struct outcome *outcome, struct err *err) {
+bool agenda_list(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str user_id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {10, 1};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
@@ -175,8 +177,8 @@ static bool make_work(struct action *action, struct tx *tx, void *arg, struct ou
     return true;
 }
 
-bool agenda_token_make(struct action *action, struct str user_id, struct outcome *outcome,
-                       struct err *err) {
+bool agenda_token_make(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str user_id = action_arg(action, "id");
     struct token token = {.user_id = user_id};
     if (!may_open(action, user_id, err))
         return false;
@@ -198,8 +200,8 @@ static bool drop_work(struct action *action, struct tx *tx, void *arg, struct ou
     return tx_affected(tx, slot) > 0 || err_set(err, PROBLEM_NOT_FOUND, "There is no such token.");
 }
 
-bool agenda_token_drop(struct action *action, struct str user_id, struct outcome *outcome,
-                       struct err *err) {
+bool agenda_token_drop(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str user_id = action_arg(action, "id");
     return may_open(action, user_id, err) && write_once(action, drop_work, &user_id, outcome, err);
 }
 

@@ -85,8 +85,9 @@ static bool act_work(struct action *action, struct tx *tx, void *arg, struct out
 #define ONE_OPEN " where id = $1::uuid and status = 'open'"
 #define NOT_OPEN "The follow-up is not open: it was done or cancelled before."
 
-bool follow_up_complete(struct action *action, struct str id, const jv *doc,
-                        struct outcome *outcome, struct err *err) {
+bool follow_up_complete(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&SHAPE_OF(complete_fields), doc, "", &clean, err))
         return false;
@@ -101,8 +102,9 @@ bool follow_up_complete(struct action *action, struct str id, const jv *doc,
     return write_once(action, act_work, &act, outcome, err);
 }
 
-bool follow_up_snooze(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                      struct err *err) {
+bool follow_up_snooze(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&SHAPE_OF(snooze_fields), doc, "", &clean, err))
         return false;
@@ -123,8 +125,9 @@ bool follow_up_snooze(struct action *action, struct str id, const jv *doc, struc
     return write_once(action, act_work, &act, outcome, err);
 }
 
-bool follow_up_cancel(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                      struct err *err) {
+bool follow_up_cancel(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&SHAPE_OF(cancel_fields), doc, "", &clean, err))
         return false;
@@ -141,8 +144,9 @@ bool follow_up_cancel(struct action *action, struct str id, const jv *doc, struc
     return write_once(action, act_work, &act, outcome, err);
 }
 
-bool follow_up_assign(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                      struct err *err) {
+bool follow_up_assign(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&SHAPE_OF(assign_fields), doc, "", &clean, err))
         return false;
@@ -158,8 +162,8 @@ bool follow_up_assign(struct action *action, struct str id, const jv *doc, struc
 
 /* ---- promises ---- */
 
-bool commitment_summary(struct action *action, struct str account_id, struct outcome *outcome,
-                        struct err *err) {
+bool commitment_summary(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "account_id");
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct record_key account = {.resource = resource_of(RES_ACCOUNT)};
     static const char *const names[] = {"kept", "broken", "open", "renegotiated"};

@@ -52,8 +52,9 @@ static bool activate_work(struct action *action, struct tx *tx, void *arg, struc
     return view_answer(action, tx, RES_PLAN, activation->plan_id, outcome, err);
 }
 
-bool plan_activate(struct action *action, struct str plan_id, const jv *doc,
-                   struct outcome *outcome, struct err *err) {
+bool plan_activate(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str plan_id = action_arg(action, "id");
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!answers_for_plans(action, err) || !decode_shape(&activation_shape, doc, "", &clean, err))
         return false;
@@ -70,8 +71,8 @@ static bool close_work(struct action *action, struct tx *tx, void *arg, struct o
     return view_answer(action, tx, RES_PLAN, *plan_id, outcome, err);
 }
 
-bool plan_close(struct action *action, struct str plan_id, struct outcome *outcome,
-                struct err *err) {
+bool plan_close(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str plan_id = action_arg(action, "id");
     return answers_for_plans(action, err) && write_once(action, close_work, &plan_id, outcome, err);
 }
 
@@ -82,13 +83,13 @@ static bool no_plan(struct err *err) {
     return not_found(&key, err);
 }
 
-bool plan_shared(struct action *action, struct str plan_id, const struct param *params,
-                 size_t n_params, struct outcome *outcome, struct err *err) {
+static bool shared(struct action *action, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    for (size_t i = 0; i < n_params; i++) {
-        if (!str_is(params[i].name, "view"))
-            unknown_parameter(action, params[i].name, err);
-        else if (!str_is(params[i].value, "shared"))
+    struct str plan_id = action_arg(action, "id");
+    for (size_t i = 0; i < action->n_params; i++) {
+        if (!str_is(action->params[i].name, "view"))
+            unknown_parameter(action, action->params[i].name, err);
+        else if (!str_is(action->params[i].value, "shared"))
             err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "view", "unknown_value",
                     "must be shared");
     }
@@ -103,6 +104,13 @@ bool plan_shared(struct action *action, struct str plan_id, const struct param *
     view_object(action, plan_id, tx_int(tx, slot, 0, 1), tx_value(tx, slot, 0, 0), outcome);
     note_sections(action, plan_id, buf_str(&outcome->body));
     return true;
+}
+
+bool plan_get(struct action *action, struct outcome *outcome, struct err *err) {
+    for (size_t i = 0; i < action->n_params; i++)
+        if (str_is(action->params[i].name, "view"))
+            return shared(action, outcome, err);
+    return record_get(action, outcome, err);
 }
 
 /* ---- versions ---- */
@@ -135,8 +143,10 @@ static void write_version(struct tx *tx, size_t slot, size_t row, bool whole, st
     " from plan_version v join plan p on p.id = v.plan_id and p.deleted_at is null where "         \
     "v.plan_id = $1::uuid"
 
-bool plan_version_list(struct action *action, struct str plan_id, const struct param *params,
-                       size_t n_params, struct outcome *outcome, struct err *err) {
+bool plan_version_list(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str plan_id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
@@ -173,8 +183,9 @@ static int64_t number_of(struct str text) {
     return str_to_i64(text, &number) && number >= 0 && number <= INT32_MAX ? number : -1;
 }
 
-bool plan_version_get(struct action *action, struct str plan_id, struct str version_no,
-                      struct outcome *outcome, struct err *err) {
+bool plan_version_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str plan_id = action_arg(action, "id");
+    struct str version_no = action_arg(action, "version_no");
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str values[] = {plan_id, version_no};
     struct buf object;
@@ -234,9 +245,11 @@ static bool write_diff(struct tx *tx, size_t from, size_t to, struct buf *ret, s
     return fine ? true : err_memory(err);
 }
 
-bool plan_version_diff(struct action *action, struct str plan_id, struct str version_no,
-                       const struct param *params, size_t n_params, struct outcome *outcome,
-                       struct err *err) {
+bool plan_version_diff(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str plan_id = action_arg(action, "id");
+    struct str version_no = action_arg(action, "version_no");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const char content[] =
         "select plan_version_content(v.plan_id, v.version_no)" VERSION_FROM
         " and v.version_no = $2::int";
@@ -299,8 +312,10 @@ static void write_acknowledged(struct tx *tx, size_t slot, size_t row, struct bu
     buf_char(ret, '}');
 }
 
-bool acknowledgement_list(struct action *action, struct str plan_id, const struct param *params,
-                          size_t n_params, struct outcome *outcome, struct err *err) {
+bool acknowledgement_list(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str plan_id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
@@ -402,8 +417,9 @@ static bool speaker(struct action *action, const jv *said, struct str *ret, stru
     return true;
 }
 
-bool acknowledgement_add(struct action *action, struct str plan_id, const jv *doc,
-                         struct outcome *outcome, struct err *err) {
+bool acknowledgement_add(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str plan_id = action_arg(action, "id");
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     struct acknowledgement one = {.plan_id = plan_id};
     if (!decode_shape(&acknowledgement_shape, doc, "", &clean, err) ||

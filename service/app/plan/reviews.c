@@ -228,8 +228,9 @@ static bool complete_work(struct action *action, struct tx *tx, void *arg, struc
            view_answer(action, tx, RES_REVIEW, completion->review_id, outcome, err);
 }
 
-bool review_complete(struct action *action, struct str review_id, const jv *doc,
-                     struct outcome *outcome, struct err *err) {
+bool review_complete(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str review_id = action_arg(action, "id");
+    const jv *doc = action->doc;
     struct completion completion = {review_id, doc};
     if (jv_kind(doc) != JV_OBJECT)
         return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "", "wrong_type",
@@ -255,8 +256,8 @@ static bool expectation_answer(struct action *action, struct tx *tx, struct str 
     return true;
 }
 
-bool expectation_get(struct action *action, struct str account_id, struct outcome *outcome,
-                     struct err *err) {
+bool expectation_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "account_id");
     CLEANUP(tx_end) struct tx *tx = NULL;
     return read_begin(action, &tx, err) && expectation_answer(action, tx, account_id, outcome, err);
 }
@@ -292,8 +293,9 @@ static bool rate_work(struct action *action, struct tx *tx, void *arg, struct ou
     return true;
 }
 
-bool expectation_rate(struct action *action, struct str account_id, const jv *doc,
-                      struct outcome *outcome, struct err *err) {
+bool expectation_rate(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "account_id");
+    const jv *doc = action->doc;
     const struct field *seven = resource_field(resource_of(RES_REVIEW), STR("expectations"));
     const struct field rating_fields[] = {
         seven->shape->fields[0], /* expectation */

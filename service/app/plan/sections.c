@@ -1,6 +1,7 @@
 #include "app/sections.h"
 
 #include "base/cursor.h"
+#include "record/one.h"
 #include "record/view.h"
 #include "store/record.h"
 
@@ -41,8 +42,8 @@ static bool plan_areas(struct action *action, struct tx *tx, struct str plan_id,
     return (*ret & AREA_BIT(AREA_PLAN)) != 0 || not_found(&plan, err);
 }
 
-bool plan_sections(struct action *action, struct str plan_id, struct outcome *outcome,
-                   struct err *err) {
+bool plan_sections(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str plan_id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
     const struct resource *resource = resource_of(RES_PLAN_SECTION);
     const struct record_sql *sql = sql_for(action, RES_PLAN_SECTION);
@@ -83,20 +84,21 @@ bool plan_sections(struct action *action, struct str plan_id, struct outcome *ou
     return true;
 }
 
-bool plan_section_get(struct action *action, struct str plan_id, struct str section,
-                      struct outcome *outcome, struct err *err) {
+bool plan_section_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str plan_id = action_arg(action, "id");
+    struct str section = action_arg(action, "section");
     struct record_key key;
     return find(action, plan_id, section, &key, err) &&
-           record_get(action, &key, NULL, 0, outcome, err);
+           one_read(action, &key, NULL, 0, outcome, err);
 }
 
-bool plan_section_write(struct action *action, struct str plan_id, struct str section,
-                        const jv *doc, bool replace, struct outcome *outcome, struct err *err) {
+bool plan_section_write(struct action *action, bool replace, struct outcome *outcome,
+                        struct err *err) {
     struct record_key key;
-    if (!find(action, plan_id, section, &key, err))
+    if (!find(action, action_arg(action, "id"), action_arg(action, "section"), &key, err))
         return false;
-    return replace ? record_replace(action, &key, doc, outcome, err)
-                   : record_patch(action, &key, doc, outcome, err);
+    return replace ? one_replace(action, &key, action->doc, outcome, err)
+                   : one_change(action, &key, action->doc, outcome, err);
 }
 
 /* Of what comes together here each lies in an area of its own. */
@@ -158,8 +160,10 @@ static void write_entry(struct tx *tx, size_t slot, size_t row, struct buf *ret)
     buf_char(ret, '}');
 }
 
-bool plan_history(struct action *action, struct str plan_id, const struct param *params,
-                  size_t n_params, struct outcome *outcome, struct err *err) {
+bool plan_history(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str plan_id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {2, 1};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;

@@ -61,8 +61,9 @@ static void write_template(struct tx *tx, size_t slot, size_t row, struct buf *r
     "select t.version, t.active, t.note, t.sections, t.created_at, t.created_by from "             \
     "plan_template t"
 
-bool template_list(struct action *action, const struct param *params, size_t n_params,
-                   struct outcome *outcome, struct err *err) {
+bool template_list(struct action *action, struct outcome *outcome, struct err *err) {
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
@@ -103,8 +104,8 @@ static bool template_answer(struct tx *tx, struct str version, struct outcome *o
     return true;
 }
 
-bool template_get(struct action *action, struct str version, struct outcome *outcome,
-                  struct err *err) {
+bool template_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str version = action_arg(action, "version");
     CLEANUP(tx_end) struct tx *tx = NULL;
     return version_number(version, err) && read_begin(action, &tx, err) &&
            template_answer(tx, version, outcome, err);
@@ -186,8 +187,8 @@ static bool create_work(struct action *action, struct tx *tx, void *arg, struct 
     return template_answer(tx, tx_value(tx, made, 0, 0), outcome, err);
 }
 
-bool template_create(struct action *action, const jv *doc, struct outcome *outcome,
-                     struct err *err) {
+bool template_create(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&template_shape, doc, "", &clean, err))
         return false;
@@ -209,8 +210,8 @@ static bool activate_work(struct action *action, struct tx *tx, void *arg, struc
     return template_answer(tx, version, outcome, err);
 }
 
-bool template_activate(struct action *action, struct str version, struct outcome *outcome,
-                       struct err *err) {
+bool template_activate(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str version = action_arg(action, "version");
     return version_number(version, err) &&
            write_once(action, activate_work, &version, outcome, err);
 }

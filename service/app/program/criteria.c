@@ -41,8 +41,9 @@ static void write_criteria(struct tx *tx, size_t slot, size_t row, struct buf *r
     "select c.version, c.version = p.criteria_version, c.note, c.metrics, c.created_at, "          \
     "c.created_by from criteria c cross join program p"
 
-bool criteria_list(struct action *action, const struct param *params, size_t n_params,
-                   struct outcome *outcome, struct err *err) {
+bool criteria_list(struct action *action, struct outcome *outcome, struct err *err) {
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
@@ -121,8 +122,8 @@ bool refuse_regions(const jv *doc, struct err *err) {
                    "same everywhere. A region may nominate accounts.");
 }
 
-bool criteria_create(struct action *action, const jv *doc, struct outcome *outcome,
-                     struct err *err) {
+bool criteria_create(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!refuse_regions(doc, err) || !decode_shape(&criteria_shape, doc, "", &clean, err))
         return false;
@@ -148,16 +149,16 @@ static bool activate_work(struct action *action, struct tx *tx, void *arg, struc
     return true;
 }
 
-bool criteria_activate(struct action *action, struct str version, struct outcome *outcome,
-                       struct err *err) {
+bool criteria_activate(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str version = action_arg(action, "version");
     int64_t number;
     if (!str_to_i64(version, &number) || number < 1 || number > INT32_MAX)
         return err_set(err, PROBLEM_NOT_FOUND, "There is no such version of the criteria.");
     return write_once(action, activate_work, &version, outcome, err);
 }
 
-bool criteria_get(struct action *action, struct str version, struct outcome *outcome,
-                  struct err *err) {
+bool criteria_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str version = action_arg(action, "version");
     CLEANUP(tx_end) struct tx *tx = NULL;
     int64_t number = 0;
     if (str_to_i64(version, &number) && number > 0 && number <= INT32_MAX) {

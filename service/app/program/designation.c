@@ -60,8 +60,9 @@ static bool designate_work(struct action *action, struct tx *tx, void *arg, stru
     return true;
 }
 
-bool account_designate(struct action *action, struct str account_id, const jv *doc,
-                       struct outcome *outcome, struct err *err) {
+bool account_designate(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
+    const jv *doc = action->doc;
     static const struct field fields[] = {TERMS};
     static const struct shape shape = {fields, COUNT_OF(fields)};
     struct designation designation = {.account_id = account_id};
@@ -77,8 +78,9 @@ static bool de_designate_work(struct action *action, struct tx *tx, void *arg,
     return status_answer(action, tx, designation->account_id, STR_ABSENT, outcome, err);
 }
 
-bool account_de_designate(struct action *action, struct str account_id, const jv *doc,
-                          struct outcome *outcome, struct err *err) {
+bool account_de_designate(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
+    const jv *doc = action->doc;
     static const struct field fields[] = {
         {.name = "reason", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 2000}};
     static const struct shape shape = {fields, COUNT_OF(fields)};
@@ -105,8 +107,8 @@ static bool swap_work(struct action *action, struct tx *tx, void *arg, struct ou
     return true;
 }
 
-bool key_account_swap(struct action *action, const jv *doc, struct outcome *outcome,
-                      struct err *err) {
+bool key_account_swap(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *doc = action->doc;
     static const struct field fields[] = {
         {.name = "in_account_id", .type = FIELD_ID, .flags = F_REQUIRED},
         {.name = "out_account_id", .type = FIELD_ID, .flags = F_REQUIRED},

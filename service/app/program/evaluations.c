@@ -17,8 +17,8 @@ static bool evaluation_work(struct action *action, struct tx *tx, void *arg,
                    : err_memory(err);
 }
 
-bool evaluation_start(struct action *action, const jv *doc, struct outcome *outcome,
-                      struct err *err) {
+bool evaluation_start(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *doc = action->doc;
     static const struct field as_of_field[] = {{.name = "as_of", .type = FIELD_DATE}};
     static const struct shape shape = {as_of_field, 1};
     CLEANUP(jv_unref) jv *clean = NULL;
@@ -41,8 +41,10 @@ static void write_result(struct tx *tx, size_t slot, size_t row, struct buf *ret
     write_row(tx, slot, row, fields, COUNT_OF(fields), ret);
 }
 
-bool evaluation_results(struct action *action, struct str id, const struct param *params,
-                        size_t n_params, struct outcome *outcome, struct err *err) {
+bool evaluation_results(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {0, 1};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;

@@ -122,8 +122,10 @@ bool status_answer(struct action *action, struct tx *tx, struct str account_id, 
     return true;
 }
 
-bool account_key_status(struct action *action, struct str account_id, const struct param *params,
-                        size_t n_params, struct outcome *outcome, struct err *err) {
+bool account_key_status(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str as_of = STR_ABSENT;
     for (size_t i = 0; i < n_params; i++) {
@@ -145,8 +147,10 @@ bool account_key_status(struct action *action, struct str account_id, const stru
     return true;
 }
 
-bool account_key_history(struct action *action, struct str account_id, const struct param *params,
-                         size_t n_params, struct outcome *outcome, struct err *err) {
+bool account_key_history(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str account_id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {HISTORY_ID};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;

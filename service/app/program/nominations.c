@@ -18,8 +18,9 @@ static bool closing_work(struct action *action, struct tx *tx, void *arg, struct
     return view_answer(action, tx, RES_NOMINATION, closing->id, outcome, err);
 }
 
-bool nomination_decline(struct action *action, struct str id, const jv *doc,
-                        struct outcome *outcome, struct err *err) {
+bool nomination_decline(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const jv *doc = action->doc;
     static const struct field fields[] = {
         {.name = "reason", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 2000},
     };
@@ -31,8 +32,8 @@ bool nomination_decline(struct action *action, struct str id, const jv *doc,
     return write_once(action, closing_work, &closing, outcome, err);
 }
 
-bool nomination_withdraw(struct action *action, struct str id, struct outcome *outcome,
-                         struct err *err) {
+bool nomination_withdraw(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
     struct closing closing = {id, "withdrawn", STR_ABSENT};
     return write_once(action, closing_work, &closing, outcome, err);
 }

@@ -71,20 +71,22 @@ static const struct single settings = {
 };
 
 bool program_get(struct action *action, struct outcome *outcome, struct err *err) {
+
     return single_get(action, &program, outcome, err);
 }
 
-bool program_patch(struct action *action, const jv *patch, struct outcome *outcome,
-                   struct err *err) {
+bool program_patch(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *patch = action->doc;
     return refuse_regions(patch, err) && single_patch(action, &program, patch, outcome, err);
 }
 
 bool settings_get(struct action *action, struct outcome *outcome, struct err *err) {
+
     return single_get(action, &settings, outcome, err);
 }
 
-bool settings_patch(struct action *action, const jv *patch, struct outcome *outcome,
-                    struct err *err) {
+bool settings_patch(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *patch = action->doc;
     return single_patch(action, &settings, patch, outcome, err);
 }
 
@@ -100,6 +102,7 @@ static const struct field rate_columns[] = {
 /* clang-format on */
 
 bool rate_list(struct action *action, struct outcome *outcome, struct err *err) {
+
     CLEANUP(tx_end) struct tx *tx = NULL;
     if (!read_begin(action, &tx, err))
         return false;
@@ -139,8 +142,9 @@ static bool rate_work(struct action *action, struct tx *tx, void *arg, struct ou
     return true;
 }
 
-bool rate_put(struct action *action, struct str currency_code, const jv *doc,
-              struct outcome *outcome, struct err *err) {
+bool rate_put(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str currency_code = action_arg(action, "currency_code");
+    const jv *doc = action->doc;
     static const struct field fields[] = {
         {.name = "rate", .type = FIELD_DECIMAL, .flags = F_REQUIRED | F_MIN, .max = 10}};
     static const struct shape shape = {fields, COUNT_OF(fields)};
@@ -166,7 +170,7 @@ static bool rate_drop_work(struct action *action, struct tx *tx, void *arg, stru
     return true;
 }
 
-bool rate_delete(struct action *action, struct str currency_code, struct outcome *outcome,
-                 struct err *err) {
+bool rate_delete(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str currency_code = action_arg(action, "currency_code");
     return write_once(action, rate_drop_work, &currency_code, outcome, err);
 }

@@ -1,9 +1,9 @@
 #include "app/reports.h"
 
-#include "app/operation.h"
 #include "app/program.h"
 #include "base/csv.h"
 #include "base/cursor.h"
+#include "base/operation.h"
 #include "domain/check.h"
 #include "program/pareto_svg.h"
 #include "store/store.h"
@@ -463,5 +463,5 @@ bool report_get(struct action *action, const struct report *report, const struct
     outcome->status = 202;
     snprintf(outcome->location, sizeof outcome->location, "/v1/operations/%.*s",
              STR_ARG(found.operation));
-    return operation_get(action, found.operation, outcome, err);
+    return operation_show(action, found.operation, outcome, err);
 }

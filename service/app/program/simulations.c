@@ -67,8 +67,8 @@ static bool decode(const jv *doc, jv **ret, struct err *err) {
     return !err_is_set(err);
 }
 
-bool simulation_run(struct action *action, const jv *doc, struct outcome *outcome,
-                    struct err *err) {
+bool simulation_run(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     bool done = false;
     if (!decode(doc, &clean, err))

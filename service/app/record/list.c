@@ -74,18 +74,18 @@ static bool run(struct action *action, struct list *list, struct tx *tx, struct 
     return tx_flush(tx, err) && answer(action, list, tx, slot, count_slot, outcome, err);
 }
 
-bool record_list(struct action *action, const struct record_key *key, const struct param *params,
-                 size_t n_params, struct outcome *outcome, struct err *err) {
+bool record_list(struct action *action, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
+    const struct record_key route = action_key(action), *key = &route;
     struct list list = {.key = key, .page_size = 50, .narrow = !role_sees_all(action->who->role)};
     struct statement *st = arena_alloc(action->arena, sizeof *st);
     view_init(&list.view);
     if (!st)
         return err_memory(err);
-    bool custom = list_uses_custom(key->resource, params, n_params);
+    bool custom = list_uses_custom(key->resource, action->params, action->n_params);
     if ((custom || key->account_id.ptr) && !read_begin(action, &tx, err))
         return false;
-    if (!list_read(action, &list, tx, params, n_params, err))
+    if (!list_read(action, &list, tx, action->params, action->n_params, err))
         return false;
     area_set areas = AREAS_ALL;
     if (key->account_id.ptr && !account_areas(action, tx, key->account_id, &areas, err))
@@ -150,13 +150,14 @@ static const char *history_sql(struct action *action, const struct record_key *k
               : NULL;
 }
 
-bool record_history(struct action *action, const struct record_key *key, const struct param *params,
-                    size_t n_params, struct outcome *outcome, struct err *err) {
+bool record_history(struct action *action, struct outcome *outcome, struct err *err) {
     static const size_t key_columns[] = {0};
+    const struct record_key route = action_key(action), *key = &route;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
     struct str list = str_of(arena_format(action->arena, "history|%.*s", STR_ARG(key->id)));
-    if (!page_read(action, list, 1, params, n_params, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, list, 1, action->params, action->n_params, &page, err) ||
+        !read_begin(action, &tx, err))
         return false;
     struct str ids = pg_array_param(action->arena, &key->id, 1);
     struct str values[] = {key->id, page.keys[0], page_limit(action, &page)};

@@ -4,6 +4,7 @@
 #include "cache/cache.h"
 #include "core/trace.h"
 #include "record/batch.h"
+#include "record/one.h"
 #include "record/view.h"
 #include "store/array.h"
 #include "store/record.h"
@@ -92,8 +93,8 @@ static enum cache_outcome ask_cache(struct action *action, const char *name, str
     return cached;
 }
 
-bool record_get(struct action *action, const struct record_key *key, const struct param *params,
-                size_t n_params, struct outcome *outcome, struct err *err) {
+bool one_read(struct action *action, const struct record_key *key, const struct param *params,
+              size_t n_params, struct outcome *outcome, struct err *err) {
     struct view view;
     view_init(&view);
     for (size_t i = 0; i < n_params; i++) {
@@ -194,28 +195,51 @@ static bool write_one(struct action *action, const struct record_key *key, const
     return write_once(action, one_work, &one, outcome, err);
 }
 
-bool record_create(struct action *action, const struct record_key *key, const jv *doc,
-                   struct outcome *outcome, struct err *err) {
+bool one_create(struct action *action, const struct record_key *key, const jv *doc,
+                struct outcome *outcome, struct err *err) {
     return write_one(action, key, doc, ENTRY_CREATE, outcome, err);
 }
 
-bool record_patch(struct action *action, const struct record_key *key, const jv *patch,
-                  struct outcome *outcome, struct err *err) {
-    return write_one(action, key, patch, ENTRY_CHANGE, outcome, err);
+bool one_change(struct action *action, const struct record_key *key, const jv *doc,
+                struct outcome *outcome, struct err *err) {
+    return write_one(action, key, doc, ENTRY_CHANGE, outcome, err);
 }
 
-bool record_replace(struct action *action, const struct record_key *key, const jv *doc,
-                    struct outcome *outcome, struct err *err) {
+bool one_replace(struct action *action, const struct record_key *key, const jv *doc,
+                 struct outcome *outcome, struct err *err) {
     struct one one = {.key = key, .given = doc, .kind = ENTRY_CHANGE, .replace = true};
     return write_once(action, one_work, &one, outcome, err);
 }
 
-bool record_delete(struct action *action, const struct record_key *key, struct outcome *outcome,
-                   struct err *err) {
-    return write_one(action, key, NULL, ENTRY_DELETE, outcome, err);
+/* ---- by the route ---- */
+
+struct record_key action_key(const struct action *action) {
+    return (struct record_key){.resource = action->resource,
+                               .id = action_arg(action, "id"),
+                               .account_id = action_arg(action, "account_id")};
 }
 
-bool record_restore(struct action *action, const struct record_key *key, struct outcome *outcome,
-                    struct err *err) {
-    return write_one(action, key, NULL, ENTRY_RESTORE, outcome, err);
+bool record_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct record_key key = action_key(action);
+    return one_read(action, &key, action->params, action->n_params, outcome, err);
+}
+
+bool record_create(struct action *action, struct outcome *outcome, struct err *err) {
+    struct record_key key = action_key(action);
+    return one_create(action, &key, action->doc, outcome, err);
+}
+
+bool record_patch(struct action *action, struct outcome *outcome, struct err *err) {
+    struct record_key key = action_key(action);
+    return one_change(action, &key, action->doc, outcome, err);
+}
+
+bool record_delete(struct action *action, struct outcome *outcome, struct err *err) {
+    struct record_key key = action_key(action);
+    return write_one(action, &key, NULL, ENTRY_DELETE, outcome, err);
+}
+
+bool record_restore(struct action *action, struct outcome *outcome, struct err *err) {
+    struct record_key key = action_key(action);
+    return write_one(action, &key, NULL, ENTRY_RESTORE, outcome, err);
 }

@@ -142,11 +142,11 @@ static bool read_request(const jv *request, const char *const *names, struct bul
     return !err_is_set(err);
 }
 
-bool record_bulk(struct action *action, const struct record_key *key, const jv *request,
-                 struct outcome *outcome, struct err *err) {
+bool record_bulk(struct action *action, struct outcome *outcome, struct err *err) {
     static const char *const names[] = {"all_or_none", "records", NULL};
-    struct bulk bulk = {.resource = key->resource, .account_id = key->account_id};
-    return read_request(request, names, &bulk, err) &&
+    struct bulk bulk = {.resource = action->resource,
+                        .account_id = action_arg(action, "account_id")};
+    return read_request(action->doc, names, &bulk, err) &&
            write_once(action, bulk_work, &bulk, outcome, err);
 }
 
@@ -159,13 +159,21 @@ static bool read_policy(const jv *request, struct bulk *bulk, struct err *err) {
     return !err_is_set(err);
 }
 
-bool sync_bulk(struct action *action, struct str system, const struct resource *resource,
-               const jv *request, struct outcome *outcome, struct err *err) {
+static const struct resource *synced(const struct action *action, struct err *err) {
+    const struct resource *resource = resource_by_path(action_arg(action, "resource"));
+    if (resource && (resource->flags & R_SYNC) != 0)
+        return resource;
+    err_set(err, PROBLEM_NOT_FOUND, "There is no such resource to sync.");
+    return NULL;
+}
+
+bool sync_bulk(struct action *action, struct outcome *outcome, struct err *err) {
     static const char *const names[] = {"all_or_none", "conflict_policy", "defer_missing_parents",
                                         "records", NULL};
-    struct bulk bulk = {.resource = resource, .system = system};
-    action->origin = system;
-    return read_request(request, names, &bulk, err) && read_policy(request, &bulk, err) &&
+    struct bulk bulk = {.resource = synced(action, err), .system = action_arg(action, "system")};
+    action->origin = bulk.system;
+    return bulk.resource && read_request(action->doc, names, &bulk, err) &&
+           read_policy(action->doc, &bulk, err) &&
            write_once(action, bulk_work, &bulk, outcome, err);
 }
 
@@ -182,16 +190,20 @@ static bool sync_one(struct action *action, struct bulk *bulk, const jv *doc,
     return write_once(action, bulk_work, bulk, outcome, err);
 }
 
-bool sync_put(struct action *action, struct str system, const struct resource *resource,
-              struct str external_id, const jv *doc, struct outcome *outcome, struct err *err) {
-    struct bulk bulk = {.resource = resource, .system = system, .external_id = external_id};
-    return sync_one(action, &bulk, doc, outcome, err);
+bool sync_put(struct action *action, struct outcome *outcome, struct err *err) {
+    struct bulk bulk = {.resource = synced(action, err),
+                        .system = action_arg(action, "system"),
+                        .external_id = action_arg(action, "external_id")};
+    return bulk.resource && sync_one(action, &bulk, action->doc, outcome, err);
 }
 
-bool sync_delete(struct action *action, struct str system, const struct resource *resource,
-                 struct str external_id, struct outcome *outcome, struct err *err) {
+bool sync_delete(struct action *action, struct outcome *outcome, struct err *err) {
     CLEANUP(jv_unref) jv *nothing = jv_new_object();
-    struct bulk bulk = {
-        .resource = resource, .system = system, .external_id = external_id, .del = true};
+    struct bulk bulk = {.resource = synced(action, err),
+                        .system = action_arg(action, "system"),
+                        .external_id = action_arg(action, "external_id"),
+                        .del = true};
+    if (!bulk.resource)
+        return false;
     return nothing ? sync_one(action, &bulk, nothing, outcome, err) : err_memory(err);
 }

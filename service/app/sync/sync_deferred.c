@@ -155,8 +155,10 @@ bool sync_arrived(struct action *action, const struct bulk *bulk, struct tx *tx,
     return keys.ptr ? true : err_memory(err);
 }
 
-bool sync_waiting(struct action *action, struct str system, const struct param *params,
-                  size_t n_params, struct outcome *outcome, struct err *err) {
+bool sync_waiting(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str system = action_arg(action, "system");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const struct field fields[] = {
         {.name = "resource", .type = FIELD_TEXT},
         {.name = "external_id", .type = FIELD_TEXT},

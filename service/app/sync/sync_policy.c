@@ -78,8 +78,8 @@ static bool policy_answer(struct tx *tx, struct str system, struct outcome *outc
     return true;
 }
 
-bool sync_policy_get(struct action *action, struct str system, struct outcome *outcome,
-                     struct err *err) {
+bool sync_policy_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str system = action_arg(action, "system");
     CLEANUP(tx_end) struct tx *tx = NULL;
     return read_begin(action, &tx, err) && policy_answer(tx, system, outcome, err);
 }
@@ -106,8 +106,9 @@ static bool policy_work(struct action *action, struct tx *tx, void *arg, struct 
     return policy_answer(tx, policy->system, outcome, err);
 }
 
-bool sync_policy_put(struct action *action, struct str system, const jv *doc,
-                     struct outcome *outcome, struct err *err) {
+bool sync_policy_put(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str system = action_arg(action, "system");
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     if (check_slug(system) != NULL)
         return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "system", "invalid_value",
@@ -146,8 +147,10 @@ static const struct field conflict_fields[] = {
 };
 enum { AT_RESOURCE = 3, AT_RECORD = 5, AT_FIELD = 7, AT_KAMD = 8, AT_SOURCE = 9, AT_RESOLVED = 14 };
 
-bool sync_conflict_list(struct action *action, struct str system, const struct param *params,
-                        size_t n_params, struct outcome *outcome, struct err *err) {
+bool sync_conflict_list(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str system = action_arg(action, "system");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {1, 0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str status = STR_ABSENT;
@@ -242,8 +245,10 @@ static bool resolve_work(struct action *action, struct tx *tx, void *arg, struct
     return true;
 }
 
-bool sync_conflict_resolve(struct action *action, struct str system, struct str id, const jv *doc,
-                           struct outcome *outcome, struct err *err) {
+bool sync_conflict_resolve(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str system = action_arg(action, "system");
+    struct str id = action_arg(action, "id");
+    const jv *doc = action->doc;
     static const char *const sides[] = {"kamd", "source", NULL};
     static const struct field fields[] = {
         {.name = "take", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = sides}};

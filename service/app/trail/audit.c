@@ -133,8 +133,9 @@ static void write_record(struct tx *tx, size_t slot, size_t row, struct buf *ret
     buf_char(ret, '}');
 }
 
-bool audit_list(struct action *action, const struct param *params, size_t n_params,
-                struct outcome *outcome, struct err *err) {
+bool audit_list(struct action *action, struct outcome *outcome, struct err *err) {
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {3, COUNT_OF(record_fields)};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct query query = {0};
@@ -164,8 +165,9 @@ bool audit_list(struct action *action, const struct param *params, size_t n_para
 
 /* ---- anchors and keys ---- */
 
-bool audit_anchor_list(struct action *action, const struct param *params, size_t n_params,
-                       struct outcome *outcome, struct err *err) {
+bool audit_anchor_list(struct action *action, struct outcome *outcome, struct err *err) {
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const struct field fields[] = {
         {.name = "anchor_no", .type = FIELD_INT}, {.name = "at", .type = FIELD_TIME},
         {.name = "chains", .type = FIELD_INT},    {.name = "root", .type = FIELD_TEXT},
@@ -198,6 +200,7 @@ bool audit_anchor_list(struct action *action, const struct param *params, size_t
 }
 
 bool audit_keys_show(struct action *action, struct outcome *outcome, struct err *err) {
+
     static const struct field fields[] = {{.name = "id", .type = FIELD_TEXT},
                                           {.name = "algorithm", .type = FIELD_TEXT},
                                           {.name = "public_key", .type = FIELD_TEXT},

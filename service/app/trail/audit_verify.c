@@ -1,8 +1,8 @@
 /* Whether the audit holds: the chains by SQL, the signatures of their anchors here. */
 #include "app/audit.h"
-#include "app/operation.h"
 #include "app/program.h"
 #include "base/cursor.h"
+#include "base/operation.h"
 #include "base/transaction.h"
 
 #include <stdio.h>
@@ -311,11 +311,12 @@ static bool later(struct action *action, struct str account_id, struct outcome *
         return err_memory(err);
     snprintf(outcome->location, sizeof outcome->location, "/v1/operations/%.*s", STR_ARG(queued));
     tx_end(&tx);
-    return operation_get(action, queued, outcome, err);
+    return operation_show(action, queued, outcome, err);
 }
 
-bool audit_verify(struct action *action, const struct param *params, size_t n_params,
-                  struct outcome *outcome, struct err *err) {
+bool audit_verify(struct action *action, struct outcome *outcome, struct err *err) {
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     struct str account_id;
     if (!read_account(action, params, n_params, &account_id, err))
         return false;

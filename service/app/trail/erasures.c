@@ -39,8 +39,10 @@ static void write_parts(struct action *action, const struct page *page, struct t
     page_end(outcome, has_more, -1);
 }
 
-bool personal_data_list(struct action *action, struct str id, const struct param *params,
-                        size_t n_params, struct outcome *outcome, struct err *err) {
+bool personal_data_list(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct record_key key = {.resource = resource_of(RES_CONTACT), .id = id};
     struct page page;
@@ -107,8 +109,9 @@ static bool erasure_work(struct action *action, struct tx *tx, void *arg, struct
     return operation_queue(action, tx, "erasure", tx_value(tx, slot, 0, 1), outcome, err);
 }
 
-bool contact_erase(struct action *action, struct str id, const jv *doc, struct outcome *outcome,
-                   struct err *err) {
+bool contact_erase(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const jv *doc = action->doc;
     static const struct shape shape = {erasure_fields, COUNT_OF(erasure_fields)};
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&shape, doc, "", &clean, err))

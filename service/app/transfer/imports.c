@@ -125,7 +125,8 @@ static bool making_work(struct action *action, struct tx *tx, void *arg, struct 
     return import_answer(tx, params[0], outcome, err);
 }
 
-bool import_create(struct action *action, const jv *doc, struct outcome *outcome, struct err *err) {
+bool import_create(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *doc = action->doc;
     static const char *const formats[] = {"csv", "ndjson", NULL};
     static const char *const preset_names[] = {"linkedin", "export", NULL};
     static const struct field fields[] = {
@@ -172,13 +173,15 @@ bool import_create(struct action *action, const jv *doc, struct outcome *outcome
 
 /* ---- reading them ---- */
 
-bool import_get(struct action *action, struct str id, struct outcome *outcome, struct err *err) {
+bool import_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
     return read_begin(action, &tx, err) && import_answer(tx, id, outcome, err);
 }
 
-bool import_list(struct action *action, const struct param *params, size_t n_params,
-                 struct outcome *outcome, struct err *err) {
+bool import_list(struct action *action, struct outcome *outcome, struct err *err) {
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const size_t key_columns[] = {1, 0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
@@ -216,8 +219,10 @@ static void errors_csv(struct tx *tx, size_t slot, struct buf *ret) {
     }
 }
 
-bool import_errors(struct action *action, struct str id, const struct param *params,
-                   size_t n_params, struct outcome *outcome, struct err *err) {
+bool import_errors(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     static const struct field fields[] = {
         {.name = "line", .type = FIELD_INT},
         {.name = "external_id", .type = FIELD_TEXT},
@@ -296,8 +301,8 @@ static bool part_work(struct action *action, struct tx *tx, void *arg, struct ou
            import_answer(tx, step->id, outcome, err);
 }
 
-bool import_part_put(struct action *action, struct str id, struct str n, struct str content,
-                     struct outcome *outcome, struct err *err) {
+bool import_part_put(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str n = action_arg(action, "n"), content = action->body;
     int64_t number;
     if (!str_to_i64(n, &number) || number < 1 || number > 100000)
         return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "n", "out_of_range",
@@ -305,7 +310,7 @@ bool import_part_put(struct action *action, struct str id, struct str n, struct 
     if (content.len == 0)
         return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "", "required",
                        "the part is empty");
-    struct step step = {.id = id, .n = n, .content = content};
+    struct step step = {.id = action_arg(action, "id"), .n = n, .content = content};
     return write_once(action, part_work, &step, outcome, err);
 }
 
@@ -339,12 +344,14 @@ static bool queue_work(struct action *action, struct tx *tx, void *arg, struct o
     return operation_queue(action, tx, step->kind, str_of(request), outcome, err);
 }
 
-bool import_start(struct action *action, struct str id, struct outcome *outcome, struct err *err) {
+bool import_start(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
     struct step step = {.id = id, .from = "open", .to = "queued", .kind = "import"};
     return write_once(action, queue_work, &step, outcome, err);
 }
 
-bool import_revert(struct action *action, struct str id, struct outcome *outcome, struct err *err) {
+bool import_revert(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
     struct step step = {.id = id, .from = "succeeded", .to = "reverting", .kind = "import_revert"};
     return write_once(action, queue_work, &step, outcome, err);
 }

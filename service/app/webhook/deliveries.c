@@ -62,8 +62,9 @@ static bool take(struct action *action, const struct param *param, struct delive
     return false;
 }
 
-bool webhook_delivery_list(struct action *action, const struct param *params, size_t n_params,
-                           struct outcome *outcome, struct err *err) {
+bool webhook_delivery_list(struct action *action, struct outcome *outcome, struct err *err) {
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct delivery_query query = {.page_size = 50};
     struct str before = STR_ABSENT;
@@ -105,8 +106,8 @@ static bool no_delivery(struct err *err) {
     return err_set(err, PROBLEM_NOT_FOUND, "There is no such delivery.");
 }
 
-bool webhook_delivery_get(struct action *action, struct str id, struct outcome *outcome,
-                          struct err *err) {
+bool webhook_delivery_get(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
 
     if (!uuid_is(id))
@@ -122,8 +123,8 @@ bool webhook_delivery_get(struct action *action, struct str id, struct outcome *
     return true;
 }
 
-bool webhook_attempt_list(struct action *action, struct str id, struct outcome *outcome,
-                          struct err *err) {
+bool webhook_attempt_list(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
 
     if (!uuid_is(id))
@@ -169,7 +170,7 @@ static bool retry_work(struct action *action, struct tx *tx, void *arg, struct o
     return true;
 }
 
-bool webhook_delivery_retry(struct action *action, struct str id, struct outcome *outcome,
-                            struct err *err) {
+bool webhook_delivery_retry(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
     return uuid_is(id) ? write_once(action, retry_work, &id, outcome, err) : no_delivery(err);
 }

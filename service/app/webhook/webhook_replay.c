@@ -71,8 +71,9 @@ static bool replay_work(struct action *action, struct tx *tx, void *arg, struct 
     return operation_queue(action, tx, "replay", tx_value(tx, slot, 0, 2), outcome, err);
 }
 
-bool webhook_replay_start(struct action *action, struct str id, const jv *doc,
-                          struct outcome *outcome, struct err *err) {
+bool webhook_replay_start(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     struct replay replay = {.endpoint_id = id};
 
@@ -82,8 +83,10 @@ bool webhook_replay_start(struct action *action, struct str id, const jv *doc,
            write_once(action, replay_work, &replay, outcome, err);
 }
 
-bool webhook_stats(struct action *action, struct str id, const struct param *params,
-                   size_t n_params, struct outcome *outcome, struct err *err) {
+bool webhook_stats(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const struct param *params = action->params;
+    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str hours = STR("24");
     int64_t number;

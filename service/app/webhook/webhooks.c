@@ -74,8 +74,8 @@ static bool create_work(struct action *action, struct tx *tx, void *arg, struct 
     return true;
 }
 
-bool webhook_endpoint_create(struct action *action, const jv *doc, struct outcome *outcome,
-                             struct err *err) {
+bool webhook_endpoint_create(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *doc = action->doc;
     if (!url_allowed(action, doc, err))
         return false;
     CLEANUP(header_values_release) struct header_values values;
@@ -110,9 +110,9 @@ static bool patch_work(struct action *action, struct tx *tx, void *arg, struct o
     return true;
 }
 
-bool webhook_endpoint_patch(struct action *action, const struct record_key *key, const jv *doc,
-                            struct outcome *outcome, struct err *err) {
-    struct endpoint_patch patch = {.id = key->id};
+bool webhook_endpoint_patch(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *doc = action->doc;
+    struct endpoint_patch patch = {.id = action_arg(action, "id")};
 
     if (!url_allowed(action, doc, err))
         return false;
@@ -182,8 +182,9 @@ static bool read_grace(const jv *doc, struct rotation *ret, struct err *err) {
     return true;
 }
 
-bool webhook_secret_rotate(struct action *action, struct str id, const jv *doc,
-                           struct outcome *outcome, struct err *err) {
+bool webhook_secret_rotate(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
+    const jv *doc = action->doc;
     struct rotation rotation = {.id = id};
 
     if (!uuid_is(id))
@@ -226,6 +227,7 @@ static void write_keys(struct action *action, struct tx *tx, size_t slot, struct
 }
 
 bool webhook_keys_show(struct action *action, struct outcome *outcome, struct err *err) {
+
     CLEANUP(tx_end) struct tx *tx = NULL;
 
     if (!read_begin(action, &tx, err))
@@ -252,8 +254,8 @@ static bool keys_work(struct action *action, struct tx *tx, void *arg, struct ou
     return true;
 }
 
-bool webhook_keys_rotate(struct action *action, const jv *doc, struct outcome *outcome,
-                         struct err *err) {
+bool webhook_keys_rotate(struct action *action, struct outcome *outcome, struct err *err) {
+    const jv *doc = action->doc;
     struct rotation rotation = {.id = STR_ABSENT};
 
     return read_grace(doc, &rotation, err) &&
@@ -277,8 +279,8 @@ static bool test_work(struct action *action, struct tx *tx, void *arg, struct ou
     return true;
 }
 
-bool webhook_endpoint_test(struct action *action, struct str id, struct outcome *outcome,
-                           struct err *err) {
+bool webhook_endpoint_test(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
     return uuid_is(id) ? write_once(action, test_work, &id, outcome, err) : no_endpoint(err);
 }
 
@@ -297,7 +299,7 @@ static bool enable_work(struct action *action, struct tx *tx, void *arg, struct 
     return true;
 }
 
-bool webhook_endpoint_enable(struct action *action, struct str id, struct outcome *outcome,
-                             struct err *err) {
+bool webhook_endpoint_enable(struct action *action, struct outcome *outcome, struct err *err) {
+    struct str id = action_arg(action, "id");
     return uuid_is(id) ? write_once(action, enable_work, &id, outcome, err) : no_endpoint(err);
 }
