@@ -45,7 +45,7 @@ bool role_sees_all(enum role role);
 typedef uint64_t area_set;
 #define AREA_BIT(area) ((area_set)1 << (area))
 #define AREAS_ALL (AREA_BIT(AREA_COUNT) - 1)
-/* Of a plan. */
+/* The areas of the nine sections of a plan. */
 #define AREAS_SECTIONS (AREA_BIT(AREA_INTERACTION_HISTORY + 1) - 1)
 /* At most these, of whatever account. */
 area_set role_reads(enum role role);

@@ -71,7 +71,7 @@ static void column(struct buf *buf, const struct field *field) {
     buf_text(buf, plain ? "" : ")");
 }
 
-/* What lies in another area than its record is null where the caller does not read that. */
+/* A field in another area than its record's is null for a caller who does not read that area. */
 void sql_column(struct buf *buf, const struct field *field, bool narrow) {
     bool hides = narrow && field->area != 0;
     if (hides)

@@ -329,7 +329,7 @@ static void round_once(struct sender *sender) {
         begin_exchange(sender, EXCHANGE_SETTLE);
 }
 
-/* Nothing new; what is under way may end; the rest is for others. */
+/* The end of a worker: begins no attempt, lets those under way end, gives the rest back. */
 static void wind_down(struct sender *sender) {
     deadline end = deadline_in_ms(STOP_MS);
 

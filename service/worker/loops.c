@@ -10,11 +10,11 @@
 #define LONG_MS 60000
 #define FOLLOW_UPS "1000"
 #define FOLLOW_UPS_BATCH 1000
-#define REVIEWS "200"
+#define REVIEWS_PER_ROUND "200"
 #define REVIEWS_BATCH 200
-#define PLANS "20" /* whoever writes to one of them waits meanwhile */
+#define PLANS_PER_ROUND "20" /* a plan that follows its template is locked for the round */
 #define STALE_SECTIONS "500"
-#define RESCORE "500"
+#define ACCOUNTS_PER_RESCORE "500"
 #define TOUCH_BATCH 500
 #define HOUSEKEEPING_BATCH 5000
 
@@ -39,7 +39,7 @@ void touch_entries(struct worker *worker, const char *kind, struct tx *tx, size_
             snprintf(touches[n].name, sizeof(touches[n].name), "%s:%.*s", kind, STR_ARG(id));
             touches[n].version = tx_int(tx, slot, done, 1);
         }
-        /* What does not reach Redis lives its time out. */
+        /* An entry whose invalidation does not reach Redis stays until its time is over. */
         cache_invalidate(worker->options.cache, touches, n);
     }
 }
@@ -161,8 +161,9 @@ bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
 
-    if (!run_one(worker, LONG_MS, "select account_id, version from rescore_marked(" RESCORE ")",
-                 NULL, 0, &tx, &slot, err))
+    if (!run_one(worker, LONG_MS,
+                 "select account_id, version from rescore_marked(" ACCOUNTS_PER_RESCORE ")", NULL,
+                 0, &tx, &slot, err))
         return false;
     touch_accounts(worker, tx, slot);
     metrics_count(METRIC_RESCORED, 0, tx_rows(tx, slot));
@@ -175,7 +176,8 @@ bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
 
-    if (!run_one(worker, LONG_MS, "select reviews_fire(" REVIEWS ")", NULL, 0, &tx, &slot, err))
+    if (!run_one(worker, LONG_MS, "select reviews_fire(" REVIEWS_PER_ROUND ")", NULL, 0, &tx, &slot,
+                 err))
         return false;
     *ret_more = tx_int(tx, slot, 0, 0) >= REVIEWS_BATCH;
     return true;
@@ -186,8 +188,9 @@ bool loop_plans(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
 
-    if (!run_one(worker, LONG_MS, "select plan_id, version from plans_follow_template(" PLANS ")",
-                 NULL, 0, &tx, &slot, err))
+    if (!run_one(worker, LONG_MS,
+                 "select plan_id, version from plans_follow_template(" PLANS_PER_ROUND ")", NULL, 0,
+                 &tx, &slot, err))
         return false;
     touch_entries(worker, "plan", tx, slot);
     *ret_more = tx_rows(tx, slot) > 0;

@@ -61,9 +61,9 @@ struct endpoint {
     bool tripped;       /* ... because too many failed: single successes do not close it */
     int64_t pause_ms;   /* with open: for so long; -1: no change */
     const char *closed; /* static: why it must be disabled */
-    bool touched;       /* something was settled since it was last told of */
-    bool told;          /* what it was then is being written */
-    bool release;       /* is being given back */
+    bool touched;       /* a delivery was settled since the database was last told */
+    bool told;          /* the state as it was then is being written */
+    bool release;       /* this worker is giving the endpoint back */
 };
 
 struct outbox {
@@ -92,9 +92,9 @@ struct delivery *outbox_take(struct outbox *outbox, struct endpoint *endpoint);
 void outbox_settle(struct outbox *outbox, struct delivery *delivery, enum outcome_kind outcome);
 /* Gives back what is queued: all, or, with `account_id`, that account's lane. */
 void outbox_return(struct outbox *outbox, struct endpoint *endpoint, const char *account_id);
-/* What is settled is being written from now on. */
+/* The settled deliveries are being written from now on. */
 void outbox_write(struct outbox *outbox);
-/* It is written, and what is told of the endpoints is known; or it is not, and waits again. */
+/* After outbox_write(): the database has the results (`ok`), or they wait to be written again. */
 void outbox_written(struct outbox *outbox, bool ok);
 /* Up to where everything claimed is settled, once what is in outbox->settled is written. INT64_MAX:
  * all. */

@@ -1,5 +1,5 @@
-/* What came out, and how things are, as webhook_settle(), webhook_claim() and webhook_doubt() want
- * it told. */
+/* The results of attempts and the state of endpoints as JSON, for webhook_settle(), webhook_claim()
+ * and webhook_doubt(). */
 #ifndef KAMD_WORKER_RESULTS_H
 #define KAMD_WORKER_RESULTS_H
 
@@ -10,9 +10,9 @@ void results_write(const struct outbox *outbox, struct buf *ret);
 /* JSON: the endpoints that something happened to, and those that have nothing left. Their news
  * counts as told from now on. */
 void results_endpoints(struct outbox *outbox, struct buf *ret);
-/* An array: endpoints that have enough to do, or have trouble. */
+/* A text[]: endpoints that get no new work, since they have enough or are failing. */
 void results_busy(const struct outbox *outbox, struct buf *ret);
-/* An array: all deliveries that are queued or under way. */
+/* A text[]: all deliveries that are queued or under way. */
 void results_known(const struct outbox *outbox, struct buf *ret);
 
 #endif

@@ -37,7 +37,7 @@ struct facts {
     struct str account_id, doc;
 };
 
-/* Sees the account, or it is not there; its row stays as it is until the end. */
+/* Locks the account's row for the transaction; NOT_FOUND when the caller cannot see it. */
 static bool lock_account(struct tx *tx, struct str account_id, struct err *err) {
     size_t slot = tx_query(
         tx, "select 1 from account where id = $1::uuid and deleted_at is null for key share",

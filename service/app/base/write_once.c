@@ -1,4 +1,4 @@
-/* One effect, once: the frame around every write. */
+/* Runs a write in one transaction, at most once for each Idempotency-Key. */
 #include "base/write_once.h"
 
 #include "base/audit_note.h"

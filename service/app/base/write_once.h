@@ -5,10 +5,11 @@
 #include "base/transaction.h"
 #include "cache/cache.h"
 
-/* One effect, once: begins a transaction, answers from the Idempotency-Key when it was used before,
- * else runs `work`, stores its outcome under the key, commits, invalidates the cache. `work` may be
- * run again after a serialization failure: it starts from the arena and an empty outcome. 409 while
- * the same key is in flight; 422 when the key belongs to another request. */
+/* Runs a write in one transaction, at most once for each Idempotency-Key: begins, answers from the
+ * Idempotency-Key when it was used before, else runs `work`, stores its outcome under the key,
+ * commits, invalidates the cache. `work` may be run again after a serialization failure: it starts
+ * from the arena and an empty outcome. 409 while the same key is in flight; 422 when the key
+ * belongs to another request. */
 typedef bool (*write_work)(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                            struct err *err);
 bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome,

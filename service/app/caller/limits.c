@@ -12,7 +12,8 @@
 #define LOCKS 64
 #define SECOND_US INT64_C(1000000)
 
-/* As time, like the bucket in Redis: a token is the time in which it flows back. */
+/* A bucket of tokens, kept as a time, like the one in Redis: each token that is taken puts off the
+ * time at which the bucket is full again. */
 struct bucket {
     char name[LIMIT_NAME]; /* "": a free place */
     int64_t full_at;       /* when it is full again, by the monotonic clock */
@@ -22,7 +23,7 @@ struct bucket {
 struct limits {
     struct cache *cache;
     const struct clock *clock;
-    pthread_mutex_t locks[LOCKS]; /* of the sets whose number has this rest */
+    pthread_mutex_t locks[LOCKS]; /* lock i is for the sets with set % LOCKS == i */
     struct bucket sets[SETS][WAYS];
 };
 

@@ -15,7 +15,7 @@
 
 /* ---- cursors ---- */
 
-/* A walk is bound to what it walks through. */
+/* What the cursor is bound to: another filter needs another cursor. */
 static struct str walk_name(struct action *action, const struct change_query *query) {
     return str_of(arena_format(action->arena, "changes|%.*s|%.*s", STR_ARG(query->types),
                                STR_ARG(query->account_id)));
@@ -54,7 +54,8 @@ static bool read_cursor(struct action *action, struct str text, struct change_qu
     return true;
 }
 
-/* Is it in a text[] of plain words? Absent holds all of `absent`. */
+/* Whether `item` is in the literal of a text[] of plain words; `absent` is the answer when there is
+ * no array. */
 bool change_listed(struct str array, struct str item, bool absent) {
     struct str rest = array, one;
     if (!array.ptr)

@@ -140,7 +140,8 @@ static void tell_all(struct streams *all, const struct round *round) {
     pthread_mutex_unlock(&all->lock);
 }
 
-/* Where it begins, after nobody listened: those who are here already catch up. */
+/* After a time without listeners, the head is where the log ends now; streams that begin before it
+ * catch up by pages of their own. */
 static bool find_head(struct streams *all, struct tx *tx, struct err *err) {
     size_t slot = tx_query(tx, "select position from sequencer", NULL, 0);
 
@@ -320,7 +321,7 @@ static void give_page(struct streams *all, const struct behind *behind, struct t
             stream_end(stream);
         stream->cursor = tx_int(tx, slot, i, EVENT_POSITION);
     }
-    /* Nothing else up to where the others are was for it. */
+    /* Fewer than a page: no event up to the common head matches this stream. */
     if (stream != NULL && n < PAGE && stream->cursor < all->head)
         stream->cursor = all->head;
     pthread_mutex_unlock(&all->lock);

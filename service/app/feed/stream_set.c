@@ -52,7 +52,7 @@ static void report(struct streams *all, bool ok, const struct err *err) {
     all->failing = !ok;
 }
 
-/* False: there is more to read at once. */
+/* One round for all streams. False: a full batch was read, so there is more to read at once. */
 static bool round_once(struct streams *all) {
     struct err err CLEANUP(err_release) = ERR_INIT;
     struct arena arena CLEANUP(arena_release) = {0};

@@ -18,7 +18,7 @@ struct completion {
     const jv *doc;
 };
 
-/* What the review keeps of the body: its own fields, none of them needed. */
+/* The fields of the body that are the review's own; none is required. */
 static const char *const kept[] = {"outcome",   "held_at",      "participants", "findings",
                                    "decisions", "expectations", "notes"};
 
@@ -38,7 +38,7 @@ static bool decode_kept(const jv *doc, jv **ret, struct err *err) {
     return decode_shape(&shape, own, "", ret, err);
 }
 
-/* What became of a batch that is part of a larger body: its violations under the places there. */
+/* The violations of a batch that is part of a larger body, at their places in that body. */
 static bool batch_result(struct batch *batch, struct err *err) {
     for (size_t i = 0; i < batch->n; i++) {
         struct entry *entry = &batch->entries[i];

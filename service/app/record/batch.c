@@ -163,8 +163,8 @@ static void decide_change(struct action *action, struct batch *batch, const stru
     entry->was_deleted = row_deleted(batch->resource, row);
     bool fine =
         decode_change(decode, current, entry->given, &entry->clean, &entry->changed, &entry->err);
-    if (fine && batch->weigh &&
-        batch->weigh(action, batch, entry, row, current, batch->weigh_arg)) {
+    if (fine && batch->review &&
+        batch->review(action, batch, entry, row, current, batch->review_arg)) {
         jv_unref(&entry->clean);
         fine = decode_change(decode, current, entry->given, &entry->clean, &entry->changed,
                              &entry->err);
@@ -191,8 +191,8 @@ static void decide(struct action *action, struct batch *batch, const struct cust
         if (!decode_new(&decode, entry->given, &entry->clean, &entry->err) ||
             !admin_fields(batch, entry, NULL))
             return;
-        if (batch->weigh)
-            batch->weigh(action, batch, entry, NULL, NULL, batch->weigh_arg);
+        if (batch->review)
+            batch->review(action, batch, entry, NULL, NULL, batch->review_arg);
         give_id(action, entry);
         if (!entry->settled)
             take_references(action, batch, entry, NULL);
@@ -208,8 +208,8 @@ static void decide(struct action *action, struct batch *batch, const struct cust
         decide_change(action, batch, &decode, entry, row);
     else if (!failed(entry)) {
         entry->was_deleted = row_deleted(batch->resource, row);
-        if (batch->weigh)
-            batch->weigh(action, batch, entry, row, NULL, batch->weigh_arg);
+        if (batch->review)
+            batch->review(action, batch, entry, row, NULL, batch->review_arg);
     }
 }
 

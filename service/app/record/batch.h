@@ -32,12 +32,12 @@ struct entry {
  * take fields out of `given`: true, and it is decoded anew. `row` and `current` are NULL for a new
  * record; `current` also for a deletion. */
 struct batch;
-typedef bool (*batch_weigh)(struct action *action, struct batch *batch, struct entry *entry,
-                            const struct row *row, const jv *current, void *arg);
+typedef bool (*batch_review_change)(struct action *action, struct batch *batch, struct entry *entry,
+                                    const struct row *row, const jv *current, void *arg);
 
 struct batch {
-    batch_weigh weigh; /* NULL: none */
-    void *weigh_arg;
+    batch_review_change review; /* NULL: none */
+    void *review_arg;
     const struct resource *resource;
     struct entry *entries;
     size_t n;

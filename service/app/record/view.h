@@ -34,7 +34,7 @@ void view_write(struct action *action, const struct resource *resource, const st
  */
 bool row_if_match(struct action *action, const struct resource *resource, const struct row *row,
                   struct err *err);
-/* The same for a record that is locked already. */
+/* If-Match of an action whose record is locked already: reads the record itself. */
 bool view_if_match(struct action *action, struct tx *tx, enum resource_id id, struct str record_id,
                    struct err *err);
 

@@ -23,7 +23,7 @@ struct bulk {
 };
 
 /* What another system says about a record beside its fields. */
-struct steering {
+struct sync_message {
     struct str stamp;   /* system_modstamp; "" when it is not told */
     struct str parents; /* deferred: text[] of what it waits for */
     /* What is known of the record. */
@@ -42,7 +42,7 @@ struct steering {
 struct work {
     struct batch *batch;
     jv **given; /* owned copies */
-    struct steering *steering;
+    struct sync_message *steering;
     bool waiting;      /* some records of this system wait for parents */
     struct str policy; /* of conflicts, where no field has a rule of its own */
     jv *field_rules;   /* owned; [{resource, field, rule}] */
@@ -77,9 +77,9 @@ bool sync_remember(struct action *action, const struct bulk *bulk, struct tx *tx
 
 /* NULL when it is one, else a sentence. */
 const char *check_conflict_policy(struct str text);
-/* A batch_weigh: `arg` is the struct work. */
-bool sync_weigh(struct action *action, struct batch *batch, struct entry *entry,
-                const struct row *row, const jv *current, void *arg);
+/* A batch_review_change: `arg` is the struct work. */
+bool sync_resolve_conflicts(struct action *action, struct batch *batch, struct entry *entry,
+                            const struct row *row, const jv *current, void *arg);
 /* After the write: keeps what lost. */
 bool sync_conflicts_keep(struct action *action, const struct bulk *bulk, struct tx *tx,
                          const struct work *work, struct err *err);

@@ -11,7 +11,7 @@
 static void unknown_parent(struct action *action, const struct bulk *bulk, struct work *work,
                            const struct reference *ref) {
     struct entry *entry = &work->batch->entries[ref->entry];
-    struct steering *steering = &work->steering[ref->entry];
+    struct sync_message *steering = &work->steering[ref->entry];
     if (bulk->defer && ref->external_id.ptr && !err_is_set(&entry->err)) {
         struct str key = sync_key(action->arena, ref->field->ref, ref->external_id);
         struct str one = key.ptr ? pg_array_param(action->arena, &key, 1) : STR_ABSENT;
@@ -87,7 +87,7 @@ static void put_external_id(const struct bulk *bulk, struct entry *entry, jv *gi
 
 /* system_modstamp and is_deleted. */
 static bool read_steering(struct action *action, struct entry *entry, const jv *record,
-                          struct steering *ret) {
+                          struct sync_message *ret) {
     static const struct field fields[] = {
         {.name = "system_modstamp", .type = FIELD_TIME},
         {.name = "is_deleted", .type = FIELD_BOOL},
@@ -177,8 +177,8 @@ bool sync_run(struct action *action, const struct bulk *bulk, struct tx *tx, str
         work->batch->entries[0].unconditional = !action->if_match.ptr;
     /* The other system may not know yet that a record was deleted here. */
     work->batch->references.deleted = true;
-    work->batch->weigh = sync_weigh;
-    work->batch->weigh_arg = work;
+    work->batch->review = sync_resolve_conflicts;
+    work->batch->review_arg = work;
     return batch_write(action, tx, work->batch, err) &&
            (work->batch->rolled_back || (sync_remember(action, bulk, tx, work, err) &&
                                          sync_conflicts_keep(action, bulk, tx, work, err)));

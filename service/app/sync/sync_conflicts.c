@@ -10,8 +10,9 @@ enum rule { SOURCE_WINS, KAMD_WINS, LATEST_WINS, SOURCE_OWNS, KAMD_OWNS, RULES }
 static const char *const rule_names[RULES] = {"source_wins", "kamd_wins", "latest_wins",
                                               "source_owns", "kamd_owns"};
 
-/* Names, and maps whose members come one by one: there is nothing to lose. */
-static bool weighed(const char *field) {
+/* Whether two systems can contradict each other about a field. external_ids and custom are merged
+ * member by member. */
+static bool can_conflict(const char *field) {
     return strcmp(field, "external_ids") != 0 && strcmp(field, "custom") != 0;
 }
 
@@ -68,7 +69,7 @@ static bool blank(const jv *value) {
 }
 
 /* Times as PostgreSQL and we write them, in UTC with microseconds, compare as texts. */
-static bool theirs_is_later(const struct steering *steering, const char *field,
+static bool theirs_is_later(const struct sync_message *steering, const char *field,
                             struct str updated) {
     struct str ours = jv_text(jv_get(steering->changed_at, field));
     ours = ours.ptr ? ours : updated;
@@ -91,7 +92,7 @@ static bool source_wins(enum rule rule, bool theirs_later) {
     return true;
 }
 
-static void note(struct steering *steering, const char *field, const jv *ours, const jv *theirs,
+static void note(struct sync_message *steering, const char *field, const jv *ours, const jv *theirs,
                  enum rule rule, bool source) {
     jv *one = jv_new_object();
     jv_set(one, "field", jv_new_text(str_of(field)));
@@ -107,7 +108,7 @@ static void note(struct steering *steering, const char *field, const jv *ours, c
 /* One field that differs. True: ours stays. */
 static bool keep_ours(struct action *action, const struct work *work, size_t i, const char *field,
                       const jv *ours, const jv *theirs, struct str updated) {
-    struct steering *steering = &work->steering[i];
+    struct sync_message *steering = &work->steering[i];
     enum rule rule = rule_of(work, work->batch->resource, field);
     struct str before = jv_text(jv_get(steering->said, field));
     bool they_changed = !before.ptr || !str_eq(before, digest_of(action->arena, theirs));
@@ -127,8 +128,8 @@ static bool keep_ours(struct action *action, const struct work *work, size_t i, 
     return !source;
 }
 
-static bool weigh_fields(struct action *action, const struct work *work, size_t i,
-                         const struct row *row, const jv *current) {
+static bool resolve_fields(struct action *action, const struct work *work, size_t i,
+                           const struct row *row, const jv *current) {
     struct entry *entry = &work->batch->entries[i];
     struct str updated = str_of(work->steering[i].updated_at);
     const char *lost[256];
@@ -137,7 +138,7 @@ static bool weigh_fields(struct action *action, const struct work *work, size_t 
     for (void *it = jv_first(work->given[i]); it && n < COUNT_OF(lost);
          it = jv_next(work->given[i], it)) {
         const jv *ours = jv_get(current, jv_key(it)), *theirs = jv_get(entry->clean, jv_key(it));
-        if (weighed(jv_key(it)) && theirs && ours && !jv_equal(ours, theirs) &&
+        if (can_conflict(jv_key(it)) && theirs && ours && !jv_equal(ours, theirs) &&
             keep_ours(action, work, i, jv_key(it), ours, theirs, updated))
             lost[n++] = arena_copy(action->arena, str_of(jv_key(it)));
     }
@@ -149,21 +150,21 @@ static bool weigh_fields(struct action *action, const struct work *work, size_t 
 
 /* The digests of what is said now, also where it does not win. */
 static void listen(struct action *action, const struct work *work, size_t i) {
-    struct steering *steering = &work->steering[i];
+    struct sync_message *steering = &work->steering[i];
     const jv *clean = work->batch->entries[i].clean;
     if (work->batch->resource->id == RES_ORDER) /* facts: nobody types them here */
         return;
     steering->says = jv_new_object();
     for (void *it = jv_first(work->given[i]); it; it = jv_next(work->given[i], it))
-        if (weighed(jv_key(it)) && jv_get(clean, jv_key(it)))
+        if (can_conflict(jv_key(it)) && jv_get(clean, jv_key(it)))
             jv_set(steering->says, jv_key(it),
                    jv_new_text(digest_of(action->arena, jv_get(clean, jv_key(it)))));
 }
 
 /* One side deleted it, the other changed it. True: it stays as it is here. */
-static bool weigh_existence(const struct work *work, size_t i, const struct row *row) {
+static bool resolve_existence(const struct work *work, size_t i, const struct row *row) {
     struct entry *entry = &work->batch->entries[i];
-    struct steering *steering = &work->steering[i];
+    struct sync_message *steering = &work->steering[i];
     const struct resource *resource = work->batch->resource;
     bool deleted = row_deleted(resource, row), del = entry->kind == ENTRY_DELETE;
     bool ours = del ? steering->version > 0 && row_version(resource, row) != steering->version
@@ -180,8 +181,8 @@ static bool weigh_existence(const struct work *work, size_t i, const struct row 
     return !source;
 }
 
-bool sync_weigh(struct action *action, struct batch *batch, struct entry *entry,
-                const struct row *row, const jv *current, void *arg) {
+bool sync_resolve_conflicts(struct action *action, struct batch *batch, struct entry *entry,
+                            const struct row *row, const jv *current, void *arg) {
     struct work *work = arg;
     size_t i = (size_t)(entry - batch->entries);
     bool kept = false;
@@ -197,16 +198,16 @@ bool sync_weigh(struct action *action, struct batch *batch, struct entry *entry,
     }
     if (entry->clean)
         listen(action, work, i);
-    if (row && weigh_existence(work, i, row))
+    if (row && resolve_existence(work, i, row))
         return false;
     if (row && current && entry->clean)
-        kept = weigh_fields(action, work, i, row, current);
+        kept = resolve_fields(action, work, i, row, current);
     return kept;
 }
 
 static void finish(const struct bulk *bulk, const struct work *work, size_t i, jv *conflicts) {
     const struct entry *entry = &work->batch->entries[i];
-    const struct steering *steering = &work->steering[i];
+    const struct sync_message *steering = &work->steering[i];
     struct str account = bulk->resource->id == RES_ACCOUNT ? entry->id
                          : (bulk->resource->flags & R_ACCOUNT_SCOPED) != 0 && entry->row
                              ? row_value(bulk->resource, entry->row, "account_id")

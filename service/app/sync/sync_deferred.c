@@ -109,7 +109,7 @@ static void note_failures(struct tx *tx, const struct bulk *bulk, const struct w
     }
 }
 
-/* A record of this call that waited for another of it was written after all. */
+/* Puts what became of deferred records of this call, now written, into the call's results. */
 static void tell(struct work *work, const struct bulk *bulk, const struct work *late,
                  const struct bulk *what) {
     for (size_t i = 0; what->resource == bulk->resource && i < late->batch->n; i++)

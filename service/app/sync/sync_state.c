@@ -118,7 +118,7 @@ bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, st
     if (!read_json(tx_value(tx, policy, 0, 1), &work->field_rules, err))
         return false;
     for (size_t i = 0; i < n; i++) {
-        struct steering *steering = &work->steering[i];
+        struct sync_message *steering = &work->steering[i];
         if (work->batch->entries[i].external_id.ptr &&
             !known(action, work, i, tx_value(tx, slot, i, 0), tx_bool(tx, slot, i, 1)))
             return err_memory(err);
@@ -135,15 +135,16 @@ bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, st
     return our_changes(action, bulk, tx, work, err);
 }
 
-/* What is older than what was said before, or waits, was not said yet. */
-static bool said(const struct entry *entry) {
+/* Whether the message counts: one that is stale, or waits for a parent, leaves the stored digests
+ * as they are. */
+static bool message_counts(const struct entry *entry) {
     return !err_is_set(&entry->err) &&
            !(entry->settled &&
              (strcmp(entry->settled, "stale") == 0 || strcmp(entry->settled, "deferred") == 0));
 }
 
-/* Ours, as the system has left it: not where its word did not count. */
-static long long version_said(const struct work *work, size_t i) {
+/* Our version of the record after this message; the one before where the message did not count. */
+static long long version_after(const struct work *work, size_t i) {
     const struct entry *entry = &work->batch->entries[i];
     return entry->settled ? work->steering[i].version
            : entry->row   ? row_version(work->batch->resource, entry->row)
@@ -156,14 +157,14 @@ static struct str states_of(struct action *action, const struct work *work) {
     buf_init(&text, (size_t)8 << 20);
     for (size_t i = 0; i < work->batch->n; i++) {
         const struct entry *entry = &work->batch->entries[i];
-        if (!said(entry) || work->steering[i].erased)
+        if (!message_counts(entry) || work->steering[i].erased)
             continue;
         buf_text(&text, text.len == 0 ? "[{\"external_id\":" : ",{\"external_id\":");
         buf_json(&text, entry->external_id);
         buf_text(&text, ",\"stamp\":");
         buf_json(&text, work->steering[i].stamp.len > 0 ? work->steering[i].stamp : STR_ABSENT);
         buf_format(&text, ",\"is_deleted\":%s,\"version\":%lld,\"said\":",
-                   entry->kind == ENTRY_DELETE ? "true" : "false", version_said(work, i));
+                   entry->kind == ENTRY_DELETE ? "true" : "false", version_after(work, i));
         if (work->steering[i].says)
             jv_write(work->steering[i].says, &text);
         else

@@ -44,7 +44,7 @@ static bool one_of(struct str value, const char *first, const char *second, cons
                    "must be %s or %s", first, second);
 }
 
-/* Those that lists do not have; the others are left in `rest`. */
+/* Takes the parameters that only exports have; leaves those of lists in `rest`. */
 static size_t take_own(struct export *export, const struct param *params, size_t n,
                        struct param *rest, struct err *err) {
     static const char *const of_pages[] = {"page_size", "cursor", "include_total", "expand"};

@@ -69,10 +69,10 @@ static bool undo_all(struct import *import, struct tx *tx, struct batch *batch, 
         entry->at = "";
         entry->unconditional = entry->upsert = true;
     }
-    batch->weigh = unchanged_since;
-    batch->weigh_arg = &undo;
+    batch->review = unchanged_since;
+    batch->review_arg = &undo;
     fine = fine && batch_write(&import->action, tx, batch, err);
-    batch->weigh_arg = NULL;
+    batch->review_arg = NULL;
     for (size_t i = 0; patches && i < n; i++)
         jv_unref(&patches[i]);
     return fine;

@@ -21,7 +21,8 @@ static const struct field attempt_fields[] = {
     " created_at, last_status"
 #define SQL_LIST                                                                                   \
     "select " DELIVERY_COLUMNS " from webhook_deliveries($1::uuid, $2, $3::uuid, $4::int)"
-/* The list from just above it: the id is the order. */
+/* One delivery: a list of one that begins just above its id, since ids are in the order of the
+ * list. */
 #define SQL_ONE                                                                                    \
     "select " DELIVERY_COLUMNS " from webhook_deliveries(null, null, ("                            \
     "select webhook_delivery_id(webhook_delivery_position($1::uuid),"                              \
