@@ -3,9 +3,9 @@
 #ifndef API_CONN_H
 #define API_CONN_H
 
-#include "guard.h"
+#include "http_strict.h"
 #include "gzip.h"
-#include "reaper.h"
+#include "slow_client.h"
 #include "server.h"
 
 #include <netinet/in.h>
@@ -71,7 +71,7 @@ void conn_completed(void *worker, struct MHD_Connection *mhd, void **request_con
 /* ulfius's one endpoint: from its request to `serve` and back. */
 int exchange_serve(const struct _u_request *from, struct _u_response *to, void *worker);
 
-/* Fills `request` from the connection and ulfius's copy, and refuses what guard.h refuses. Also
+/* Fills `request` from the connection and ulfius's copy, and refuses what http_strict.h refuses. Also
  * after a refusal, id, traceparent, client, method and path are set. */
 bool intake(const struct conn *conn, const struct _u_request *from, struct request *request,
             struct err *err);

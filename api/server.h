@@ -3,7 +3,7 @@
  * runs two: the public port and the admin port.
  *
  * What the server does before `serve` sees a request: sheds connections beyond the limit, cuts slow
- * clients (reaper.h), refuses what is not framed or spelled unambiguously (guard.h), gives it an
+ * clients (slow_client.h), refuses what is not framed or spelled unambiguously (http_strict.h), gives it an
  * id, a trace, a deadline and an arena. What it does after: standard headers, gzip, HEAD without
  * body, Connection: close while draining. */
 #ifndef API_SERVER_H

@@ -3,7 +3,7 @@
  * reach) does not fail the write. Then
  * - this process reads the names from PostgreSQL until the tombstone has arrived (pending.h), so it
  * sees its own writes;
- * - it sends the tombstone again, at once and then every 250 ms (guard.h);
+ * - it sends the tombstone again, at once and then every 250 ms (breaker.h);
  * - other processes may see the old value until then, and at most value_ms: a value's time to live
  * counts from its lease, which was taken before the reader read PostgreSQL (script.c).
  * Invalidations are tried even while the breaker is open, because it opens on what this process has
@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "core/metrics.h"
-#include "exchange.h"
-#include "guard.h"
+#include "script_call.h"
+#include "breaker.h"
 #include "pending.h"
 
 #define NAME_LEN 80

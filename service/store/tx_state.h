@@ -1,4 +1,4 @@
-/* The inside of a transaction, shared by tx.c (the interface) and exchange.c (the wire). */
+/* The inside of a transaction, shared by tx.c (the interface) and pipeline.c (the wire). */
 #ifndef KAMD_STORE_TX_STATE_H
 #define KAMD_STORE_TX_STATE_H
 

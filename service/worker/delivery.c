@@ -1,6 +1,6 @@
 /* Webhook delivery: claim, send many at once, judge, settle. At least once: what was claimed by a
  * process that dies is sent again. */
-#include "exchange.h"
+#include "claim_settle.h"
 #include "schedule.h"
 
 #include <stdio.h>

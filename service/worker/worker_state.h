@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "aside.h"
+#include "background_task.h"
 #include "core/id.h"
 #include "remote/post.h"
 #include "worker/worker.h"

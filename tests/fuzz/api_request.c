@@ -2,7 +2,7 @@
  * answers it. First line: method, space, target; then one header field a line. */
 #include "core/json.h"
 #include "core/start.h"
-#include "guard.h"
+#include "http_strict.h"
 #include "problem.h"
 #include "router.h"
 

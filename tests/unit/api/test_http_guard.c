@@ -1,6 +1,6 @@
 #include "unit.h"
 
-#include "guard.h"
+#include "http_strict.h"
 
 /* Reads "Name: value" lines into a request. */
 static void fill(struct request *request, const char *target, const char *lines) {

@@ -1,4 +1,4 @@
-#include "exchange.h"
+#include "script_call.h"
 
 #include <inttypes.h>
 #include <stdio.h>

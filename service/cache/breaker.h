@@ -2,8 +2,8 @@
  * wait. It opens after 5 failures in a row or one timeout, so that a frozen Redis costs each
  * request at most one deadline and all later ones nothing; only the thread closes it, when its own
  * work has succeeded. */
-#ifndef KAMD_SERVICE_CACHE_GUARD_H
-#define KAMD_SERVICE_CACHE_GUARD_H
+#ifndef KAMD_SERVICE_CACHE_BREAKER_H
+#define KAMD_SERVICE_CACHE_BREAKER_H
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,4 +1,4 @@
-#include "guard.h"
+#include "breaker.h"
 
 #include "core/metrics.h"
 

@@ -1,7 +1,7 @@
 /* The five things that are said to Redis, each one round trip on a connected link; a get that
  * misses takes two. */
-#ifndef KAMD_SERVICE_CACHE_EXCHANGE_H
-#define KAMD_SERVICE_CACHE_EXCHANGE_H
+#ifndef KAMD_SERVICE_CACHE_SCRIPT_CALL_H
+#define KAMD_SERVICE_CACHE_SCRIPT_CALL_H
 
 #include "cache/cache.h"
 #include "link.h"

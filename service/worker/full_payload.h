@@ -1,7 +1,7 @@
 /* Records for endpoints with payload "full": read in the transaction that claims, so that what
  * cannot be read is not claimed either. */
-#ifndef KAMD_WORKER_FULL_H
-#define KAMD_WORKER_FULL_H
+#ifndef KAMD_WORKER_FULL_PAYLOAD_H
+#define KAMD_WORKER_FULL_PAYLOAD_H
 
 #include "core/buf.h"
 #include "domain/resource.h"

@@ -1,7 +1,7 @@
 /* The results of attempts and the state of endpoints as JSON, for webhook_settle(), webhook_claim()
  * and webhook_doubt(). */
-#ifndef KAMD_WORKER_RESULTS_H
-#define KAMD_WORKER_RESULTS_H
+#ifndef KAMD_WORKER_SETTLE_JSON_H
+#define KAMD_WORKER_SETTLE_JSON_H
 
 #include "outbox.h"
 

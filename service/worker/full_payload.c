@@ -1,4 +1,4 @@
-#include "full.h"
+#include "full_payload.h"
 
 #include "domain/render.h"
 #include "store/record.h"

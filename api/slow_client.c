@@ -1,4 +1,4 @@
-#include "reaper.h"
+#include "slow_client.h"
 
 #include "core/clock.h"
 

@@ -1,4 +1,4 @@
-#include "guard.h"
+#include "http_strict.h"
 
 #include <string.h>
 

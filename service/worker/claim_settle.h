@@ -1,10 +1,10 @@
 /* The delivery thread's dealings with the database: what came out goes there, what is next comes
  * back, in one transaction of one round trip, while sending goes on. */
-#ifndef KAMD_WORKER_EXCHANGE_H
-#define KAMD_WORKER_EXCHANGE_H
+#ifndef KAMD_WORKER_CLAIM_SETTLE_H
+#define KAMD_WORKER_CLAIM_SETTLE_H
 
 #include "breaker.h"
-#include "full.h"
+#include "full_payload.h"
 #include "message.h"
 #include "outbox.h"
 #include "worker_state.h"

@@ -5,8 +5,8 @@
  * Safe against reuse of descriptors: a connection is in the table from before its first byte until
  * before its descriptor is closed, and is only shut down (not closed) under the lock that taking it
  * out needs. */
-#ifndef API_REAPER_H
-#define API_REAPER_H
+#ifndef API_SLOW_CLIENT_H
+#define API_SLOW_CLIENT_H
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 /* A thread that does one thing at a time for another one, which goes on meanwhile. */
-#ifndef KAMD_WORKER_ASIDE_H
-#define KAMD_WORKER_ASIDE_H
+#ifndef KAMD_WORKER_BACKGROUND_TASK_H
+#define KAMD_WORKER_BACKGROUND_TASK_H
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "aside.h"
+#include "background_task.h"
 
 static void *run(void *arg) {
     struct aside *aside = arg;

@@ -1,6 +1,6 @@
-#include "exchange.h"
+#include "claim_settle.h"
 
-#include "results.h"
+#include "settle_json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "results.h"
+#include "settle_json.h"
 
 #include "core/clock.h"
 

@@ -3,8 +3,8 @@
  * and paths with more than one spelling. libmicrohttpd 0.9.75 accepts most of it. Pure: no I/O, no
  * server. Every refusal is answered with Connection: close, so that what follows on the connection
  * is never read as a request. */
-#ifndef API_GUARD_H
-#define API_GUARD_H
+#ifndef API_HTTP_STRICT_H
+#define API_HTTP_STRICT_H
 
 #include "http.h"
 
