@@ -1,5 +1,8 @@
+/* Reads and sets the assessed metrics and the fit check of one account, and reads its health score
+ * with the contributions that make it up. */
 #include "app/assessment.h"
 
+#include "base/if_match.h"
 #include "base/json.h"
 #include "base/write_once.h"
 #include "domain/check.h"
@@ -185,20 +188,16 @@ bool fit_check_get(struct action *action, struct outcome *outcome, struct err *e
 /* A check is done anew as a whole; there is nothing to merge, and If-Match is kept when given. */
 static bool may_replace(struct action *action, struct tx *tx, struct str account_id,
                         struct err *err) {
-    char etag[ETAG_TEXT];
+    char etag[ETAG_TEXT] = "";
     size_t slot = tx_query(tx,
                            "select version from fit_check where account_id = $1::uuid and "
                            "deleted_at is null for update",
                            &account_id, 1);
     if (!tx_flush(tx, err))
         return false;
-    if (!action->if_match.ptr)
-        return true;
-    etag_make(account_id, tx_rows(tx, slot) > 0 ? tx_int(tx, slot, 0, 0) : 0, STR(""), etag);
-    if (tx_rows(tx, slot) > 0 && etag_edit_matches(action->if_match, str_of(etag)))
-        return true;
-    snprintf(err->etag, sizeof err->etag, "%s", tx_rows(tx, slot) > 0 ? etag : "");
-    return err_set(err, PROBLEM_PRECONDITION_FAILED, "It was changed since you read it.");
+    if (tx_rows(tx, slot) > 0)
+        etag_make(account_id, tx_int(tx, slot, 0, 0), STR(""), etag);
+    return if_match(action, etag, "It", err);
 }
 
 static bool fit_check_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,

@@ -1,5 +1,8 @@
+/* Reads and patches a document of which there is exactly one, such as the program or its settings:
+ * the only row of a table. A patch needs If-Match and queues a new evaluation of all accounts. */
 #include "base/singleton.h"
 
+#include "base/if_match.h"
 #include "base/json.h"
 #include "base/write_once.h"
 #include "domain/decode.h"
@@ -108,13 +111,7 @@ static bool precondition(struct action *action, const struct single *single, int
                          struct err *err) {
     char etag[ETAG_TEXT];
     etag_make(str_of(single->name), version, STR(""), etag);
-    if (!action->if_match.ptr)
-        return err_set(err, PROBLEM_PRECONDITION_REQUIRED,
-                       "Send If-Match with the etag that you read.");
-    if (etag_edit_matches(action->if_match, str_of(etag)))
-        return true;
-    snprintf(err->etag, sizeof err->etag, "%s", etag);
-    return err_set(err, PROBLEM_PRECONDITION_FAILED, "It was changed since you read it.");
+    return if_match_given(action, err) && if_match(action, etag, "It", err);
 }
 
 /* *ret: the whole document after the patch, as JSON text in the arena. */

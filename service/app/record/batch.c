@@ -1,6 +1,9 @@
+/* Writes a batch of records in a few SQL statements: locks and reads the records, decodes and
+ * checks each entry, writes all of them, and reads the result back. When the database refuses the
+ * set, each record is written by itself to find out which one is wrong. */
 #include "record/batch.h"
 
-#include "cache/cache.h"
+#include "base/if_match.h"
 #include "domain/decode.h"
 #include "store/array.h"
 #include "store/record.h"
@@ -74,35 +77,10 @@ static bool precondition(struct action *action, const struct batch *batch, struc
                          const struct row *row) {
     if (entry->unconditional)
         return true;
-    char etag[ETAG_TEXT];
-    row_etag(batch->resource, row, etag);
-    if (!action->if_match.ptr) {
-        if (action->who->role == ROLE_INTEGRATION)
-            return true;
-        return err_set(&entry->err, PROBLEM_PRECONDITION_REQUIRED,
-                       "Send If-Match with the etag that you read.");
-    }
-    if (etag_edit_matches(action->if_match, str_of(etag)))
+    if (!action->if_match.ptr && action->who->role == ROLE_INTEGRATION)
         return true;
-    /* The whole etag, as a GET shows it now, so that the client may go on from it. */
-    struct view view;
-    struct buf body;
-    view_init(&view);
-    view.unseen = true;
-    buf_init(&body, 1 << 22);
-    view_write(action, batch->resource, &view, row, NULL, &body, etag);
-    buf_release(&body);
-    snprintf(entry->err.etag, sizeof entry->err.etag, "%s", etag);
-    if ((batch->resource->flags & R_CACHED) != 0) {
-        /* This answer tells of the newer version; no replica may answer with the older one after
-         * it. */
-        struct cache_touch touch = {.version = row_cache_version(batch->resource, row)};
-        snprintf(touch.name, sizeof touch.name, "%s:%.*s", batch->resource->name,
-                 STR_ARG(row->values[0]));
-        cache_invalidate(action->app->cache, &touch, 1);
-    }
-    return err_set(&entry->err, PROBLEM_PRECONDITION_FAILED,
-                   "The %s was changed since you read it.", batch->resource->name);
+    return if_match_given(action, &entry->err) &&
+           row_if_match(action, batch->resource, row, &entry->err);
 }
 
 static jv *current_of(const struct batch *batch, const struct row *row, struct err *err) {

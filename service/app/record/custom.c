@@ -1,3 +1,5 @@
+/* Loads the definitions of a resource's custom fields (name, kind and permitted choices) from the
+ * database. */
 #include "record/view.h"
 
 static bool kind_by_name(struct str name, enum custom_kind *ret) {

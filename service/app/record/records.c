@@ -1,5 +1,8 @@
+/* Reads, creates, changes, deletes and restores one record of any resource. A read may be answered
+ * from the cache in Redis; a write is a batch of one record. */
 #include "app/records.h"
 
+#include "base/cursor.h"
 #include "base/write_once.h"
 #include "cache/cache.h"
 #include "core/trace.h"
@@ -101,9 +104,7 @@ bool one_read(struct action *action, const struct record_key *key, const struct 
         bool taken;
         view_param(key->resource, &params[i], &view, &taken, err);
         if (!taken)
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
-                    arena_copy(action->arena, params[i].name), "unknown_parameter",
-                    "There is no such parameter here.");
+            unknown_parameter(action, params[i].name, err);
     }
     if (err_is_set(err))
         return false;

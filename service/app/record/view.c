@@ -1,6 +1,9 @@
+/* Writes a record as JSON with its ETag: the fields that the client asked for and may see, and the
+ * related records that `expand` names. If-Match is checked here, too, against that ETag. */
 #include "record/view.h"
 
-#include "base/audit_note.h"
+#include "base/if_match.h"
+#include "cache/cache.h"
 #include "store/array.h"
 #include "store/record.h"
 
@@ -192,6 +195,16 @@ void view_write(struct action *action, const struct resource *resource, const st
     write_etag(resource, row, start, ret, ret_etag);
 }
 
+/* The answer tells of the newer version: no replica may answer with an older one after it. */
+static void forget_older(struct action *action, const struct resource *resource,
+                         const struct row *row) {
+    struct cache_touch touch = {.version = row_cache_version(resource, row)};
+    if ((resource->flags & R_CACHED) == 0)
+        return;
+    snprintf(touch.name, sizeof touch.name, "%s:%.*s", resource->name, STR_ARG(row->values[0]));
+    cache_invalidate(action->app->cache, &touch, 1);
+}
+
 bool row_if_match(struct action *action, const struct resource *resource, const struct row *row,
                   struct err *err) {
     char etag[ETAG_TEXT];
@@ -200,14 +213,14 @@ bool row_if_match(struct action *action, const struct resource *resource, const 
     row_etag(resource, row, etag);
     if (!action->if_match.ptr || etag_edit_matches(action->if_match, str_of(etag)))
         return true;
+    /* The whole etag, as a GET shows it now, so that the client may go on from it. */
     view_init(&view);
     view.unseen = true;
     buf_init(&body, 1 << 22);
     view_write(action, resource, &view, row, NULL, &body, etag);
     buf_release(&body);
-    snprintf(err->etag, sizeof err->etag, "%s", etag);
-    return err_set(err, PROBLEM_PRECONDITION_FAILED, "The %s was changed since you read it.",
-                   resource->name);
+    forget_older(action, resource, row);
+    return if_match(action, etag, arena_format(action->arena, "The %s", resource->name), err);
 }
 
 /* The live record, or NULL: not found, or no memory. */
