@@ -1,3 +1,5 @@
+/* Serves the admin port: the liveness and readiness probes (/livez, /readyz) and the metrics in the
+ * text format of Prometheus (/metrics). */
 #include "admin.h"
 
 #include "core/metrics.h"

@@ -1,3 +1,6 @@
+/* Keeps a record of each client connection from its start to its end, and counts the connections
+ * against the limit. The pointer to the record travels through ulfius in the `timeout` field of
+ * ulfius's request, the only field that ulfius leaves alone. */
 #include "conn.h"
 
 #include "core/metrics.h"

@@ -1,3 +1,5 @@
+/* Adds the CORS headers to answers, also to those of preflight requests, for web pages whose origin
+ * is on the configured allow-list. */
 #include "cors.h"
 
 static bool allowed(const char *origins, struct str origin) {

@@ -1,3 +1,6 @@
+/* Replaces answers that libmicrohttpd would send wrongly or not at all. An answer whose head does
+ * not fit into libmicrohttpd's memory goes straight to the socket, and our own MHD_queue_response()
+ * puts a problem document in the place of the library's HTML refusals. */
 #include "conn.h"
 
 #include "problem.h"

@@ -1,3 +1,5 @@
+/* Sends an export as the body of an HTTP answer, block by block. An export that fails ends the
+ * connection without the last chunk, so that the client does not take the file for whole. */
 #include "download.h"
 
 #include "app/exports.h"

@@ -1,3 +1,5 @@
+/* Takes every request from ulfius at its only endpoint: reads the request, refuses it or has it
+ * handled (server_options.serve), and gives the answer back to ulfius. */
 #include "conn.h"
 
 #include "core/log.h"

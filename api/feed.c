@@ -1,3 +1,6 @@
+/* Sends an event stream or a long poll as the body of an HTTP answer. The connection is suspended
+ * while the stream has nothing to send; libmicrohttpd does not watch a suspended connection, so
+ * this file also finds out whether the client has closed it. */
 #include "feed.h"
 
 #include "app/stream_set.h"

@@ -1,3 +1,5 @@
+/* Finds the address of the real client behind trusted proxies: reads X-Forwarded-For from right to
+ * left and stops at the first address that is not a trusted proxy's. */
 #include "forwarded.h"
 
 #include <arpa/inet.h>

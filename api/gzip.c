@@ -1,3 +1,5 @@
+/* Compresses and decompresses bodies in the gzip format with zlib. The state of the compressor is
+ * kept from answer to answer. */
 #include "gzip.h"
 
 #include <limits.h>

@@ -1,3 +1,5 @@
+/* Reads the headers, the query string and the accepted types (Accept, Accept-Encoding) of a
+ * request, and sets the headers of an answer, all without an HTTP library. */
 #include "http.h"
 
 #define QUERY_MAX 200

@@ -1,3 +1,6 @@
+/* Refuses requests that two programs could read differently (request smuggling). guard_check()
+ * checks method, path, header fields and framing; the head_walk functions check that
+ * libmicrohttpd's lenient parser has read the head as a strict parser would. */
 #include "http_strict.h"
 
 #include <string.h>

@@ -1,3 +1,6 @@
+/* Applies the rate limits to a request: takes a token from the bucket of the client or of the
+ * network address, tells in the RateLimit headers what is left, and refuses the request (429) when
+ * the bucket is empty. */
 #include "limit.h"
 
 #include "app/limits.h"

@@ -1,3 +1,6 @@
+/* Opens a listening TCP socket and runs the thread that accepts its connections. Before the socket
+ * is closed, a BPF filter drops new SYNs, because closing would reset connections that are still
+ * waiting to be accepted. */
 #include "listener.h"
 
 #include "core/log.h"

@@ -1,3 +1,5 @@
+/* Writes an error (struct err) as the RFC 9457 problem document that the client gets, and serves
+ * the page that explains each kind of problem. */
 #include "problem.h"
 
 #include <stdio.h>

@@ -1,3 +1,6 @@
+/* Fills our request (struct request) from what ulfius and libmicrohttpd have read: request id,
+ * trace, headers, body and the client's address. The memory that libmicrohttpd has left for
+ * the head of the answer is estimated here, too. */
 #include "conn.h"
 #include "forwarded.h"
 

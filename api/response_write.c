@@ -1,3 +1,6 @@
+/* Hands our answer (struct answer) over to ulfius: adds the standard security and cache headers,
+ * leaves out header values that cannot be sent, and compresses the body when the client accepts
+ * gzip. */
 #include "conn.h"
 
 #include "core/log.h"

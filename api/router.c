@@ -1,3 +1,6 @@
+/* Finds the route of a request by method and path, in a tree of path segments that is built once at
+ * start. A literal segment wins over {name}; where the literal leads nowhere, the search goes back
+ * and tries {name}. */
 #include "router.h"
 
 #include <stdlib.h>

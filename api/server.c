@@ -1,3 +1,6 @@
+/* Starts and stops an HTTP server: its worker threads, each with an ulfius instance of its own, and
+ * the choice of the worker that gets a new connection, or the refusal when there are too many. The
+ * logging and the memory allocation of the libraries are set up here, too. */
 #include "conn.h"
 
 #include "core/log.h"

@@ -1,3 +1,6 @@
+/* Runs the thread (the reaper) that shuts down connections whose deadline has passed, so that slow
+ * clients cannot hold them. The table of connections is split into shards, each with a lock of its
+ * own, so that the server's threads seldom wait for each other. */
 #include "slow_client.h"
 
 #include "core/clock.h"

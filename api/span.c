@@ -1,3 +1,5 @@
+/* Records the OpenTelemetry span of a finished HTTP request. The span names the pattern of the
+ * route instead of the path and the query, because these can hold ids and personal data. */
 #include "span.h"
 
 #include <stdio.h>

@@ -1,3 +1,6 @@
+/* Looks up the addresses of Redis in a thread of its own, because getaddrinfo() has no timeout. The
+ * cache and the thread own the list together: the last of them frees it, so that closing never
+ * waits for a lookup that hangs. */
 #include "address.h"
 
 #include <netdb.h>

@@ -1,3 +1,5 @@
+/* The circuit breaker in front of Redis and its thread: when the breaker opens and closes, and when
+ * the thread probes Redis and replays the invalidations that wait. */
 #include "breaker.h"
 
 #include "core/metrics.h"

@@ -1,3 +1,5 @@
+/* Connects to Redis and exchanges commands and replies, by hiredis's non-blocking calls and poll(),
+ * so that no wait outlasts the caller's deadline. Replies are limited: no arrays, at most 4 MiB. */
 #include "link.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* A hash table of fixed size, under a lock, of the invalidations that did not reach Redis. Readers
+ * do not take the lock while the table is empty. */
 #include "pending.h"
 
 #include <pthread.h>

@@ -1,3 +1,5 @@
+/* The Lua scripts that Redis runs: read, fill and invalidate a cache entry, and take from a token
+ * bucket. An entry begins with V (a value), L (a lease: one reader may fill) or T (a tombstone). */
 #include "script.h"
 
 /* Everything lives value_ms counted from the moment its lease was taken (FILL keeps the lease's

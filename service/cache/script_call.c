@@ -1,3 +1,5 @@
+/* Calls the Lua scripts with their keys and arguments, and checks the types of Redis's replies.
+ * When Redis has forgotten a script (SCRIPT FLUSH), the call is repeated with the script's text. */
 #include "script_call.h"
 
 #include <inttypes.h>

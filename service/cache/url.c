@@ -1,3 +1,5 @@
+/* Parses REDIS_URL into host, port, user, password and database number. User and password may be
+ * percent-encoded; TLS (rediss://) is refused. */
 #include "url.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* Allocates from a chain of blocks that are freed together. Each new block has twice the size of
+ * the one before, up to 64 KiB, or more for a single allocation that is larger. */
 #include "core/arena.h"
 
 #include <stdalign.h>

@@ -1,3 +1,5 @@
+/* The byte buffer, which doubles its memory up to a maximum, and what writes text, numbers and JSON
+ * strings into the buffer. The other encodings of buf.h are in encode.c. */
 #include "core/buf.h"
 
 #include <inttypes.h>

@@ -1,3 +1,5 @@
+/* Parses IP addresses and networks (CIDR), and tells whether an address lies in a network. IPv4
+ * addresses become IPv4-mapped IPv6 addresses, so that one comparison serves both families. */
 #include "core/cidr.h"
 
 #include <arpa/inet.h>

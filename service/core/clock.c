@@ -1,3 +1,5 @@
+/* Reads the system's clocks, computes deadlines, and writes times as RFC 3339. A deadline or time
+ * that is out of range becomes the nearest one in range; nothing wraps around. */
 #include "core/clock.h"
 
 #include <limits.h>

@@ -1,3 +1,5 @@
+/* Reads the settings from defaults, settings file, environment and NAME_FILE, and checks their
+ * values. All errors are collected, so that an operator sees every one at once. */
 #include "core/config.h"
 
 #include "core/cidr.h"

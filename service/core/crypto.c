@@ -1,3 +1,5 @@
+/* Hashes, authenticated encryption ("sealing"), Ed25519 signatures and constant-time comparison,
+ * all by libsodium. The keyring of master keys is in keyring.c. */
 #include "core/crypto.h"
 
 #include <sodium.h>

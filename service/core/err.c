@@ -1,3 +1,5 @@
+/* Fills in a struct err: the public sentence, the private cause, the list of violations. A text
+ * that is too long is cut between UTF-8 characters, because it goes into JSON. */
 #include "core/err.h"
 
 #include <stdarg.h>

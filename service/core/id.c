@@ -1,3 +1,5 @@
+/* Makes UUIDs of version 7, which begin with the time and so sort by it, and converts UUIDs to text
+ * and back. */
 #include "core/id.h"
 
 #include "hex.h"

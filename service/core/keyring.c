@@ -1,3 +1,5 @@
+/* The keyring of crypto.h: derives a key for each use from each master key, and seals and opens
+ * values. A sealed value begins with a mark that names its master key. */
 #include "core/crypto.h"
 
 #include <sodium.h>

@@ -1,3 +1,5 @@
+/* Formats events as JSON lines, which a writer thread writes from two buffers under one lock. When
+ * the output is too slow, lines are dropped and counted; no request waits. */
 #include "core/log.h"
 
 #include "core/buf.h"

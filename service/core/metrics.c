@@ -1,3 +1,5 @@
+/* Counts in atomic cells without a lock, and writes all metrics as Prometheus text. Label families
+ * are registered before threads start, so the arrays of cells never move afterwards. */
 #include "core/metrics.h"
 
 #include "process.h"

@@ -1,3 +1,5 @@
+/* The table of problems (HTTP status, code, title, meaning), made from the list in problem.h, and
+ * the lookup of a problem by its number or its code. */
 #include "core/problem.h"
 
 #include <string.h>

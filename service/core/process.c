@@ -1,3 +1,5 @@
+/* Reads from Linux how much CPU time, memory, threads and file descriptors the process uses, and
+ * how many CPUs its affinity mask and its container's cgroup quota allow. */
 #include "process.h"
 
 #include "core/str.h"

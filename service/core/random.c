@@ -1,3 +1,5 @@
+/* Two sources of random bytes, libsodium for the service and a seeded splitmix64 for tests, and
+ * random numbers below a bound without bias. */
 #include "core/random.h"
 
 #include <sodium.h>

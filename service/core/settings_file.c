@@ -1,3 +1,5 @@
+/* Reads the lines of a settings file (KAMD_CONFIG_FILE) one by one as NAME and value. A name may
+ * have only A-Z, 0-9 and underscores. */
 #include "settings_file.h"
 
 static bool name_ok(struct str name) {

@@ -1,3 +1,5 @@
+/* Sets up the state that libraries share over the whole process: the decimal point of the C locale,
+ * jansson's hash seed, and libsodium. */
 #include "core/start.h"
 
 #include "core/crypto.h"

@@ -1,3 +1,5 @@
+/* Functions on borrowed text (struct str): compare, trim, split, parse integers, check UTF-8, hash.
+ * None of them allocates memory or changes the text. */
 #include "core/str.h"
 
 #include <string.h>

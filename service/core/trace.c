@@ -1,3 +1,5 @@
+/* Records OpenTelemetry spans as JSON in a lock-free ring buffer: many threads write, one thread
+ * reads. A span that finds the ring full is dropped and counted. */
 #include "core/trace.h"
 
 #include "core/clock.h"

@@ -1,3 +1,5 @@
+/* The access matrix: which verbs and information areas each role allows, and to which verbs the
+ * scopes of an API key narrow the role. */
 #include "domain/access.h"
 
 static const char *const role_names[ROLE_COUNT] = {

@@ -1,3 +1,5 @@
+/* Arithmetic on Gregorian dates: day numbers, text to date and back, months added, and the days of
+ * periodic reviews. */
 #include "domain/calendar.h"
 
 #include "core/cleanup.h"

@@ -1,3 +1,5 @@
+/* Checks single values by their form: e-mail addresses, phone numbers, domains, URLs, decimals and
+ * more. Codes, header fields and times are in check_codes.c, check_header.c and check_time.c. */
 #include "domain/check.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* Checks currency codes (ISO 4217) and country codes (ISO 3166-1) against lists. The lists must
+ * stay sorted, because they are searched by bisection. */
 #include "domain/check.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* Checks the HTTP header fields that a user adds to the webhooks of an endpoint. Names that HTTP,
+ * the message or its signature needs are reserved. */
 #include "domain/check.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* Checks and parses dates, periods (year, half, quarter, month) and RFC 3339 times; a time with any
+ * offset is converted to UTC. */
 #include "domain/calendar.h"
 #include "domain/check.h"
 

@@ -1,3 +1,5 @@
+/* Checks the claims of an access token whose signature has been verified: type, issuer, audience,
+ * validity. Then reads the person's name, e-mail address and role from the claims. */
 #include "domain/claims.h"
 
 #include "domain/check.h"

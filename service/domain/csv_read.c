@@ -1,3 +1,5 @@
+/* Parses CSV (RFC 4180), one record per call. A text that ends within a record is reported as
+ * incomplete, so that the caller can come back with more of the text. */
 #include "domain/csv_read.h"
 
 #include <string.h>

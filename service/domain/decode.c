@@ -1,3 +1,5 @@
+/* Turns the JSON of a request into a resource's canonical document, by the resource's descriptor:
+ * checks names, types, limits and custom fields, and applies merge patches (RFC 7396). */
 #include "domain/decode.h"
 
 #include "core/id.h"

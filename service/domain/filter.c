@@ -1,3 +1,5 @@
+/* Turns query parameters such as due_before=2026-11-21 into conditions, and writes conditions in a
+ * canonical form for cursors. filter= expressions are in filter_parse.c, SQL in filter_sql.c. */
 #include "domain/filter.h"
 
 #include "filter_term.h"

@@ -1,3 +1,5 @@
+/* Finds the field that a filter names, checks that the operator and the value suit the field's
+ * type, and builds the condition with the value in canonical form. */
 #include "filter_term.h"
 
 #include "domain/check.h"

@@ -1,3 +1,5 @@
+/* Writes lines of iCalendar (RFC 5545): text values are escaped, and lines are folded at 75 octets,
+ * never inside a UTF-8 character. */
 #include "domain/icalendar.h"
 
 #include <string.h>

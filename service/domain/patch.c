@@ -1,3 +1,5 @@
+/* Compares two JSON documents recursively, and writes each difference both as an operation of a
+ * JSON Patch (RFC 6902) and as a line for people. */
 #include "domain/patch.h"
 
 #define PATH_MAX_BYTES ((size_t)64 << 10)

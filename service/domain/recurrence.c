@@ -1,3 +1,5 @@
+/* Checks a recurrence rule (RRULE of RFC 5545): the parts that kamd supports, the values of each
+ * part, and which parts may stand together. PostgreSQL computes the dates. */
 #include "domain/recurrence.h"
 
 #include "core/cleanup.h"

@@ -1,3 +1,5 @@
+/* Writes a record's columns, which PostgreSQL returns as text, as JSON; makes ETags, and compares
+ * them with If-Match and If-None-Match. */
 #include "domain/render.h"
 
 #include "core/clock.h"

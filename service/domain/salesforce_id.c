@@ -1,3 +1,5 @@
+/* Checks Salesforce record ids, and turns ids of 15 characters into ids of 18: the last three
+ * encode which of the others are capitals. */
 #include "domain/salesforce_id.h"
 
 #include <string.h>

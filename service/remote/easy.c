@@ -1,3 +1,5 @@
+/* Sets the libcurl options that single transfers share: no proxy, no redirects, verified
+ * certificates, time limits, and a callback that ends the transfer when kamd stops. */
 #include "easy.h"
 
 void easy_free(CURL **easy) { curl_easy_cleanup(*easy); }

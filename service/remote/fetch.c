@@ -1,3 +1,5 @@
+/* Fetches a document by a blocking HTTP GET of libcurl. Any status but 200 is an error, and so is a
+ * body that exceeds the buffer's maximum. */
 #include "remote/fetch.h"
 
 #include "easy.h"

@@ -1,3 +1,5 @@
+/* The thread that sends OpenTelemetry spans to a collector by libcurl, in batches with retries;
+ * also the check of the KAMD_OTLP_ settings. */
 #include "remote/otlp.h"
 
 #include "core/clock.h"

@@ -1,3 +1,5 @@
+/* Sends many webhooks at once from one thread, by libcurl's multi interface. libcurl's open-socket
+ * callback checks each resolved address against the policy, to prevent SSRF. */
 #include "remote/post.h"
 
 #include <curl/curl.h>

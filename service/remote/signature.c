@@ -1,3 +1,5 @@
+/* Signs webhooks by Standard Webhooks: HMAC-SHA256 with the endpoint's secret (v1) and Ed25519 with
+ * kamd's key pairs (v1a). Opens the secrets and seeds that the database holds sealed. */
 #include "remote/signature.h"
 
 #include <stdio.h>

@@ -1,3 +1,5 @@
+/* Decides whether a webhook may go to a URL and to an IP address, against server-side request
+ * forgery (SSRF). libcurl parses the URL here, too: check and transfer agree on the host. */
 #include "remote/target.h"
 
 #include <arpa/inet.h>

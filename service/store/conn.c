@@ -1,3 +1,5 @@
+/* Opens, reads and closes one connection to PostgreSQL, by libpq's non-blocking calls and poll(),
+ * so that every wait ends at its deadline even when the server is frozen. */
 #include "conn.h"
 
 #include <errno.h>

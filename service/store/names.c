@@ -1,3 +1,5 @@
+/* A hash table of the statements that a connection has prepared, with open addressing and at most
+ * NAMES_MAX entries. A statement is named after the hash of its text. */
 #include "names.h"
 
 #include <stdio.h>

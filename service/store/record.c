@@ -1,3 +1,5 @@
+/* Builds the SQL statements that read, lock, insert, update, delete and restore the records of each
+ * resource. For callers who see only some accounts, reading statements leave out other records. */
 #include "store/record.h"
 
 #include "core/buf.h"

@@ -1,3 +1,5 @@
+/* Splits a file of SQL into statements at the semicolons that stand outside of quotes, dollar
+ * quotes and comments. */
 #include "splitter.h"
 
 #include <string.h>

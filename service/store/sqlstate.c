@@ -1,3 +1,5 @@
+/* Translates PostgreSQL's errors (SQLSTATE) into the problems that clients see, and finds the field
+ * at fault in the error's column, detail or constraint name. */
 #include "store/store.h"
 
 #include <stdio.h>

@@ -1,3 +1,5 @@
+/* Database transactions as callers use them: queue statements, commit, roll back, read results,
+ * repeat after a deadlock or serialization failure. pipeline.c sends the queue to the server. */
 #include "tx_state.h"
 
 #include "core/metrics.h"

@@ -1,3 +1,5 @@
+/* A thread that runs one task at a time for another thread; a mutex and a condition variable hand
+ * over the task and its end. */
 #include "background_task.h"
 
 static void *run(void *arg) {

@@ -1,3 +1,5 @@
+/* Counts successes and failures per webhook endpoint over the last minute, in slots of ten seconds,
+ * and says when an endpoint fails so often that its circuit breaker must open. */
 #include "breaker.h"
 
 #include "core/str.h"

@@ -1,3 +1,5 @@
+/* The delivery thread's database transaction: writes the results of webhook attempts (settle) and
+ * claims the next deliveries. A background thread runs the transaction while sending goes on. */
 #include "claim_settle.h"
 
 #include "settle_json.h"

@@ -1,3 +1,5 @@
+/* Reads the records that webhooks with payload "full" include, one query per resource, and writes
+ * them as JSON with only the areas that the endpoint's owner may see. */
 #include "full_payload.h"
 
 #include "domain/render.h"

@@ -1,3 +1,5 @@
+/* The worker's periodic jobs: event positions, the worker's lease, follow-ups, reviews, plans,
+ * scores, promises, housekeeping. A function is one round of a job, mostly one SQL call. */
 #include "worker_state.h"
 
 #include <stdio.h>

@@ -1,3 +1,5 @@
+/* Builds the HTTP request of a webhook delivery: JSON body, headers, signatures. Ed25519 signatures
+ * cost much and are the same for all endpoints, so recent ones are cached by event. */
 #include "message.h"
 
 #include <inttypes.h>

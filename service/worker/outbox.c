@@ -1,3 +1,5 @@
+/* Lists of the webhook deliveries that this process has claimed: queued, in flight, settled, being
+ * written. The lists have no lock, because only the delivery thread uses them. */
 #include "outbox.h"
 
 #include <stdlib.h>

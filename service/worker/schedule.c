@@ -1,3 +1,5 @@
+/* Computes the pause before the next retry of a webhook delivery. The random part is a hash of
+ * delivery id and retry number, so that each pause is known without stored state. */
 #include "schedule.h"
 
 #include "core/str.h"

@@ -1,3 +1,5 @@
+/* Writes the results of webhook attempts and the state of endpoints as JSON, and ids as PostgreSQL
+ * arrays, for the SQL functions that settle and claim deliveries. */
 #include "settle_json.h"
 
 #include "core/clock.h"

@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 const top = resolve(dirname(new URL(import.meta.url).pathname), '../..');
 const HEADER = (name, text = '') => `#ifndef ${name}\n#define ${name}\n${text}#endif\n`;
 const CLEAN = {
-  'service/core/buf.c': '#include "core/buf.h"\n\nint buf_length(const char *text) { return text[0]; }\n',
+  'service/core/buf.c': '/* Text. */\n#include "core/buf.h"\n\nint buf_length(const char *text) { return text[0]; }\n',
   'include/core/buf.h': HEADER('CORE_BUF_H', 'int buf_length(const char *text);\n'),
   'include/domain/rule.h': HEADER('DOMAIN_RULE_H'),
   'include/app/use.h': HEADER('APP_USE_H', '#include "domain/rule.h"\n'),
@@ -50,6 +50,7 @@ const OFFENCES = [
   ['banned', 'service/core/later.c', `/* ${'TO'}${'DO'}: more */\n`, /later\.c:1/],
   ['banned', 'tests/new.mjs', `const least = [2, 1].to${'Sorted'}()[0];\n`, /new\.mjs:1.*Node 18/],
   ['headers', 'include/core/needy.h', HEADER('NEEDY_H', 'size_t needy(void);\n'), /needy\.h.*size_t/],
+  ['headers', 'service/core/silent.c', 'int x;\n', /silent\.c:1: does not begin with a comment/],
   ['layers', 'service/core/up.c', '#include "../../include/domain/rule.h"\n', /up\.c:1/],
   ['layers', 'service/app/sql.c', '#include <libpq-fe.h>\n', /sql\.c:1.*service\/store/],
   ['rooms', 'service/app/base/up.c', '#include "plan/plans.h"\n', /base\/up\.c:1: base does not see plan/],

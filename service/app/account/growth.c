@@ -1,3 +1,7 @@
+/* Shows how one account can grow: the opportunities in its plans, its economics (whether
+ * investments pay back), and its whitespace (which products could still be sold). SQL functions
+ * make the documents; this file checks the parameters and writes the whitespace as CSV on
+ * request. */
 #include "app/growth.h"
 
 #include "base/csv.h"

@@ -1,3 +1,5 @@
+/* Shows what one account bought, by month and currency: amount, cost, margin and number of orders,
+ * for at most 120 months at once. */
 #include "app/sales.h"
 
 #include "base/cursor.h"

@@ -1,3 +1,5 @@
+/* Writes cells of CSV that are safe to open in a spreadsheet: text that looks like a formula gets
+ * an apostrophe before it (CSV injection). csv_plain() takes the apostrophe away again. */
 #include "base/csv.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* Makes and checks the sealed cursors of paged lists, reads the paging parameters, and writes the
+ * `page` member at the end of a list. */
 #include "base/cursor.h"
 
 #include "base/json.h"

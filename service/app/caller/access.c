@@ -1,3 +1,5 @@
+/* Lists the roles of callers and of teams, changes the team roles, and explains why a user sees
+ * each area of an account, or does not. */
 #include "app/access.h"
 
 #include "base/cursor.h"

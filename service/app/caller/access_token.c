@@ -1,3 +1,5 @@
+/* Makes and reads kamd's own access tokens: the id of the API key, the number of its secret, the
+ * scopes and the expiry, packed into 32 bytes, sealed with the keyring and written in base64url. */
 #include "app/access_token.h"
 
 #include <stdio.h>

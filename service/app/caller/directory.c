@@ -1,3 +1,6 @@
+/* Runs the thread that reads API keys, signed-in people and key accounts from PostgreSQL into one
+ * immutable snapshot. Requests look callers up in the snapshot under a read lock; a new snapshot
+ * replaces the old one under the write lock. */
 #include "app/directory.h"
 
 #include "base/transaction.h"

@@ -1,3 +1,5 @@
+/* Reads the people who signed in within the last hour from PostgreSQL into the directory's
+ * snapshot, and finds a person there by the identity provider's `sub`. */
 #include "caller/directory_users.h"
 
 #include "base/transaction.h"

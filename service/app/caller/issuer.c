@@ -1,3 +1,7 @@
+/* Fetches the identity provider's signing keys (OpenID Connect discovery and JWKS) in a thread of
+ * its own, and verifies tokens with the keys. A token with an unknown key id can start a fetch and
+ * wait for it, but only for one second in a minute, so that made-up key ids cannot hold all
+ * threads. */
 #include "app/issuer.h"
 
 #include "caller/token_memory.h"

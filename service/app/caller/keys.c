@@ -1,3 +1,5 @@
+/* Creates, lists, shows, rotates and revokes API keys, and tells callers who they are (GET /v1/me).
+ * The text of a key is shown once; the database keeps only its SHA-256 hash and a short prefix. */
 #include "app/keys.h"
 
 #include "base/cursor.h"

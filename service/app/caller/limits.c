@@ -1,3 +1,6 @@
+/* Counts the requests of clients in token buckets, in a hash table of fixed size with 64 locks, and
+ * settles the counts with Redis in batches. When a set of the table is full, a new client takes the
+ * place of the client whose bucket is fullest, who loses the least by it. */
 #include "app/limits.h"
 
 #include "cache/cache.h"

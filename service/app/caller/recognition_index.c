@@ -1,3 +1,6 @@
+/* Builds and searches the index by which key accounts are recognised (phone, e-mail, domain,
+ * account number, Salesforce id). The index is read from PostgreSQL into the directory's snapshot,
+ * as a sorted array. */
 #include "caller/recognition_index.h"
 
 #include <stdlib.h>

@@ -1,3 +1,6 @@
+/* Finds out who sent a bearer token: the holder of an API key, of an access token of kamd, or of a
+ * token of the identity provider. The directory in memory is asked first; PostgreSQL only when the
+ * directory does not know the caller, or is too old. */
 #include "app/sign_in.h"
 
 #include "app/access_token.h"

@@ -1,3 +1,6 @@
+/* Remembers verified tokens in a table of fixed size (1024 sets of 4), by the SHA-256 of their
+ * text, so that each signature is verified only once. The table has no lock: the issuer calls these
+ * functions under its own. */
 #include "caller/token_memory.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* Creates or changes the user who has a given `sub` at the identity provider (PUT). When another
+ * caller creates the same user meanwhile, the request is tried once more, as a change. */
 #include "app/users.h"
 
 #include "base/transaction.h"

@@ -1,3 +1,5 @@
+/* Makes the pages of the change feed: the changes after a cursor in commit order, or, for
+ * after=snapshot, first a walk through all records. Each change carries the record as it is now. */
 #include "feed/change_query.h"
 #include "feed/event_query.h"
 #include "record/view.h"

@@ -1,3 +1,5 @@
+/* Lists the event log in pages, writes an event as JSON, and describes every type of event with an
+ * example and a JSON Schema. The event streams use the same queries. */
 #include "app/events.h"
 
 #include "app/audit.h"

@@ -1,3 +1,6 @@
+/* Does one round of work for all event streams: gives new events to the streams that have caught
+ * up, answers long polls, and gives old events to the streams that are behind. The lock is not held
+ * while PostgreSQL is asked, so a stream may be gone when its page arrives. */
 #include "feed/stream.h"
 #include "store/array.h"
 

@@ -1,3 +1,6 @@
+/* Opens and closes event streams and long polls, and runs the one thread that serves them all. The
+ * thread also sends heartbeats, and ends streams whose key was revoked, whose time is over or whose
+ * client has gone. */
 #include "app/audit_note.h"
 #include "app/sign_in.h"
 #include "base/audit_note.h"

@@ -1,3 +1,6 @@
+/* Lists what is due for a user (follow-ups, reviews and commitments), and serves the same as an
+ * iCalendar feed at an address with a secret token. The token is shown once; the database keeps
+ * only its hash. */
 #include "app/agenda.h"
 
 #include "base/cursor.h"

@@ -1,3 +1,6 @@
+/* Completes, snoozes, cancels and assigns follow-ups, and counts how many commitments to an account
+ * were kept. Each action is one SQL statement that changes only an open follow-up; for any other
+ * the caller gets 409. */
 #include "app/follow_ups.h"
 
 #include "base/write_once.h"

@@ -1,3 +1,6 @@
+/* Reads and writes the sections of an account plan. The section `interaction_history` is not
+ * stored: it is generated from the account's interactions, problems, orders, reviews and plan
+ * versions. */
 #include "app/sections.h"
 
 #include "base/cursor.h"

@@ -1,3 +1,5 @@
+/* Runs the thread that asks each database pool twice a second whether PostgreSQL answers and its
+ * schema fits. The readiness probe is answered from the last result, without waiting. */
 #include "app/readiness.h"
 
 #include "core/log.h"

@@ -1,3 +1,5 @@
+/* Runs the thread that reads the settings again each second: applies new database URLs and the log
+ * level at once, and logs the names of the changed settings that need a restart. */
 #include "app/reload.h"
 
 #include "core/log.h"

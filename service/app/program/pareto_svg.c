@@ -1,3 +1,5 @@
+/* Draws the Pareto curve, the cumulative share of revenue or profit over the customers, as an SVG
+ * picture with axes, marks, a legend and a description for screen readers. */
 #include "program/pareto_svg.h"
 
 #include "core/cleanup.h"

@@ -1,3 +1,6 @@
+/* Runs a report: checks its parameters, calls its SQL function, and answers in JSON, CSV or SVG. A
+ * report over too many accounts, or too slow for a request, is queued as an operation for a worker,
+ * and the answer is 202. */
 #include "app/reports.h"
 
 #include "app/program.h"

@@ -1,3 +1,6 @@
+/* Lists all personal data that is kept about a contact, and erases a contact for good, as an
+ * operation of a worker. After a restore of the database, erase_again() erases the contacts who
+ * came back. */
 #include "app/erasures.h"
 
 #include "app/audit.h"

@@ -1,3 +1,6 @@
+/* Seals all secrets in the database anew with the newest master key: webhook secrets and headers,
+ * signing seeds, audit keys, and secrets in answers that are kept for replays. Each batch is a
+ * transaction of its own, so that the rotation can be stopped and started again. */
 #include "app/rotate_secrets.h"
 
 #include "app/audit.h"

@@ -1,3 +1,5 @@
+/* Writes records as lines of CSV for an export, and the mapping of columns to fields by which an
+ * import takes the file back. An order becomes one line of the file for each of its order lines. */
 #include "transfer/export_csv.h"
 
 #include "base/csv.h"

@@ -1,3 +1,5 @@
+/* Runs an export of a resource to NDJSON or CSV, page by page. Each page has a transaction of its
+ * own, and from the second page on the export ends if the caller's key or rights have changed. */
 #include "app/exports.h"
 
 #include "app/audit.h"

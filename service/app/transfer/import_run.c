@@ -1,3 +1,6 @@
+/* Runs one step of an import in a worker: reads the next rows of the file, writes their records
+ * through sync, and keeps the results and the position in the same transaction. When a worker dies,
+ * only its last step is done again; a dry run rolls the records back and keeps the results. */
 #include "transfer/import_run.h"
 
 #include "base/json.h"

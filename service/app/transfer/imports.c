@@ -1,3 +1,6 @@
+/* Creates, lists, starts and reverts imports, takes their files in parts, and shows which lines
+ * were refused. A worker does the import itself (import_run.c) and the reverting
+ * (import_revert.c). */
 #include "app/imports.h"
 
 #include "base/csv.h"

@@ -1,3 +1,6 @@
+/* Makes webhook secrets and the seeds of signing keys, and keeps them sealed. A secret is put into
+ * an answer only as the answer leaves; the copy of the answer that is kept for replays holds the
+ * secret sealed. */
 #include "webhook/signing_key.h"
 
 #include "remote/signature.h"

@@ -1,3 +1,5 @@
+/* Replaces the values of a webhook endpoint's own HTTP headers by references (`sealed:<id>`) and
+ * keeps the values sealed in a table of their own, because most of them are tokens. */
 #include "webhook/webhook_headers.h"
 
 #include "domain/check.h"

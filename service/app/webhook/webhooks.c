@@ -1,3 +1,6 @@
+/* Creates, changes, tests and enables webhook endpoints, rotates their secrets, and shows and
+ * rotates the keys of public signatures. The URL of an endpoint is checked against the allowed
+ * targets before the endpoint is saved. */
 #include "app/webhooks.h"
 
 #include "base/write_once.h"
