@@ -47,6 +47,35 @@ begin
 end $$;
 revoke execute on function standing_moved(standing, standing, text, text) from kamd_app;
 
+-- When a grace that begins at `since` is over.
+create or replace function grace_end(since timestamptz, p program) returns timestamptz stable language sql as $$
+    select since + make_interval(days => p.grace_days)
+$$;
+
+-- The key status that a score leads to from the status `was`, under the scores of `p`. An account without any input
+-- keeps its status.
+--   none -> candidate at or above enter; candidate -> none below it
+--   key -> at_risk below exit (without grace: to none at once)
+--   at_risk -> key at or above recover; at_risk -> none below exit when the grace is over
+create or replace function status_next(was text, lifecycle text, score numeric, grace_over boolean, p program)
+returns text immutable parallel safe language sql as $$
+    select case when was in ('divesting', 'divested') then was
+                when was in ('none', 'candidate') then
+                    case when lifecycle <> 'customer' then 'none'
+                         when score is null then was
+                         when score >= p.enter_score then 'candidate'
+                         else 'none' end
+                when score is null then was
+                when was = 'key' then
+                    case when score >= p.exit_score then 'key'
+                         when p.grace_days = 0 then 'none'
+                         else 'at_risk' end
+                else -- at_risk
+                    case when score >= p.recover_score then 'key'
+                         when score < p.exit_score and grace_over then 'none'
+                         else 'at_risk' end end
+$$;
+
 -- Scores accounts (`ids` null: all) as of today and moves the status machine. Returns the accounts whose standing
 -- changed, with their cache versions. Ranks are only made anew `with_rank`, among the accounts scored. A full
 -- evaluation notes how many accounts each tier has. The work memory holds the scores of a whole portfolio, which are
@@ -78,32 +107,14 @@ begin
           from score_accounts(ids, current_date, c.metrics, p.reporting_currency) r
           join account a on a.id = r.account_id
     ), moved as materialized (
-        -- none -> candidate at or above enter; candidate -> none below it
-        -- key -> at_risk below exit (with no grace: to none at once)
-        -- at_risk -> key at or above recover; at_risk -> none when the grace clock has run out
-        -- The clock runs while the score is below exit, and starts anew after the score was not. An account without any
-        -- input keeps its status.
+        -- The grace clock runs while the score is below exit, and starts anew after the score was not.
         select o as before, s.score, s.contributions, s.missing, coalesce(s.score_rank, o.score_rank) as score_rank,
-               case when o.key_status in ('divesting', 'divested') then o.key_status
-                    when o.key_status in ('none', 'candidate') then
-                        case when s.lifecycle <> 'customer' then 'none'
-                             when s.score is null then o.key_status
-                             when s.score >= p.enter_score then 'candidate'
-                             else 'none' end
-                    when s.score is null then o.key_status
-                    when o.key_status = 'key' then
-                        case when s.score >= p.exit_score then 'key'
-                             when p.grace_days = 0 then 'none'
-                             else 'at_risk' end
-                    else -- at_risk
-                        case when s.score >= p.recover_score then 'key'
-                             when s.score < p.exit_score and (p.grace_days = 0 or o.grace_until <= now()) then 'none'
-                             else 'at_risk' end
-               end as key_status,
+               status_next(o.key_status, s.lifecycle, s.score, p.grace_days = 0 or o.grace_until <= now(), p)
+                   as key_status,
                case when s.score is null then o.grace_until
                     when s.score >= p.exit_score then null
                     when o.key_status = 'key' or (o.key_status = 'at_risk' and o.grace_until is null)
-                        then now() + make_interval(days => p.grace_days)
+                        then grace_end(now(), p)
                     when o.key_status = 'at_risk' then o.grace_until end as grace_until
           from scored s join standing o on o.account_id = s.account_id
          where o.account_id = any (locked)

@@ -10,11 +10,6 @@ declare
     used_version int;
     used_metrics jsonb;
     on_day date := coalesce((params ->> 'as_of')::date, current_date);
-    places int;
-    enter_at numeric(7, 4);
-    recover_at numeric(7, 4);
-    exit_at numeric(7, 4);
-    tier_b_at numeric(7, 4);
     from_empty boolean := params ->> 'start' is not distinct from 'empty';
     result jsonb;
 begin
@@ -29,15 +24,15 @@ begin
                 detail = 'There is no such version of the criteria.';
         end if;
     end if;
-    places := coalesce((params ->> 'max_key_accounts')::int, p.max_key_accounts);
-    enter_at := coalesce((params ->> 'enter_score')::numeric, p.enter_score);
-    recover_at := coalesce((params ->> 'recover_score')::numeric, p.recover_score);
-    exit_at := coalesce((params ->> 'exit_score')::numeric, p.exit_score);
-    tier_b_at := coalesce((params ->> 'tier_b_score')::numeric, p.tier_b_score);
-    if enter_at < recover_at or recover_at <= exit_at then
+    p.max_key_accounts := coalesce((params ->> 'max_key_accounts')::int, p.max_key_accounts);
+    p.enter_score := coalesce((params ->> 'enter_score')::numeric, p.enter_score);
+    p.recover_score := coalesce((params ->> 'recover_score')::numeric, p.recover_score);
+    p.exit_score := coalesce((params ->> 'exit_score')::numeric, p.exit_score);
+    p.tier_b_score := coalesce((params ->> 'tier_b_score')::numeric, p.tier_b_score);
+    if p.enter_score < p.recover_score or p.recover_score <= p.exit_score then
         raise exception using errcode = 'KD422', message = 'score_order', column = 'recover_score',
-            detail = format('It must be enter_score >= recover_score > exit_score; here %s, %s and %s.', enter_at,
-                            recover_at, exit_at);
+            detail = format('It must be enter_score >= recover_score > exit_score; here %s, %s and %s.', p.enter_score,
+                            p.recover_score, p.exit_score);
     end if;
     with scored as materialized (
         select r.account_id, r.score, r.contributions, r.missing, a.account_number, a.name, a.lifecycle, s.key_status,
@@ -53,10 +48,11 @@ begin
     ), ranked as materialized (
         select s.account_id, s.score, s.blocked,
                rank() over (order by s.score desc nulls last, s.account_number, s.account_id) as place,
-               case when s.member and s.score < exit_at then 'slips'
+               case when s.member and status_next('at_risk', s.lifecycle, s.score, true, p) = 'none' then 'slips'
                     when s.member then 'stays'
-                    when s.lifecycle = 'customer' and s.key_status not in ('divesting', 'divested')
-                         and s.score >= enter_at then 'qualifies' end as side
+                    when s.key_status not in ('divesting', 'divested')
+                         and status_next('none', s.lifecycle, s.score, true, p) = 'candidate' then 'qualifies'
+               end as side
           from scored s
     ), staying as (
         select count(*) as n from ranked where side = 'stays'
@@ -64,7 +60,7 @@ begin
         select r.account_id, r.place, r.score,
                case when r.side is distinct from 'qualifies' then r.side
                     when r.blocked then 'waits'
-                    when row_number() over (partition by r.side, r.blocked order by r.place) <= places - t.n
+                    when row_number() over (partition by r.side, r.blocked order by r.place) <= p.max_key_accounts - t.n
                         then 'enters'
                     else 'waits' end as fate
           from ranked r cross join staying t
@@ -77,8 +73,7 @@ begin
                        when 'enters' then 'key'
                        when 'waits' then 'candidate'
                        when 'slips' then 'none'
-                       else case when s.key_status = 'at_risk' and (s.score is null or s.score < recover_at)
-                                 then 'at_risk' else 'key' end end,
+                       else status_next(s.key_status, s.lifecycle, s.score, true, p) end,
                    'score', s.score::text, 'score_now', s.score_now::text,
                    'contributions', s.contributions, 'contributions_now', s.contributions_now,
                    'missing', to_jsonb(s.missing),
@@ -92,26 +87,28 @@ begin
         select count(*) as accounts, count(d.score) as scored,
                count(*) filter (where d.fate = 'stays') as stays, count(*) filter (where d.fate = 'enters') as enters,
                count(*) filter (where d.fate = 'slips') as slips, count(*) filter (where d.fate = 'waits') as waits,
-               count(*) filter (where d.score >= tier_b_at and d.fate is distinct from 'stays'
+               count(*) filter (where d.score >= p.tier_b_score and d.fate is distinct from 'stays'
                                   and d.fate is distinct from 'enters') as tier_b
           from sided d
     )
     select jsonb_build_object(
-               'as_of', on_day, 'criteria_version', used_version, 'criteria', used_metrics, 'max_key_accounts', places,
-               'enter_score', enter_at::text, 'recover_score', recover_at::text, 'exit_score', exit_at::text,
-               'tier_b_score', tier_b_at::text, 'start', case when from_empty then 'empty' else 'current' end,
+               'as_of', on_day, 'criteria_version', used_version, 'criteria', used_metrics,
+               'max_key_accounts', p.max_key_accounts,
+               'enter_score', p.enter_score::text, 'recover_score', p.recover_score::text,
+               'exit_score', p.exit_score::text, 'tier_b_score', p.tier_b_score::text,
+               'start', case when from_empty then 'empty' else 'current' end,
                'accounts', c.accounts, 'scored', c.scored,
                'missing', (select count(*) from scored s where cardinality(s.missing) > 0),
                'counts', jsonb_build_object('stays', c.stays, 'enters', c.enters, 'slips', c.slips, 'waits', c.waits),
                'tiers', jsonb_build_object(
                    'A', c.stays + c.enters, 'B', c.tier_b, 'C', c.accounts - c.stays - c.enters - c.tier_b),
-               'over_cap', case when c.stays > places then jsonb_build_object(
-                   'by', c.stays - places,
+               'over_cap', case when c.stays > p.max_key_accounts then jsonb_build_object(
+                   'by', c.stays - p.max_key_accounts,
                    'weakest', (select jsonb_agg(jsonb_build_object(
                                           'account_id', s.account_id, 'account_number', s.account_number,
                                           'name', s.name, 'score', s.score::text) order by w.place desc)
                                  from (select d.account_id, d.place from sided d where d.fate = 'stays'
-                                        order by d.place desc limit least(c.stays - places, 50)) w
+                                        order by d.place desc limit least(c.stays - p.max_key_accounts, 50)) w
                                  join scored s on s.account_id = w.account_id)) end,
                'enters', (select coalesce(jsonb_agg(l.entry order by l.place), '[]')
                             from listed l where l.fate = 'enters'),
