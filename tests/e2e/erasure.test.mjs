@@ -222,6 +222,20 @@ test('free text is not changed silently: it is named for somebody to look at', a
   await verified(account);
 });
 
+test('a family name of one letter, and nothing else to search for: no other record is named, and none is changed', async () => {
+  const account = await makeAccount(api);
+  const contact = await api.create('/v1/contacts', { account_id: account.id, family_name: '李' });
+  const problem = await api.create(`/v1/accounts/${account.id}/problems`, { category: 'delay', title: 'Nobody is named here', opened_at: '2026-10-02T10:00:00Z' });
+  assert.deepEqual((await known(contact)).filter(({ kind, data }) => kind === 'record' && data.says_in.length > 0), []);
+  const told = () => query(`select jsonb_agg(e.data order by e.seq) from event e where e.record_id = any ('{${account.id},${problem.id}}')`);
+  const before = told();
+  const { result } = await erase(contact, { replace_in: [account.id, problem.id] });
+  assert.deepEqual(result.review, []);
+  assert.equal(told(), before);
+  assert.equal((await api.get(`/v1/accounts/${account.id}/problems/${problem.id}`)).title, 'Nobody is named here');
+  await verified(account);
+});
+
 test('wherever somebody wrote the name, it goes where that is asked for: plans and their versions, reasons, what is written of others', async () => {
   const one = person();
   const { account, plan } = await readyPlan(api, { world });

@@ -38,7 +38,8 @@ end $$;
 
 -- The words that texts are searched for to find a person, as regular expressions: `names` matches the family name, also
 -- with the given name beside it; `exact` matches what nobody else has (addresses, numbers, ids in other systems). Both
--- know what the contact said at any time, by its history and its conflicts with other systems. Null: nothing to search.
+-- know what the contact said at any time, by its history and its conflicts with other systems. Where there is nothing
+-- to search for, such as for a family name of one letter alone, the expression matches no text.
 create or replace function person_words(person uuid, out names text, out exact text) stable language sql as $$
     with said as (
         select f.key as field, f.value #>> '{}' as value from contact c, jsonb_each(to_jsonb(c)) f where c.id = person
@@ -88,7 +89,8 @@ create or replace function person_words(person uuid, out names text, out exact t
           from said
          where field = 'phone' and length(value) > 5
     )
-    select string_agg(pattern, '|') filter (where name), string_agg(pattern, '|') filter (where not name)
+    select coalesce(string_agg(pattern, '|') filter (where name), '(?=a)b'),
+           coalesce(string_agg(pattern, '|') filter (where not name), '(?=a)b')
       from (select '(?<![[:alnum:]])' || pattern || '(?![[:alnum:]])' as pattern, name
               from quoted
              where pattern <> ''
@@ -264,7 +266,7 @@ begin
                 select 8, tab.name || '|' || r.id, 'record', jsonb_build_object(
                            'resource', table_resource(tab.name), 'id', r.id, 'refers', r.refers, 'says_in', r.fields,
                            'record', r.document)
-                  from person_records(person, concat_ws('|', w.names, w.exact), accounts, null, tab.name,
+                  from person_records(person, w.names || '|' || w.exact, accounts, null, tab.name,
                                       begin_id, end_id, left_over) r;
                 get diagnostics got = row_count;
                 left_over := left_over - got;
@@ -546,7 +548,7 @@ create or replace function person_mentions(person uuid, names text, exact text, 
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     accounts uuid[] := person_accounts(person);
-    every text := concat_ws('|', names, exact);
+    every text := names || '|' || exact;
     tab record;
     found_in jsonb := '[]';
 begin
@@ -593,8 +595,7 @@ begin
         raise exception using errcode = 'KD409', message = 'contact_erased', detail = 'The person was erased already.';
     end if;
     select * into w from person_words(person);
-    every := concat_ws('|', w.names, w.exact);
-    every := coalesce(nullif(every, ''), '(?=a)b'); -- matches nothing
+    every := w.names || '|' || w.exact;
     reason := regexp_replace(reason, every, '(erased)', 'gi');
     select coalesce(jsonb_agg(distinct jsonb_build_array(e.key, e.value)), '[]') into ids
       from (select k.key, k.value from jsonb_each_text(c.external_ids) k
@@ -605,7 +606,7 @@ begin
              where h.record_id = person and h.resource = 'contact') e;
 
     accounts := array[c.account_id];
-    erased := copies_erase(person, every, coalesce(w.exact, '(?=a)b'), ids);
+    erased := copies_erase(person, every, w.exact, ids);
     review := person_mentions(person, w.names, w.exact, replace_in);
 
     -- What took long is done; here the locks begin.
