@@ -224,8 +224,8 @@ fresh: ## README's commands, make test too, on a Debian with nothing installed (
 	@tests/fresh/run
 bench: ## measure
 	@tests/bench/run
-openapi: ## write the descriptors' schemas into openapi.yaml
-	@tests/contract/openapi-write
+openapi: ## assemble openapi.yaml from api/openapi, the descriptors and the routes
+	@node api/openapi/assemble.mjs
 fuzz: ## fuzz each parser for a while: make fuzz SECONDS=60
 	@tests/run-fuzz $(or $(SECONDS),60)
 soak attack mutation rehearsal:

@@ -5,14 +5,18 @@ const WIDTH = 150;
 const PLAIN = /^[A-Za-z_/$][A-Za-z0-9_/$. ()'<>+-]*$/;
 const WORDS = /^(true|false|null|yes|no|on|off|y|n|~)$/i;
 
+// What only double quotes can hold: control characters, and spaces or line ends at an end.
+const CONTROL = /[\0-\x09\x0b-\x1f\x7f\u0085\u2028\u2029]/;
+const needsQuotes = (value) => CONTROL.test(value) || /^\s|\s$/.test(value);
+
 export function scalar(value) {
-  if (typeof value !== 'string') return JSON.stringify(value);
+  if (typeof value !== 'string' || needsQuotes(value)) return JSON.stringify(value);
   if (PLAIN.test(value) && !WORDS.test(value) && value.trim() === value) return value;
   return `'${value.replaceAll("'", "''")}'`;
 }
 
 // In a flow collection, commas and brackets mean something too.
-const flowScalar = (value) => (typeof value === 'string' && /[,[\]{}]/.test(value) ? `'${value.replaceAll("'", "''")}'` : scalar(value));
+const flowScalar = (value) => (typeof value === 'string' && /[,[\]{}]/.test(value) && !needsQuotes(value) ? `'${value.replaceAll("'", "''")}'` : scalar(value));
 
 export function flow(value) {
   if (Array.isArray(value)) return `[${value.map(flow).join(', ')}]`;
@@ -23,8 +27,8 @@ export function flow(value) {
   return flowScalar(value);
 }
 
-const isText = (value) => typeof value === 'string' && (value.includes('\n') || value.length > 110);
-const hasText = (value) => (value && typeof value === 'object' ? Object.values(value).some(hasText) : typeof value === 'string' && value.includes('\n'));
+const isText = (value) => typeof value === 'string' && !needsQuotes(value) && (value.includes('\n') || value.length > 110 && !value.includes('  '));
+const hasText = (value) => (value && typeof value === 'object' ? Object.values(value).some(hasText) : isText(value) && value.includes('\n'));
 
 function fold(text, pad) {
   const lines = [''];

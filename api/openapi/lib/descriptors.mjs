@@ -1,6 +1,5 @@
-// From the descriptors (`kamd --print-api`) to what openapi.yaml says of plain resources: schemas,
-// and the parameters of lists. `make openapi` writes the result into the marked parts of the file.
-import { block } from './yaml.mjs';
+// From the descriptors (`kamd --print-api`) to what openapi.yaml says of resources: schemas, and the
+// parameters of lists and single reads.
 
 const INT32 = 2147483647;
 const MANY = 10000; // records that hang on one, when expanded
@@ -8,7 +7,6 @@ const MANY = 10000; // records that hang on one, when expanded
 export const pascal = (name) => name.split(/[_.-]/).map((part) => part[0].toUpperCase() + part.slice(1)).join('');
 const singular = (name) => name.replace(/ies$/, 'y').replace(/(?<!s)s$/, '');
 const ref = (name) => ({ $ref: `#/components/schemas/${name}` });
-const parameterRef = (name) => ({ $ref: `#/components/parameters/${name}` });
 
 export const ETAG = { type: 'string', maxLength: 27, pattern: '^"[0-9a-f]{16}-[0-9a-f]{8}"$' };
 
@@ -68,7 +66,7 @@ const bounds = (field) => ({ ...(field.min > 0 && { minItems: field.min }), maxI
 
 export const neverNull = (field) => Boolean(field.required || field.not_null);
 
-const article = (name) => `${/^[aeio]/.test(name) ? 'an' : 'a'} ${name.replaceAll('_', ' ')}`;
+export const article = (name) => `${/^[aeio]/.test(name) ? 'an' : 'a'} ${name.replaceAll('_', ' ')}`;
 
 function about(field, more) {
   const sentences = [field.about, field.ref && `${field.type === 'texts' ? 'Each is the id' : 'Id'} of ${article(field.ref)}${field.same_account ? ' of the same account' : ''}.`, more].filter(Boolean);
@@ -249,7 +247,7 @@ function viewsOf(resource, isListed) {
 
 const OF_PAGES = ['PageSize', 'Cursor', 'IncludeTotal'];
 
-// {components: {name: parameter}, lists: {resource: [refs]}, exports: the same}. A parameter that reads alike in several lists is one component.
+// {components: {name: parameter}, lists: {resource: [names]}, reads, exports: the same}. A parameter that reads alike in several lists is one component.
 export function parameters(api) {
   const listed = api.resources.filter((resource) => hasList(api, resource));
   const variants = new Map();
@@ -261,6 +259,7 @@ export function parameters(api) {
   }
   const components = {};
   const lists = {};
+  const reads = {};
   const exports = {};
   // A section of a plan is read by its name, whole.
   const takesFields = (route, one) => route.resource === one.name && route.method === 'GET' && !route.path.endsWith('{section}');
@@ -268,6 +267,7 @@ export function parameters(api) {
     const isListed = listed.includes(resource);
     const views = viewsOf(resource, isListed);
     Object.assign(components, views);
+    reads[resource.name] = [...Object.keys(views).filter((name) => !/OrderBy$/.test(name)), 'IfNoneMatch'];
     if (!isListed) continue;
     const names = Object.entries(listFilters(resource)).map(([name, parameter]) => {
       const key = variants.get(name).size === 1 ? `Filter${pascal(name)}` : `${pascal(resource.name)}Filter${pascal(name)}`;
@@ -276,36 +276,8 @@ export function parameters(api) {
     });
     const search = resource.fields.some((field) => field.search) ? ['Search'] : [];
     const asked = [...search, ...names, 'Filter', ...Object.keys(views)];
-    lists[resource.name] = [...asked, ...OF_PAGES].map(parameterRef);
-    exports[resource.name] = [...asked.filter((name) => !/Expand$/.test(name)), 'ExportFormat', 'ExportBom', 'ExportAfter'].map(parameterRef);
+    lists[resource.name] = ['IfNoneMatch', ...asked, ...OF_PAGES];
+    exports[resource.name] = [...asked.filter((name) => !/Expand$/.test(name)), 'ExportFormat', 'ExportBom', 'ExportAfter'];
   }
-  return { components: Object.fromEntries(Object.entries(components).sort(([a], [b]) => (a < b ? -1 : 1))), lists, exports };
-}
-
-// ---- the marked parts ---------------------------------------------------------------------------
-
-const MARK = /^( *)# >>> written by `make openapi`: (schemas|parameters|(list|export) of (\w+))$/;
-const END = /^ *# <<<$/;
-
-export function rewrite(file, api) {
-  const made = { schemas: schemas(api), ...parameters(api) };
-  const lines = [];
-  const seen = new Set();
-  let inside = false;
-  for (const line of file.split('\n')) {
-    if (inside && !END.test(line)) continue;
-    inside = false;
-    lines.push(line);
-    const mark = MARK.exec(line);
-    if (!mark) continue;
-    const [, pad, what, kind, resource] = mark;
-    const data = what === 'schemas' ? made.schemas : what === 'parameters' ? made.components : made[`${kind}s`][resource];
-    if (!data) throw new Error(`there is no ${kind} of ${resource}`);
-    lines.push(...block(data, pad.length, what === 'schemas' ? 2 : 1));
-    seen.add(what);
-    inside = true;
-  }
-  if (inside) throw new Error('the last marked part has no end');
-  for (const what of ['schemas', 'parameters']) if (!seen.has(what)) throw new Error(`openapi.yaml has no marked part for ${what}`);
-  return lines.join('\n');
+  return { components: Object.fromEntries(Object.entries(components).sort(([a], [b]) => (a < b ? -1 : 1))), lists, reads, exports };
 }
