@@ -64,8 +64,10 @@ function shortForms(api, sources, listed) {
       const { like, ...rest } = own.source;
       result[route.operation_id] = { tag: own.tag, short: like ? patterned(sources.plain.likes[like], rest) : rest };
     } else if (holder) {
+      // What a new record must refer to may not be there; below an account the rule for paths says so.
+      const refers = kind === 'create' && resource.fields.some((field) => field.required && field.ref) && !route.path.includes('{');
       const taken = { list: listed.lists, of_account: listed.lists, get: listed.reads, export: listed.exports }[kind]?.[resource.name];
-      const pattern = { ...sources.plain.kinds[kind], ...(taken && { parameters: taken }) };
+      const pattern = { ...sources.plain.kinds[kind], ...(taken && { parameters: taken }), ...(refers && { errors: [404] }) };
       result[route.operation_id] = { tag: holder.tag, short: patterned(pattern, holder.source[kind], wordsOf(resource, holder.source)) };
     } else {
       wrong.push(`nothing is said of ${route.method} ${route.path} (${route.operation_id})`);

@@ -40,7 +40,7 @@ export function errorsByRule(route, names) {
     ...(takes('IfNoneMatch') ? [304] : []), 400,
     ...(route.verb === 'public' ? [] : [401]), ...(['public', 'any'].includes(route.verb) ? [] : [403]),
     ...(route.path.includes('{') || route.bulk ? [404] : []), 406,
-    ...(takes('IdempotencyKey') ? [409] : []), ...(writesOne ? [412] : []),
+    ...(route.method === 'GET' ? [] : [409]), ...(writesOne ? [412] : []),
     ...(route.body ? [413] : []), 414, ...(route.body ? [415] : []),
     ...(route.body && !route.form || takes('IdempotencyKey') ? [422] : []),
     ...(writesOne && !takes('IfMatchOptional') && /^(PATCH|DELETE)$/.test(route.method) ? [428] : []),

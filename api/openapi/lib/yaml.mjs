@@ -59,6 +59,9 @@ const short = (value, room) => !hasText(value) && flow(value).length <= room;
 // What should stay on one line when it fits: schemas of fields, references, headers.
 const mayFlow = (value, depth) => value && typeof value === 'object' && (Array.isArray(value) || depth > 0 || '$ref' in value) && Object.keys(value).length > 0;
 
+// Paths read better without quotes; braces mean nothing where a key of a block stands.
+const keyOf = (key) => (/^\d+$/.test(key) ? `'${key}'` : /^\/[\w/{}.-]*$/.test(key) ? key : scalar(key));
+
 // Lines of a block at `indent`. `flowFrom`: nesting level from which on collections go on one line if they fit.
 export function block(value, indent = 0, flowFrom = 2) {
   const pad = ' '.repeat(indent);
@@ -84,6 +87,6 @@ export function block(value, indent = 0, flowFrom = 2) {
     }
   };
   if (Array.isArray(value)) for (const item of value) put('-', item);
-  else for (const [key, member] of Object.entries(value)) put(`${/^\d+$/.test(key) ? `'${key}'` : scalar(key)}:`, member);
+  else for (const [key, member] of Object.entries(value)) put(`${keyOf(key)}:`, member);
   return lines;
 }
