@@ -15,7 +15,7 @@ enum route_flag {
     ROUTE_OPTIONAL = 1 << 1,  /* ... which may be left out: {} */
     ROUTE_MERGE = 1 << 2,     /* also as application/merge-patch+json */
     ROUTE_BULK = 1 << 3,      /* up to 8 MiB, Idempotency-Key required, token limit per record */
-    ROUTE_QUERY = 1 << 4,     /* takes query parameters; elsewhere they are refused */
+    ROUTE_QUERY = 1 << 4,     /* the use case checks the query itself, by a descriptor */
     ROUTE_MEMORY = 1 << 5,    /* answers from memory, so a known key need not be looked up anew */
     ROUTE_EMPTY = 1 << 7,     /* the document has no members */
     ROUTE_HTML = 1 << 6,      /* answers browsers: Accept is not ours to refuse */
@@ -47,6 +47,7 @@ struct call {
     const struct route *route;
     struct path_args args;
     struct principal who;
+    struct param *params; /* of the query; action.params are these */
     struct action action;
     jv *doc; /* owned; action.doc is this one */
     struct outcome outcome;

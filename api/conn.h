@@ -3,10 +3,10 @@
 #ifndef API_CONN_H
 #define API_CONN_H
 
-#include "http_strict.h"
 #include "gzip.h"
-#include "slow_client.h"
+#include "http_strict.h"
 #include "server.h"
+#include "slow_client.h"
 
 #include <netinet/in.h>
 #include <ulfius.h>
@@ -71,8 +71,8 @@ void conn_completed(void *worker, struct MHD_Connection *mhd, void **request_con
 /* ulfius's one endpoint: from its request to `serve` and back. */
 int exchange_serve(const struct _u_request *from, struct _u_response *to, void *worker);
 
-/* Fills `request` from the connection and ulfius's copy, and refuses what http_strict.h refuses. Also
- * after a refusal, id, traceparent, client, method and path are set. */
+/* Fills `request` from the connection and ulfius's copy, and refuses what http_strict.h refuses.
+ * Also after a refusal, id, traceparent, client, method and path are set. */
 bool intake(const struct conn *conn, const struct _u_request *from, struct request *request,
             struct err *err);
 /* Fills the request of which libmicrohttpd could not read the head: id, traceparent, client. */

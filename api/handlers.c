@@ -11,17 +11,9 @@
 
 /* Calendar programs ask without a key; the token in the URL is all they have. */
 void agenda_calendar(struct call *call) {
-    struct str token = STR("");
-    for (size_t i = 0; i < call->action.n_params; i++) {
-        if (str_is(call->action.params[i].name, "token"))
-            token = call->action.params[i].value;
-        else
-            err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
-                    arena_copy(call->request->arena, call->action.params[i].name),
-                    "unknown_parameter", "There is no such parameter here.");
-    }
-    if (err_is_set(&call->err) || !agenda_feed(&call->action, action_arg(&call->action, "id"),
-                                               token, &call->answer->body, &call->err))
+    struct str token = action_query(&call->action, "token");
+    if (!agenda_feed(&call->action, action_arg(&call->action, "id"), token.ptr ? token : STR(""),
+                     &call->answer->body, &call->err))
         return;
     call->answer->content_type = "text/calendar; charset=utf-8";
     call->answer->status = 200;
@@ -61,8 +53,8 @@ void events_stream(struct call *call) {
     struct str key = request_header(call->request, "Authorization", NULL), scheme;
     struct str last_id = request_header(call->request, "Last-Event-ID", NULL);
     if (!str_split(&key, ' ', &scheme) ||
-        !stream_open(call->face->streams, &call->action, call->action.params, call->action.n_params,
-                     last_id, str_trim(key), &call->answer->stream, &call->err))
+        !stream_open(call->face->streams, &call->action, last_id, str_trim(key),
+                     &call->answer->stream, &call->err))
         return;
     call->answer->status = 200;
     call->answer->content_type = "text/event-stream";

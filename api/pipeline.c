@@ -165,21 +165,27 @@ static void hash_request(struct call *call) {
     hmac_sha256(key, sizeof key, parts, COUNT_OF(parts), call->action.request_hash);
 }
 
-/* A parameter given twice has no one meaning; none is known where the route takes none. */
-static bool query(struct call *call) {
+/* A parameter given twice has no one meaning. */
+static bool given_once(struct call *call) {
     const struct request *request = call->request;
     for (size_t i = 0; i < request->n_query; i++) {
         bool repeated = false;
         for (size_t k = 0; k < i; k++)
             repeated = repeated || str_eq(request->query[k].name, request->query[i].name);
-        if (!repeated && (call->route->flags & ROUTE_QUERY) != 0)
-            continue;
-        const char *name = arena_copy(request->arena, request->query[i].name);
-        err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name ? name : "",
-                repeated ? "repeated" : "unknown_parameter", "%s",
-                repeated ? "Give it once, with a comma list." : "There is no such parameter here.");
+        const char *name = repeated ? arena_copy(request->arena, request->query[i].name) : NULL;
+        if (repeated)
+            err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name ? name : "",
+                    "repeated", "Give it once, with a comma list.");
     }
     return !err_is_set(&call->err);
+}
+
+static bool query(struct call *call) {
+    if (!given_once(call))
+        return false;
+    return (call->route->flags & ROUTE_QUERY) != 0 ||
+           query_check(call->route->query, call->request->arena, call->params,
+                       call->request->n_query, &call->err);
 }
 
 /* Ids in paths are UUIDs; other parameters are looked up by their handler. */
@@ -259,12 +265,12 @@ static bool prepare(struct call *call) {
         .n_args = call->args.n,
         .body = request->body,
     };
-    struct param *params = arena_array(request->arena, request->n_query + 1, sizeof *params);
-    if (!params)
+    call->params = arena_array(request->arena, request->n_query + 1, sizeof *call->params);
+    if (!call->params)
         return err_memory(&call->err);
     for (size_t i = 0; i < request->n_query; i++)
-        params[i] = (struct param){request->query[i].name, request->query[i].value};
-    call->action.params = params;
+        call->params[i] = (struct param){request->query[i].name, request->query[i].value};
+    call->action.params = call->params;
     call->action.n_params = request->n_query;
     return true;
 }

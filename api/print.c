@@ -110,6 +110,26 @@ static void resource(struct buf *ret, const struct resource *r) {
     buf_char(ret, '}');
 }
 
+/* The parameters of the query that a route's table names. */
+static void parameters(struct buf *ret, const struct query_param *table) {
+    static const char *const types[] = {
+        [QUERY_TEXT] = "text",   [QUERY_ID] = "id",     [QUERY_DATE] = "date",
+        [QUERY_MONTH] = "month", [QUERY_TIME] = "time", [QUERY_NUMBER] = "number",
+        [QUERY_CHOICE] = "one",  [QUERY_LIST] = "some", [QUERY_PAGE_SIZE] = "page_size"};
+    buf_text(ret, ",\"parameters\":[");
+    for (const struct query_param *row = table; row && row->name; row++) {
+        buf_format(ret, "%s{\"name\":\"%s\",\"type\":\"%s\"", row > table ? "," : "", row->name,
+                   types[row->type]);
+        if (row->type == QUERY_NUMBER)
+            buf_format(ret, ",\"min\":%lld,\"max\":%lld", (long long)row->min, (long long)row->max);
+        for (size_t i = 0; row->choices && row->choices[i]; i++)
+            buf_format(ret, "%s\"%s\"%s", i > 0 ? "," : ",\"values\":[", row->choices[i],
+                       row->choices[i + 1] ? "" : "]");
+        buf_char(ret, '}');
+    }
+    buf_char(ret, ']');
+}
+
 static void route(struct buf *ret, const struct route *r) {
     buf_char(ret, '{');
     text(ret, "method", r->method);
@@ -129,13 +149,15 @@ static void route(struct buf *ret, const struct route *r) {
                (r->flags & ROUTE_OPTIONAL) != 0 ? "true" : "false",
                (r->flags & ROUTE_MERGE) != 0 ? "true" : "false",
                (r->flags & ROUTE_BULK) != 0 ? "true" : "false",
-               (r->flags & ROUTE_QUERY) != 0 ? "true" : "false");
+               (r->flags & ROUTE_QUERY) != 0 || r->query ? "true" : "false");
     buf_json(ret, r->resource != RES_NONE ? str_of(resource_of(r->resource)->name) : STR_ABSENT);
     buf_text(ret, ",\"areas\":[");
     for (int area = 0, n = 0; area < AREA_COUNT; area++)
         if ((r->areas >> area & 1) != 0)
             buf_format(ret, "%s\"%s\"", n++ > 0 ? "," : "", area_name((enum area)area));
-    buf_text(ret, "]}");
+    buf_char(ret, ']');
+    parameters(ret, r->query);
+    buf_char(ret, '}');
 }
 
 void api_print(struct buf *ret) {

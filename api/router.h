@@ -4,7 +4,7 @@
 #ifndef API_ROUTER_H
 #define API_ROUTER_H
 
-#include "app/app.h"
+#include "app/query.h"
 #include "http.h"
 
 struct call;
@@ -17,6 +17,7 @@ struct route {
     use_case *run;
     void (*handler)(struct call *call); /* where a use case alone does not do */
     unsigned flags;
+    const struct query_param *query; /* the parameters that it takes; NULL: none */
     enum resource_id resource;
     int verb;
     const char *operation_id;

@@ -66,9 +66,9 @@ static void redirect_yder(void) {
 
 /* ---- workers ---- */
 
-/* 0.9.75 would answer a missing Host itself, with its head sent twice; http_strict.h refuses that, and
- * all else that it lets pass. 1.0 refuses by itself what is not RFC 9112, a bare LF, folded lines
- * and blanks in the target among it. */
+/* 0.9.75 would answer a missing Host itself, with its head sent twice; http_strict.h refuses that,
+ * and all else that it lets pass. 1.0 refuses by itself what is not RFC 9112, a bare LF, folded
+ * lines and blanks in the target among it. */
 #if MHD_VERSION >= 0x00097701
 #define STRICTNESS                                                                                 \
     { MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL }

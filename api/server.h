@@ -3,9 +3,9 @@
  * runs two: the public port and the admin port.
  *
  * What the server does before `serve` sees a request: sheds connections beyond the limit, cuts slow
- * clients (slow_client.h), refuses what is not framed or spelled unambiguously (http_strict.h), gives it an
- * id, a trace, a deadline and an arena. What it does after: standard headers, gzip, HEAD without
- * body, Connection: close while draining. */
+ * clients (slow_client.h), refuses what is not framed or spelled unambiguously (http_strict.h),
+ * gives it an id, a trace, a deadline and an arena. What it does after: standard headers, gzip,
+ * HEAD without body, Connection: close while draining. */
 #ifndef API_SERVER_H
 #define API_SERVER_H
 

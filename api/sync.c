@@ -9,9 +9,8 @@
 void changes_show(struct call *call) {
     struct str key = request_header(call->request, "Authorization", NULL), scheme;
     struct change_wait wait = {0};
-    if (!change_list(&call->action, call->action.params, call->action.n_params, &call->outcome,
-                     &wait, &call->err) ||
-        wait.seconds == 0 || !str_split(&key, ' ', &scheme) ||
+    if (!change_list(&call->action, &call->outcome, &wait, &call->err) || wait.seconds == 0 ||
+        !str_split(&key, ' ', &scheme) ||
         !stream_wait(call->face->streams, &call->action, &wait, buf_str(&call->outcome.body),
                      str_trim(key), &call->answer->stream, &call->err))
         return;

@@ -17,7 +17,7 @@ struct change_wait {
 
 /* Parameters after (a cursor, "now", or "snapshot": everything there is, then what changes), since,
  * types, account_id, exclude_origin, page_size, wait. */
-bool change_list(struct action *action, const struct param *params, size_t n_params,
-                 struct outcome *outcome, struct change_wait *ret_wait, struct err *err);
+bool change_list(struct action *action, struct outcome *outcome, struct change_wait *ret_wait,
+                 struct err *err);
 
 #endif

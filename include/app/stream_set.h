@@ -7,6 +7,7 @@
 #include "app/changes.h"
 
 #define STREAMS_MAX 1000
+#define STREAM_SECONDS_MAX 86400
 
 struct streams;
 struct stream;
@@ -18,12 +19,11 @@ void streams_end(struct streams *streams);
 void streams_stop(struct streams *streams);
 size_t streams_open(struct streams *streams);
 
-/* Parameters after, types, account_id, as event_list(), and max_seconds, after which it ends;
+/* What the query asks for: as event_list(), and max_seconds, after which the stream ends.
  * `last_id` (may be absent) is what a client that comes again has seen. `key` is the caller's:
  * without it the stream ends. */
-bool stream_open(struct streams *streams, struct action *action, const struct param *params,
-                 size_t n_params, struct str last_id, struct str key, struct stream **ret,
-                 struct err *err);
+bool stream_open(struct streams *streams, struct action *action, struct str last_id, struct str key,
+                 struct stream **ret, struct err *err);
 /* A long poll of the change feed: it holds no thread, either. What comes of it is `nothing`, the
  * page that there was, or a page with the first changes that come within the time. */
 bool stream_wait(struct streams *streams, struct action *action, const struct change_wait *wait,

@@ -16,10 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/metrics.h"
-#include "script_call.h"
 #include "breaker.h"
+#include "core/metrics.h"
 #include "pending.h"
+#include "script_call.h"
 
 #define NAME_LEN 80
 #define VALUE_MAX (1U << 20)

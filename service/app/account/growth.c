@@ -4,12 +4,10 @@
  * request. */
 #include "app/growth.h"
 
+#include "app/query.h"
 #include "base/csv.h"
-#include "base/cursor.h"
 #include "base/json.h"
-#include "domain/check.h"
 #include "record/view.h"
-#include "store/array.h"
 
 /* The document that a function of the database makes; absent: no such account, or none that the
  * caller sees. */
@@ -22,42 +20,12 @@ static bool answer(struct action *action, struct str account_id, struct str doc,
     return true;
 }
 
-static bool wrong_value(struct err *err, const char *name, const char *why) {
-    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, "invalid_value", "%s",
-                   why);
-}
-
 /* ---- opportunities ---- */
-
-static bool plan_states(struct action *action, struct str list, struct str *ret, struct err *err) {
-    static const char *const known[] = {"draft", "active", "closed"};
-    struct str items[COUNT_OF(known)], one;
-    size_t n = 0;
-    while (str_split(&list, ',', &one)) {
-        bool fine = false;
-        for (size_t i = 0; i < COUNT_OF(known); i++)
-            fine = fine || str_is(one, known[i]);
-        if (!fine || n == COUNT_OF(items))
-            return wrong_value(err, "plan_status", "must be of draft, active, closed");
-        items[n++] = one;
-    }
-    if (n == 0)
-        return wrong_value(err, "plan_status", "must be of draft, active, closed");
-    *ret = pg_array_param(action->arena, items, n);
-    return ret->ptr || err_memory(err);
-}
 
 bool account_opportunities(struct action *action, struct outcome *outcome, struct err *err) {
     struct str account_id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct str values[] = {account_id, STR_ABSENT};
-    for (size_t i = 0; i < n_params; i++)
-        if (str_is(params[i].name, "plan_status"))
-            plan_states(action, params[i].value, &values[1], err);
-        else
-            unknown_parameter(action, params[i].name, err);
+    struct str values[] = {account_id, action_query_list(action, "plan_status", err)};
     if (err_is_set(err) || !read_begin(action, &tx, err))
         return false;
     size_t slot = tx_query(tx, "select account_opportunities($1::uuid, $2::text[])", values, 2);
@@ -68,20 +36,9 @@ bool account_opportunities(struct action *action, struct outcome *outcome, struc
 
 bool account_economics(struct action *action, struct outcome *outcome, struct err *err) {
     struct str account_id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct str values[] = {account_id, STR_ABSENT};
-    const char *wrong;
-    for (size_t i = 0; i < n_params; i++) {
-        if (!str_is(params[i].name, "as_of"))
-            unknown_parameter(action, params[i].name, err);
-        else if ((wrong = check_date(params[i].value)))
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "as_of", "malformed_date", "%s",
-                    wrong);
-        values[1] = params[i].value;
-    }
-    if (err_is_set(err) || !read_begin(action, &tx, err))
+    struct str values[] = {account_id, action_query(action, "as_of")};
+    if (!read_begin(action, &tx, err))
         return false;
     size_t slot = tx_query(tx,
                            "select d.future, case when not d.future then account_economics("
@@ -91,7 +48,8 @@ bool account_economics(struct action *action, struct outcome *outcome, struct er
     if (!tx_flush(tx, err))
         return false;
     if (tx_bool(tx, slot, 0, 0))
-        return wrong_value(err, "as_of", "must not be in the future");
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "as_of", "invalid_value",
+                       "must not be in the future");
     return answer(action, account_id, tx_value(tx, slot, 0, 1), outcome, err);
 }
 
@@ -128,19 +86,9 @@ static bool whitespace_csv(struct action *action, struct str account_id, struct 
 
 bool account_whitespace(struct action *action, struct outcome *outcome, struct err *err) {
     struct str account_id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
-    bool csv = false;
-    for (size_t i = 0; i < n_params; i++) {
-        if (!str_is(params[i].name, "format"))
-            unknown_parameter(action, params[i].name, err);
-        else if (!str_is(params[i].value, "json") && !str_is(params[i].value, "csv"))
-            wrong_value(err, "format", "must be one of json, csv");
-        else
-            csv = str_is(params[i].value, "csv");
-    }
-    if (err_is_set(err) || !read_begin(action, &tx, err))
+    bool csv = str_is(action_query(action, "format"), "csv");
+    if (!read_begin(action, &tx, err))
         return false;
     size_t slot =
         tx_query(tx, csv ? CSV_SQL : "select account_whitespace($1::uuid)", &account_id, 1);

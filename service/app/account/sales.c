@@ -2,9 +2,8 @@
  * for at most 120 months at once. */
 #include "app/sales.h"
 
-#include "base/cursor.h"
+#include "app/query.h"
 #include "base/json.h"
-#include "domain/check.h"
 #include "record/view.h"
 
 #define MONTHS_MAX 120
@@ -32,27 +31,6 @@
           " and d.day < r.last + interval '1 month'"                                               \
           " group by 1, 2 having sum(d.orders) <> 0 order by 1, 2"
 
-static const char *check_month(struct str text) {
-    bool month = text.len == 7 && text.ptr[5] >= '0' && text.ptr[5] <= '9' && !check_period(text);
-    return month ? NULL : "must be a month YYYY-MM, such as 2026-11";
-}
-
-static bool read_months(struct action *action, const struct param *params, size_t n_params,
-                        struct str *ret_first, struct str *ret_last, struct err *err) {
-    for (size_t i = 0; i < n_params; i++) {
-        bool first = str_is(params[i].name, "first_month");
-        const char *wrong = check_month(params[i].value);
-        if (!first && !str_is(params[i].name, "last_month"))
-            unknown_parameter(action, params[i].name, err);
-        else if (wrong)
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
-                    first ? "first_month" : "last_month", "malformed_month", "%s", wrong);
-        else
-            *(first ? ret_first : ret_last) = params[i].value;
-    }
-    return !err_is_set(err);
-}
-
 static const struct field month_columns[] = {
     {.name = "month", .type = FIELD_TEXT},  {.name = "currency_code", .type = FIELD_TEXT},
     {.name = "amount", .type = FIELD_TEXT}, {.name = "cost", .type = FIELD_TEXT},
@@ -61,14 +39,12 @@ static const struct field month_columns[] = {
 
 bool account_sales(struct action *action, struct outcome *outcome, struct err *err) {
     struct str account_id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
-    struct str values[] = {account_id, STR_ABSENT, STR_ABSENT};
+    struct str values[] = {account_id, action_query(action, "first_month"),
+                           action_query(action, "last_month")};
     struct buf *body = &outcome->body;
-    if (!read_months(action, params, n_params, &values[1], &values[2], err) ||
-        !read_begin(action, &tx, err))
+    if (!read_begin(action, &tx, err))
         return false;
     size_t range = tx_query(tx, RANGE_SQL, values, 3), slot = tx_query(tx, SALES_SQL, values, 3);
     if (!tx_flush(tx, err))

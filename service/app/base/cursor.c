@@ -2,12 +2,10 @@
  * `page` member at the end of a list. */
 #include "base/cursor.h"
 
+#include "app/query.h"
 #include "base/json.h"
 
 #include <string.h>
-
-#define PAGE_DEFAULT 50
-#define PAGE_MAX 200
 
 bool cursor_make(struct action *action, struct str list, const struct str *values, size_t n,
                  char *ret, size_t room) {
@@ -68,35 +66,10 @@ bool cursor_read(struct action *action, struct str list, struct str cursor, stru
     return true;
 }
 
-bool page_size_read(struct str value, size_t *ret, struct err *err) {
-    int64_t size;
-    if (!str_to_i64(value, &size) || size <= 0)
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "page_size", "invalid_value",
-                       "must be a number from 1 to %d", PAGE_MAX);
-    *ret = size > PAGE_MAX ? PAGE_MAX : (size_t)size;
-    return true;
-}
-
-void unknown_parameter(struct action *action, struct str name, struct err *err) {
-    const char *where = arena_copy(action->arena, name);
-    err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where ? where : "", "unknown_parameter",
-            "There is no such parameter here.");
-}
-
-bool page_read(struct action *action, struct str list, size_t n_keys, const struct param *params,
-               size_t n_params, struct page *ret, struct err *err) {
-    struct str cursor = STR_ABSENT;
-    *ret = (struct page){.size = PAGE_DEFAULT, .n_keys = n_keys, .list = list};
-    for (size_t i = 0; i < n_params; i++) {
-        if (str_is(params[i].name, "page_size"))
-            page_size_read(params[i].value, &ret->size, err);
-        else if (str_is(params[i].name, "cursor"))
-            cursor = params[i].value;
-        else
-            unknown_parameter(action, params[i].name, err);
-    }
-    if (err_is_set(err))
-        return false;
+bool page_read(struct action *action, struct str list, size_t n_keys, struct page *ret,
+               struct err *err) {
+    struct str cursor = action_query(action, "cursor");
+    *ret = (struct page){.size = action_page_size(action), .n_keys = n_keys, .list = list};
     return !cursor.ptr || cursor_read(action, list, cursor, ret->keys, n_keys, err);
 }
 

@@ -17,20 +17,18 @@ bool cursor_make(struct action *action, struct str list, const struct str *value
 bool cursor_read(struct action *action, struct str list, struct str cursor, struct str *ret_values,
                  size_t n, struct err *err);
 
-/* page_size: 1 to 200, larger is coerced; default 50. */
-bool page_size_read(struct str value, size_t *ret, struct err *err);
-void unknown_parameter(struct action *action, struct str name, struct err *err);
 #define PAGE_KEYS 2
 
-/* A list without filters: page_size and cursor are its only parameters. */
+/* The page of a list that page_size and cursor ask for. */
 struct page {
     size_t size;
     struct str keys[PAGE_KEYS]; /* sort values of the row before; absent on the first page */
     size_t n_keys;
     struct str list;
 };
-bool page_read(struct action *action, struct str list, size_t n_keys, const struct param *params,
-               size_t n_params, struct page *ret, struct err *err);
+/* From a query that was checked against QUERY_PAGE. */
+bool page_read(struct action *action, struct str list, size_t n_keys, struct page *ret,
+               struct err *err);
 /* "$n::int" for one row more than the page, so that has_more is known. */
 struct str page_limit(struct action *action, const struct page *page);
 /* Rows to show of `n_rows` read. */

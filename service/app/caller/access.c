@@ -2,6 +2,7 @@
  * each area of an account, or does not. */
 #include "app/access.h"
 
+#include "app/query.h"
 #include "base/cursor.h"
 #include "base/write_once.h"
 #include "domain/check.h"
@@ -141,31 +142,17 @@ struct question {
     struct str user_id, account_id, area;
 };
 
-static bool ask(struct action *action, const struct param *params, size_t n_params,
-                struct question *ret, struct err *err) {
-    struct uuid id;
-    *ret = (struct question){.user_id = STR_ABSENT, .account_id = STR_ABSENT, .area = STR_ABSENT};
-    for (size_t i = 0; i < n_params; i++) {
-        struct str *into = str_is(params[i].name, "user_id")      ? &ret->user_id
-                           : str_is(params[i].name, "account_id") ? &ret->account_id
-                           : str_is(params[i].name, "area")       ? &ret->area
-                                                                  : NULL;
-        if (!into)
-            unknown_parameter(action, params[i].name, err);
-        else if (into != &ret->area && !uuid_parse(params[i].value, &id))
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
-                    into == &ret->user_id ? "user_id" : "account_id", "malformed_id",
-                    "must be a UUID");
-        else
-            *into = params[i].value;
-    }
+static bool ask(const struct action *action, struct question *ret, struct err *err) {
+    *ret = (struct question){.user_id = action_query(action, "user_id"),
+                             .account_id = action_query(action, "account_id"),
+                             .area = action_query(action, "area")};
     bool known = !ret->area.ptr;
     for (enum area area = 0; area < AREA_COUNT && !known; area++)
         known = str_is(ret->area, area_name(area));
     if (!known)
         err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "area", "invalid_value",
                 "there is no such area; see /v1/roles");
-    if (!ret->account_id.ptr && !err_is_set(err))
+    if (!ret->account_id.ptr)
         err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "account_id", "required",
                 "of which account?");
     return !err_is_set(err);
@@ -193,13 +180,11 @@ static void write_reason(struct tx *tx, size_t slot, size_t row, struct buf *ret
 }
 
 bool access_explain(struct action *action, struct outcome *outcome, struct err *err) {
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct question question;
     area_set areas;
     bool first = true;
-    if (!ask(action, params, n_params, &question, err) || !may_ask(action, &question, err) ||
+    if (!ask(action, &question, err) || !may_ask(action, &question, err) ||
         !read_begin(action, &tx, err))
         return false;
     struct str values[] = {question.user_id, question.account_id};

@@ -4,7 +4,6 @@
 
 #include "base/cursor.h"
 #include "base/write_once.h"
-#include "domain/check.h"
 #include "domain/decode.h"
 #include "record/references.h"
 #include "store/array.h"
@@ -205,13 +204,10 @@ bool api_key_rotate(struct action *action, struct outcome *outcome, struct err *
 }
 
 bool api_key_list(struct action *action, struct outcome *outcome, struct err *err) {
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
-    if (!page_read(action, STR("api-keys"), 1, params, n_params, &page, err) ||
-        !read_begin(action, &tx, err))
+    if (!page_read(action, STR("api-keys"), 1, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page_limit(action, &page)};
     size_t slot = tx_query(tx,

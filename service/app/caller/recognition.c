@@ -3,7 +3,7 @@
 
 #include "app/directory.h"
 #include "app/program.h"
-#include "base/cursor.h"
+#include "app/query.h"
 #include "domain/check.h"
 #include "domain/salesforce_id.h"
 
@@ -59,36 +59,29 @@ static struct str normal(struct action *action, enum identifier kind, struct str
     return STR("");
 }
 
-static bool which(struct action *action, const struct param *params, size_t n_params,
-                  enum identifier *ret_kind, struct str *ret_value, struct err *err) {
+static bool which(const struct action *action, enum identifier *ret_kind, struct str *ret_value,
+                  struct err *err) {
     size_t given = 0;
-    for (size_t i = 0; i < n_params; i++) {
-        bool known = false;
-        for (size_t k = 0; k < COUNT_OF(identifiers); k++)
-            if (str_is(params[i].name, identifiers[k].name)) {
-                known = true;
-                given++;
-                *ret_kind = identifiers[k].kind;
-                *ret_value = params[i].value;
-            }
-        if (!known)
-            unknown_parameter(action, params[i].name, err);
+    for (size_t i = 0; i < COUNT_OF(identifiers); i++) {
+        struct str value = action_query(action, identifiers[i].name);
+        if (!value.ptr)
+            continue;
+        given++;
+        *ret_kind = identifiers[i].kind;
+        *ret_value = value;
     }
-    if (!err_is_set(err) && given != 1)
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "phone", "required",
-                "Give exactly one of phone, email, domain, account_number, salesforce_id.");
-    return !err_is_set(err);
+    return given == 1 ||
+           err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "phone", "required",
+                   "Give exactly one of phone, email, domain, account_number, salesforce_id.");
 }
 
 bool recognition(struct action *action, struct outcome *outcome, struct err *err) {
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     enum identifier kind = IDENTIFIER_PHONE;
     struct str value = STR_ABSENT;
     bool known = false, stale = false;
     char as_of[TIME_TEXT];
     struct buf *body = &outcome->body;
-    if (!which(action, params, n_params, &kind, &value, err))
+    if (!which(action, &kind, &value, err))
         return false;
     buf_char(body, '{');
     if (!directory_recognise(action->app->directory, kind, normal(action, kind, value), &known,

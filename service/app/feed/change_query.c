@@ -1,8 +1,8 @@
 /* What is asked of the change feed: parameters and cursors. */
 #include "feed/change_query.h"
 
+#include "app/query.h"
 #include "base/cursor.h"
-#include "domain/check.h"
 #include "feed/event_query.h"
 #include "store/array.h"
 
@@ -69,14 +69,6 @@ bool change_listed(struct str array, struct str item, bool absent) {
 
 /* ---- parameters ---- */
 
-static struct str list_of(struct action *action, struct str text) {
-    struct str items[64], one;
-    size_t n = 0;
-    while (n < COUNT_OF(items) && str_split(&text, ',', &one))
-        items[n++] = one;
-    return pg_array_param(action->arena, items, n);
-}
-
 /* Names as in the feed, or as in paths. */
 static bool read_types(struct action *action, struct str text, struct change_query *query,
                        struct err *err) {
@@ -94,37 +86,6 @@ static bool read_types(struct action *action, struct str text, struct change_que
     }
     query->types = pg_array_param(action->arena, items, n);
     return query->types.ptr || err_memory(err);
-}
-
-static bool take(struct action *action, const struct param *param, struct change_query *query,
-                 struct change_asked *asked, struct err *err) {
-    struct uuid id;
-    if (str_is(param->name, "after"))
-        asked->after = param->value;
-    else if (str_is(param->name, "since"))
-        asked->since = param->value;
-    else if (str_is(param->name, "types"))
-        return read_types(action, param->value, query, err);
-    else if (str_is(param->name, "exclude_origin"))
-        query->origins = list_of(action, param->value);
-    else if (str_is(param->name, "page_size"))
-        return page_size_read(param->value, &query->page_size, err);
-    else if (str_is(param->name, "account_id")) {
-        if (!uuid_parse(param->value, &id))
-            return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "account_id",
-                           "malformed_id", "must be a UUID");
-        char text[UUID_TEXT];
-        uuid_text(&id, text);
-        query->account_id = arena_str(action->arena, str_of(text));
-    } else if (str_is(param->name, "wait")) {
-        if (!str_to_i64(param->value, &asked->wait) || asked->wait < 0 ||
-            asked->wait > CHANGE_WAIT_MAX)
-            return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "wait", "out_of_range",
-                           "must be between 0 and %d seconds", CHANGE_WAIT_MAX);
-    } else {
-        unknown_parameter(action, param->name, err);
-    }
-    return true;
 }
 
 /* Where it begins that names no cursor. */
@@ -155,16 +116,19 @@ static bool find_start(struct action *action, const struct change_asked *asked,
                                         "after=snapshot.");
 }
 
-bool change_query_read(struct action *action, const struct param *params, size_t n_params,
-                       struct change_query *query, struct change_asked *asked, struct err *err) {
-    for (size_t i = 0; i < n_params; i++)
-        take(action, &params[i], query, asked, err);
+bool change_query_read(struct action *action, struct change_query *query,
+                       struct change_asked *asked, struct err *err) {
+    struct str types = action_query(action, "types");
+    *asked = (struct change_asked){action_query(action, "after"), action_query(action, "since"),
+                                   action_query_number(action, "wait", 0)};
+    *query = (struct change_query){.origins = action_query_list(action, "exclude_origin", err),
+                                   .account_id = action_query(action, "account_id"),
+                                   .page_size = action_page_size(action)};
+    if (types.ptr)
+        read_types(action, types, query, err);
     if (asked->since.ptr && asked->after.ptr)
         err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "since", "contradiction",
                 "after says where to begin already");
-    if (asked->since.ptr && check_time(asked->since) != NULL)
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "since", "invalid_value", "%s",
-                check_time(asked->since));
     if (err_is_set(err))
         return false;
     if (asked->since.ptr || str_is(asked->after, "now") || str_is(asked->after, "snapshot"))

@@ -24,9 +24,9 @@ struct change_asked {
     int64_t wait; /* seconds */
 };
 
-/* From the parameters; all that is wrong with them is added to `err`. */
-bool change_query_read(struct action *action, const struct param *params, size_t n_params,
-                       struct change_query *query, struct change_asked *asked, struct err *err);
+/* From the parameters of the query. */
+bool change_query_read(struct action *action, struct change_query *query,
+                       struct change_asked *asked, struct err *err);
 /* Is a plain word in a text[]? Absent holds all, or (absent = false) none. */
 bool change_listed(struct str array, struct str item, bool absent);
 /* As JSON: where to go on; of a walk, behind this record. */

@@ -327,15 +327,14 @@ bool change_page(struct action *action, struct change_query *query, struct buf *
     return buf_ok(ret) || err_memory(err);
 }
 
-bool change_list(struct action *action, const struct param *params, size_t n_params,
-                 struct outcome *outcome, struct change_wait *ret_wait, struct err *err) {
+bool change_list(struct action *action, struct outcome *outcome, struct change_wait *ret_wait,
+                 struct err *err) {
     struct change_query *query = arena_alloc(action->arena, sizeof *query);
-    struct change_asked asked = {.after = STR_ABSENT, .since = STR_ABSENT};
+    struct change_asked asked;
     size_t n = 0;
     if (!query)
         return err_memory(err);
-    *query = (struct change_query){.page_size = 50};
-    if (!change_query_read(action, params, n_params, query, &asked, err) ||
+    if (!change_query_read(action, query, &asked, err) ||
         !change_page(action, query, &outcome->body, &n, err))
         return false;
     if (n == 0 && asked.wait > 0 && !query->seen.ptr)

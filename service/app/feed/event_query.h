@@ -12,9 +12,10 @@ struct event_query {
     size_t page_size;
 };
 
-/* All that is wrong with the parameters is added to `err`. */
-void event_query_read(struct action *action, const struct param *params, size_t n_params,
-                      struct event_query *query, struct err *err);
+/* From after, types, account_id and page_size. */
+bool event_query_read(struct action *action, struct event_query *ret, struct err *err);
+/* Where to begin: "now", or a position. */
+bool event_after(struct str text, struct event_query *query, struct err *err);
 /* The log in its order: p.position, e.*. Event by event, whatever the planner knows of the day's
  * partition, which is new each morning: a join of its choice has read all of it for each position.
  */

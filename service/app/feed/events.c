@@ -4,13 +4,11 @@
 
 #include "app/audit.h"
 #include "app/audit_note.h"
+#include "app/query.h"
 #include "base/cursor.h"
-#include "domain/check.h"
 #include "feed/event_query.h"
-#include "store/array.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* clang-format off */
 const struct event_type event_types[] = {
@@ -68,40 +66,23 @@ const struct event_type event_types[] = {
 /* clang-format on */
 const size_t n_event_types = COUNT_OF(event_types);
 
-static bool take(struct action *action, const struct param *param, struct event_query *query,
-                 struct err *err) {
+bool event_after(struct str text, struct event_query *query, struct err *err) {
     int64_t position;
-    struct uuid id;
-    if (str_is(param->name, "after")) {
-        query->after = param->value;
-        if (!str_is(param->value, "now") && (!str_to_i64(param->value, &position) || position < 0))
-            return err_add(err, PROBLEM_INVALID_CURSOR, ERR_AT_PARAMETER, "after", "invalid_cursor",
-                           "must be a next_cursor of this list, or now");
-    } else if (str_is(param->name, "types")) {
-        struct str rest = param->value, one;
-        struct str items[64];
-        size_t n = 0;
-        while (n < COUNT_OF(items) && str_split(&rest, ',', &one))
-            items[n++] = one;
-        query->types = pg_array_param(action->arena, items, n);
-    } else if (str_is(param->name, "account_id")) {
-        if (!uuid_parse(param->value, &id))
-            return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "account_id",
-                           "malformed_id", "must be a UUID");
-        query->account_id = param->value;
-    } else if (str_is(param->name, "page_size")) {
-        return page_size_read(param->value, &query->page_size, err);
-    } else {
-        unknown_parameter(action, param->name, err);
-        return false;
-    }
-    return true;
+    query->after = text;
+    return str_is(text, "now") || (str_to_i64(text, &position) && position >= 0) ||
+           err_add(err, PROBLEM_INVALID_CURSOR, ERR_AT_PARAMETER, "after", "invalid_cursor",
+                   "must be a next_cursor of this list, or now");
 }
 
-void event_query_read(struct action *action, const struct param *params, size_t n_params,
-                      struct event_query *query, struct err *err) {
-    for (size_t i = 0; i < n_params; i++)
-        take(action, &params[i], query, err);
+bool event_query_read(struct action *action, struct event_query *ret, struct err *err) {
+    struct str after = action_query(action, "after");
+    *ret = (struct event_query){.after = STR_ABSENT,
+                                .types = action_query_list(action, "types", err),
+                                .account_id = action_query(action, "account_id"),
+                                .page_size = action_page_size(action)};
+    if (after.ptr)
+        event_after(after, ret, err);
+    return !err_is_set(err);
 }
 
 bool event_whole(struct tx *tx, size_t slot, size_t row) {
@@ -180,12 +161,9 @@ size_t event_page(struct tx *tx, bool narrow, const struct event_query *query, s
 }
 
 bool event_list(struct action *action, struct outcome *outcome, struct err *err) {
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct event_query query = {.page_size = 50};
-    event_query_read(action, params, n_params, &query, err);
-    if (err_is_set(err) || !read_begin(action, &tx, err))
+    struct event_query query;
+    if (!event_query_read(action, &query, err) || !read_begin(action, &tx, err))
         return false;
     size_t bounds = event_bounds(tx, query.after);
     bool narrow = !role_sees_all(action->who->role);

@@ -2,20 +2,20 @@
  * thread also sends heartbeats, and ends streams whose key was revoked, whose time is over or whose
  * client has gone. */
 #include "app/audit_note.h"
+#include "app/query.h"
 #include "app/sign_in.h"
 #include "base/audit_note.h"
-#include "base/cursor.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "feed/stream.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TICK_MS 200
 #define HEARTBEAT_US 15000000
 #define CHECK_US 2000000 /* a key that was revoked listens no longer than this */
-#define SECONDS_MAX 86400
 #define ROUND_ARENA ((size_t)32 << 20)
 
 /* ---- the thread
@@ -159,13 +159,6 @@ size_t streams_open(struct streams *all) {
 /* ---- coming and going
  * ------------------------------------------------------------------------------ */
 
-static struct str param_of(const struct param *params, size_t n, const char *name) {
-    for (size_t i = 0; i < n; i++)
-        if (str_is(params[i].name, name))
-            return params[i].value;
-    return STR_ABSENT;
-}
-
 /* A stream is noted once, as it begins, for each sensitive area that it may tell of. */
 static void note_stream(struct action *action, const struct event_query *query) {
     for (enum area area = 0; area < AREA_COUNT; area++)
@@ -191,28 +184,6 @@ static bool find_cursor(struct action *action, struct event_query *query, int64_
     return true;
 }
 
-static bool read_query(struct action *action, const struct param *params, size_t n_params,
-                       struct str last_id, struct event_query *ret, int64_t *ret_seconds,
-                       struct err *err) {
-    const struct param last = {STR("after"), last_id};
-
-    for (size_t i = 0; i < n_params; i++) {
-        if (!str_is(params[i].name, "max_seconds")) {
-            if (str_is(params[i].name, "page_size"))
-                unknown_parameter(action, params[i].name, err);
-            else
-                event_query_read(action, &params[i], 1, ret, err);
-        } else if (!str_to_i64(params[i].value, ret_seconds) || *ret_seconds < 1 ||
-                   *ret_seconds > SECONDS_MAX) {
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "max_seconds", "out_of_range",
-                    "must be between 1 and 86400");
-        }
-    }
-    if (last_id.ptr != NULL)
-        event_query_read(action, &last, 1, ret, err);
-    return !err_is_set(err);
-}
-
 static void stream_free(struct stream *stream) {
     if (stream->key != NULL)
         explicit_bzero(stream->key, strlen(stream->key));
@@ -233,11 +204,7 @@ static bool stream_fill(struct stream *stream, const struct action *action,
     stream->key = strndup(key.ptr, key.len);
     if (stream->key == NULL)
         return false;
-    if (query->account_id.ptr != NULL && query->account_id.len < sizeof(stream->account_id))
-        for (size_t i = 0; i < query->account_id.len; i++) { /* as the database writes it */
-            char c = query->account_id.ptr[i];
-            stream->account_id[i] = c >= 'A' && c <= 'F' ? (char)(c + ('a' - 'A')) : c;
-        }
+    snprintf(stream->account_id, sizeof(stream->account_id), "%.*s", STR_ARG(query->account_id));
     if (query->types.ptr == NULL || names.ptr == NULL)
         return true;
     stream->types = strndup(query->types.ptr, query->types.len);
@@ -263,13 +230,13 @@ static bool stream_add(struct streams *all, struct stream *stream, struct err *e
     return fits;
 }
 
-bool stream_open(struct streams *all, struct action *action, const struct param *params,
-                 size_t n_params, struct str last_id, struct str key, struct stream **ret,
-                 struct err *err) {
-    struct event_query query = {.after = STR_ABSENT};
-    int64_t cursor = 0, seconds = 0;
+bool stream_open(struct streams *all, struct action *action, struct str last_id, struct str key,
+                 struct stream **ret, struct err *err) {
+    struct event_query query;
+    int64_t cursor = 0, seconds = action_query_number(action, "max_seconds", 0);
 
-    if (!read_query(action, params, n_params, last_id, &query, &seconds, err) ||
+    if (!event_query_read(action, &query, err) ||
+        (last_id.ptr != NULL && !event_after(last_id, &query, err)) ||
         !find_cursor(action, &query, &cursor, err))
         return false;
     struct stream *stream = calloc(1, sizeof(*stream));
@@ -278,7 +245,7 @@ bool stream_open(struct streams *all, struct action *action, const struct param 
     stream->all = all;
     stream->cursor = cursor;
     stream->ends_us = seconds == 0 ? 0 : clock_mono(&clock_system) + seconds * 1000000;
-    if (!stream_fill(stream, action, &query, param_of(params, n_params, "types"), key)) {
+    if (!stream_fill(stream, action, &query, action_query(action, "types"), key)) {
         stream_free(stream);
         return err_memory(err);
     }

@@ -3,9 +3,9 @@
  * only its hash. */
 #include "app/agenda.h"
 
+#include "app/query.h"
 #include "base/cursor.h"
 #include "base/write_once.h"
-#include "domain/check.h"
 #include "domain/icalendar.h"
 
 #include <stdio.h>
@@ -62,44 +62,17 @@ static void write_item(struct tx *tx, size_t slot, size_t row, struct buf *ret) 
     buf_char(ret, '}');
 }
 
-/* Takes due_before out of the parameters. */
-static bool take_due_before(struct action *action, const struct param *params, size_t n_params,
-                            struct param *ret_rest, size_t *ret_n, struct str *ret_before,
-                            struct err *err) {
-    *ret_n = 0;
-    *ret_before = STR_ABSENT;
-    for (size_t i = 0; i < n_params; i++) {
-        char time[TIME_TEXT];
-        if (!str_is(params[i].name, "due_before")) {
-            ret_rest[(*ret_n)++] = params[i];
-            continue;
-        }
-        if (!time_parse(params[i].value, time))
-            return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "due_before",
-                           "malformed_time", "%s", check_time(params[i].value));
-        *ret_before = arena_str(action->arena, str_of(time));
-    }
-    return true;
-}
-
 bool agenda_list(struct action *action, struct outcome *outcome, struct err *err) {
     struct str user_id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const size_t key_columns[] = {10, 1};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
-    struct str before;
-    size_t n_rest;
-    struct param *rest = arena_array(action->arena, n_params + 1, sizeof *rest);
-    if (!rest)
-        return err_memory(err);
-    if (!may_see(action, user_id, err) ||
-        !take_due_before(action, params, n_params, rest, &n_rest, &before, err))
+    struct str before = action_query(action, "due_before");
+    if (!may_see(action, user_id, err))
         return false;
     struct str list = str_of(arena_format(action->arena, "agenda|%.*s|%s", STR_ARG(user_id),
                                           before.ptr ? before.ptr : ""));
-    if (!page_read(action, list, 2, rest, n_rest, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {user_id, before, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t user = query_user(tx, user_id);

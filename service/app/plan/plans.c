@@ -2,6 +2,7 @@
  * in plans.sql. */
 #include "app/plans.h"
 
+#include "app/query.h"
 #include "base/audit_note.h"
 #include "base/cursor.h"
 #include "base/json.h"
@@ -86,13 +87,12 @@ static bool no_plan(struct err *err) {
 static bool shared(struct action *action, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str plan_id = action_arg(action, "id");
-    for (size_t i = 0; i < action->n_params; i++) {
+    if (!str_is(action_query(action, "view"), "shared"))
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "view", "unknown_value",
+                "must be shared");
+    for (size_t i = 0; i < action->n_params; i++)
         if (!str_is(action->params[i].name, "view"))
-            unknown_parameter(action, action->params[i].name, err);
-        else if (!str_is(action->params[i].value, "shared"))
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "view", "unknown_value",
-                    "must be shared");
-    }
+            unknown_parameter(action->arena, action->params[i].name, err);
     if (err_is_set(err) || !read_begin(action, &tx, err))
         return false;
     size_t slot = tx_query(
@@ -107,10 +107,8 @@ static bool shared(struct action *action, struct outcome *outcome, struct err *e
 }
 
 bool plan_get(struct action *action, struct outcome *outcome, struct err *err) {
-    for (size_t i = 0; i < action->n_params; i++)
-        if (str_is(action->params[i].name, "view"))
-            return shared(action, outcome, err);
-    return record_get(action, outcome, err);
+    return action_query(action, "view").ptr ? shared(action, outcome, err)
+                                            : record_get(action, outcome, err);
 }
 
 /* ---- versions ---- */
@@ -145,13 +143,11 @@ static void write_version(struct tx *tx, size_t slot, size_t row, bool whole, st
 
 bool plan_version_list(struct action *action, struct outcome *outcome, struct err *err) {
     struct str plan_id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
     struct str list = str_of(arena_format(action->arena, "versions|%.*s", STR_ARG(plan_id)));
-    if (!page_read(action, list, 1, params, n_params, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, list, 1, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {plan_id, page.keys[0], page_limit(action, &page)};
     size_t there = tx_query(tx, PLAN_SQL, values, 1);
@@ -212,21 +208,6 @@ bool plan_version_get(struct action *action, struct outcome *outcome, struct err
     return fine ? true : err_memory(err);
 }
 
-static bool against_of(struct action *action, const struct param *params, size_t n_params,
-                       struct str version_no, struct str *ret, struct err *err) {
-    *ret = str_of(arena_format(action->arena, "%lld", (long long)number_of(version_no) - 1));
-    for (size_t i = 0; i < n_params; i++) {
-        if (!str_is(params[i].name, "against"))
-            unknown_parameter(action, params[i].name, err);
-        else if (number_of(params[i].value) >= 0)
-            *ret = params[i].value;
-        else
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "against", "malformed",
-                    "must be the number of a version");
-    }
-    return !err_is_set(err);
-}
-
 static bool write_diff(struct tx *tx, size_t from, size_t to, struct buf *ret, struct err *err) {
     CLEANUP(jv_unref) jv *old = NULL;
     CLEANUP(jv_unref) jv *new = NULL;
@@ -248,15 +229,13 @@ static bool write_diff(struct tx *tx, size_t from, size_t to, struct buf *ret, s
 bool plan_version_diff(struct action *action, struct outcome *outcome, struct err *err) {
     struct str plan_id = action_arg(action, "id");
     struct str version_no = action_arg(action, "version_no");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const char content[] =
         "select plan_version_content(v.plan_id, v.version_no)" VERSION_FROM
         " and v.version_no = $2::int";
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct str against;
-    if (!against_of(action, params, n_params, version_no, &against, err))
-        return false;
+    struct str against = action_query(action, "against");
+    if (!against.ptr)
+        against = str_of(arena_format(action->arena, "%lld", (long long)number_of(version_no) - 1));
     if (number_of(version_no) < 1 || number_of(against) < 0)
         return no_version(err);
     if (!read_begin(action, &tx, err))
@@ -314,14 +293,12 @@ static void write_acknowledged(struct tx *tx, size_t slot, size_t row, struct bu
 
 bool acknowledgement_list(struct action *action, struct outcome *outcome, struct err *err) {
     struct str plan_id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
     struct str list =
         str_of(arena_format(action->arena, "acknowledgements|%.*s", STR_ARG(plan_id)));
-    if (!page_read(action, list, 1, params, n_params, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, list, 1, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {plan_id, page.keys[0], page_limit(action, &page)};
     size_t there = tx_query(tx, PLAN_SQL, values, 1);

@@ -165,15 +165,13 @@ static void write_entry(struct tx *tx, size_t slot, size_t row, struct buf *ret)
 
 bool plan_history(struct action *action, struct outcome *outcome, struct err *err) {
     struct str plan_id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const size_t key_columns[] = {2, 1};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
     area_set areas;
     struct str list =
         str_of(arena_format(action->arena, "interaction_history|%.*s", STR_ARG(plan_id)));
-    if (!page_read(action, list, 2, params, n_params, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {plan_id, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t slot = tx_query(tx, HISTORY_SQL, values, 4);

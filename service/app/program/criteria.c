@@ -42,13 +42,10 @@ static void write_criteria(struct tx *tx, size_t slot, size_t row, struct buf *r
     "c.created_by from criteria c cross join program p"
 
 bool criteria_list(struct action *action, struct outcome *outcome, struct err *err) {
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
-    if (!page_read(action, STR("criteria"), 1, params, n_params, &page, err) ||
-        !read_begin(action, &tx, err))
+    if (!page_read(action, STR("criteria"), 1, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page_limit(action, &page)};
     size_t slot = tx_query(tx,

@@ -4,7 +4,6 @@
 #include "base/json.h"
 #include "base/operation.h"
 #include "base/write_once.h"
-#include "domain/check.h"
 #include "domain/decode.h"
 #include "record/view.h"
 
@@ -43,13 +42,11 @@ static void write_result(struct tx *tx, size_t slot, size_t row, struct buf *ret
 
 bool evaluation_results(struct action *action, struct outcome *outcome, struct err *err) {
     struct str id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const size_t key_columns[] = {0, 1};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
     struct str list = str_of(arena_format(action->arena, "evaluation|%.*s", STR_ARG(id)));
-    if (!page_read(action, list, 2, params, n_params, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {id, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t there =

@@ -2,9 +2,9 @@
 #include "program/key_status.h"
 
 #include "app/program.h"
+#include "app/query.h"
 #include "base/cursor.h"
 #include "base/json.h"
-#include "domain/check.h"
 #include "domain/decode.h"
 #include "record/area_guard.h"
 #include "record/view.h"
@@ -124,22 +124,9 @@ bool status_answer(struct action *action, struct tx *tx, struct str account_id, 
 
 bool account_key_status(struct action *action, struct outcome *outcome, struct err *err) {
     struct str account_id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct str as_of = STR_ABSENT;
-    for (size_t i = 0; i < n_params; i++) {
-        const char *wrong;
-        if (!str_is(params[i].name, "as_of"))
-            unknown_parameter(action, params[i].name, err);
-        else if ((wrong = check_date(params[i].value)))
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "as_of", "malformed_date", "%s",
-                    wrong);
-        else
-            as_of = params[i].value;
-    }
-    if (err_is_set(err) || !read_begin(action, &tx, err) ||
-        !status_answer(action, tx, account_id, as_of, outcome, err))
+    if (!read_begin(action, &tx, err) ||
+        !status_answer(action, tx, account_id, action_query(action, "as_of"), outcome, err))
         return false;
     etag_make(account_id, 0, buf_str(&outcome->body), outcome->etag);
     outcome->not_modified =
@@ -149,14 +136,12 @@ bool account_key_status(struct action *action, struct outcome *outcome, struct e
 
 bool account_key_history(struct action *action, struct outcome *outcome, struct err *err) {
     struct str account_id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const size_t key_columns[] = {HISTORY_ID};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
     area_set areas;
     struct str list = str_of(arena_format(action->arena, "key history|%.*s", STR_ARG(account_id)));
-    if (!page_read(action, list, 1, params, n_params, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, list, 1, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {account_id, page.keys[0], page_limit(action, &page)};
     size_t slot = tx_query(tx,

@@ -4,6 +4,7 @@
 #include "app/reports.h"
 
 #include "app/program.h"
+#include "app/query.h"
 #include "base/csv.h"
 #include "base/cursor.h"
 #include "base/operation.h"
@@ -19,12 +20,6 @@
 
 enum format { FORMAT_JSON, FORMAT_CSV, FORMAT_SVG };
 
-struct report_param {
-    const char *name;
-    enum { PARAM_DATE, PARAM_BOOL, PARAM_ID, PARAM_CHOICE } type;
-    const char *const *choices;
-};
-
 /* A column of the CSV: its name, and the path in a row of `data`. Lists become words with spaces
  * between them. */
 struct column {
@@ -33,7 +28,7 @@ struct column {
 
 struct report {
     const char *name, *function;
-    const struct report_param *params;
+    const struct query_param *params;
     size_t n_params;
     const struct column *columns;
     size_t n_columns;
@@ -41,12 +36,11 @@ struct report {
 };
 
 /* clang-format off */
-#define CHOICES(...) (const char *const[]){__VA_ARGS__, NULL}
 #define SAME(name) {name, name}
 #define ACCOUNT SAME("account_id"), SAME("account_number"), SAME("name")
 
-static const struct report_param pareto_params[] = {
-    {"metric", PARAM_CHOICE, CHOICES("profit", "revenue")}, {"period", PARAM_CHOICE, CHOICES("ttm", "all")}, {"as_of", PARAM_DATE, NULL}};
+static const struct query_param pareto_params[] = {
+    QUERY_ONE_OF("metric", "profit", "revenue"), QUERY_ONE_OF("period", "ttm", "all"), {.name = "as_of", .type = QUERY_DATE}};
 static const struct column pareto_columns[] = {
     SAME("rank"), ACCOUNT, SAME("key_status"), SAME("amount"), SAME("share"), SAME("cumulative_share")};
 
@@ -54,12 +48,13 @@ static const struct column capacity_columns[] = {
     SAME("user_id"), SAME("name"), SAME("accounts"), SAME("key_accounts"), SAME("capacity"), SAME("capacity_left"), SAME("promised_visits"), SAME("promised_visits_key"),
     SAME("visit_days"), SAME("visit_days_left"), SAME("load"), SAME("over_capacity"), SAME("over_visit_days")};
 
-static const struct report_param gap_params[] = {{"as_of", PARAM_DATE, NULL}, {"key_only", PARAM_BOOL, NULL}};
+static const struct query_param gap_params[] = {{.name = "as_of", .type = QUERY_DATE}, QUERY_ONE_OF("key_only", "true", "false")};
 static const struct column gap_columns[] = {
     ACCOUNT, SAME("key_status"), SAME("manager_id"), SAME("purchases"), SAME("rank_purchases"), SAME("touches"), SAME("last_interaction_at"), SAME("attention"),
     SAME("wanted_per_year"), SAME("adjusted_attention"), SAME("rank_attention"), SAME("gap"), SAME("kind"), SAME("held"), SAME("do_not_contact_until")};
 
-static const struct report_param cadence_params[] = {{"as_of", PARAM_DATE, NULL}, {"key_only", PARAM_BOOL, NULL}, {"account_id", PARAM_ID, NULL}};
+static const struct query_param cadence_params[] = {
+    {.name = "as_of", .type = QUERY_DATE}, QUERY_ONE_OF("key_only", "true", "false"), {.name = "account_id", .type = QUERY_ID}};
 static const struct column cadence_columns[] = {
     ACCOUNT, SAME("key_status"), SAME("manager_id"), SAME("channel"), SAME("every"), SAME("promised_per_year"), SAME("wanted_per_year"), SAME("channel_wanted"), SAME("actual"),
     SAME("last_at"), SAME("due_on"), SAME("days_late"), SAME("adherence")};
@@ -75,7 +70,7 @@ static const struct column candidates_columns[] = {
 static const struct column late_access_columns[] = {
     SAME("account_id"), SAME("user_id"), SAME("areas"), SAME("needed_by"), SAME("opened_at"), SAME("days_late"), SAME("needed_for")};
 
-static const struct report_param rollup_params[] = {{"group_by", PARAM_CHOICE, CHOICES("region", "manager", "parent")}, {"as_of", PARAM_DATE, NULL}};
+static const struct query_param rollup_params[] = {QUERY_ONE_OF("group_by", "region", "manager", "parent"), {.name = "as_of", .type = QUERY_DATE}};
 static const struct column rollup_columns[] = {
     SAME("id"), SAME("name"), SAME("accounts"), SAME("key_accounts"), SAME("candidates"), {"tier_a", "tiers,A"}, {"tier_b", "tiers,B"}, {"tier_c", "tiers,C"},
     SAME("revenue_ttm"), SAME("margin_ttm"), {"missing_revenue", "missing,revenue"}, {"missing_margin", "missing,margin"}, SAME("average_score"), SAME("average_health"), SAME("share")};
@@ -116,47 +111,21 @@ struct asked {
     struct str doc; /* for the function: {name: text, ...} */
 };
 
-static bool refuse(struct err *err, const char *name, const char *code, const char *why) {
-    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, code, "%s", why);
+static bool refuse(struct err *err, const char *name, const char *why) {
+    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, "invalid_value", "%s",
+                   why);
 }
 
-static bool one_of(struct err *err, const char *name, const char *const *choices,
-                   struct str value) {
-    char list[128] = "";
-    for (size_t i = 0, len = 0; choices[i]; i++) {
-        if (str_is(value, choices[i]))
-            return true;
-        len +=
-            (size_t)snprintf(list + len, sizeof list - len, "%s%s", i > 0 ? ", " : "", choices[i]);
-    }
-    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, "invalid_value",
-                   "must be one of %s", list);
-}
+static const char *const formats[] = {"json", "csv", "svg", NULL};
+static const struct query_param drawn = {
+    .name = "format", .type = QUERY_CHOICE, .choices = formats};
+static const struct query_param plain = QUERY_ONE_OF("format", "json", "csv");
 
-static bool check_param(const struct report_param *param, struct str value, struct err *err) {
-    static const char *const truth[] = {"true", "false", NULL};
-    const char *wrong;
-    struct uuid id;
-    switch (param->type) {
-    case PARAM_DATE:
-        return !(wrong = check_date(value)) || refuse(err, param->name, "malformed_date", wrong);
-    case PARAM_BOOL:
-        return one_of(err, param->name, truth, value);
-    case PARAM_ID:
-        return uuid_parse(value, &id) || refuse(err, param->name, "malformed_id", "must be a UUID");
-    case PARAM_CHOICE:
-        return one_of(err, param->name, param->choices, value);
-    }
-    return false;
-}
-
-static bool take_format(struct asked *asked, struct str value, struct err *err) {
-    static const char *const formats[] = {"json", "csv", "svg", NULL};
-    static const char *const plain[] = {"json", "csv", NULL};
-    const char *const *known = asked->report->drawn ? formats : plain;
-    if (!one_of(err, "format", known, value))
+static bool take_format(struct action *action, struct asked *asked, struct str value,
+                        struct err *err) {
+    if (!query_check_value(asked->report->drawn ? &drawn : &plain, action->arena, &value, err))
         return false;
-    while (!str_is(value, known[asked->format]))
+    while (!str_is(value, formats[asked->format]))
         asked->format++;
     return true;
 }
@@ -164,7 +133,7 @@ static bool take_format(struct asked *asked, struct str value, struct err *err) 
 static bool take_size(struct asked *asked, struct str value, struct err *err) {
     int64_t size;
     if (!str_to_i64(value, &size) || size <= 0)
-        return refuse(err, "page_size", "invalid_value", "must be a number from 1 to 1000");
+        return refuse(err, "page_size", "must be a number from 1 to 1000");
     asked->size_text = value;
     asked->size = size > ROWS_MAX ? ROWS_MAX : (size_t)size;
     return true;
@@ -176,17 +145,17 @@ static void take(struct action *action, struct asked *asked, const struct param 
     for (size_t i = 0; i < report->n_params; i++)
         if (str_is(param->name, report->params[i].name)) {
             asked->values[i] = param->value;
-            check_param(&report->params[i], param->value, err);
+            query_check_value(&report->params[i], action->arena, &asked->values[i], err);
             return;
         }
     if (str_is(param->name, "format"))
-        take_format(asked, param->value, err);
+        take_format(action, asked, param->value, err);
     else if (str_is(param->name, "page_size"))
         take_size(asked, param->value, err);
     else if (str_is(param->name, "cursor"))
         asked->cursor = param->value;
     else
-        unknown_parameter(action, param->name, err);
+        unknown_parameter(action->arena, param->name, err);
 }
 
 static void add_member(struct buf *doc, const char *name, struct str value) {
@@ -237,9 +206,9 @@ static bool read_params(struct action *action, struct asked *asked, const struct
     for (size_t i = 0; i < n_params; i++)
         take(action, asked, &params[i], err);
     if (asked->format == FORMAT_SVG && asked->size_text.ptr)
-        refuse(err, "page_size", "invalid_value", "A picture has no pages.");
+        refuse(err, "page_size", "A picture has no pages.");
     if (asked->format == FORMAT_SVG && asked->cursor.ptr)
-        refuse(err, "cursor", "invalid_value", "A picture has no pages.");
+        refuse(err, "cursor", "A picture has no pages.");
     return !err_is_set(err) && make_doc(action, asked, err);
 }
 

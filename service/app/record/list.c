@@ -1,4 +1,5 @@
 /* Lists: filters, order, keyset pages. */
+#include "app/query.h"
 #include "app/records.h"
 #include "base/audit_note.h"
 #include "record/area_guard.h"
@@ -77,7 +78,9 @@ static bool run(struct action *action, struct list *list, struct tx *tx, struct 
 bool record_list(struct action *action, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     const struct record_key route = action_key(action), *key = &route;
-    struct list list = {.key = key, .page_size = 50, .narrow = !role_sees_all(action->who->role)};
+    struct list list = {.key = key,
+                        .page_size = action_page_size(action),
+                        .narrow = !role_sees_all(action->who->role)};
     struct statement *st = arena_alloc(action->arena, sizeof *st);
     view_init(&list.view);
     if (!st)
@@ -156,8 +159,7 @@ bool record_history(struct action *action, struct outcome *outcome, struct err *
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
     struct str list = str_of(arena_format(action->arena, "history|%.*s", STR_ARG(key->id)));
-    if (!page_read(action, list, 1, action->params, action->n_params, &page, err) ||
-        !read_begin(action, &tx, err))
+    if (!page_read(action, list, 1, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str ids = pg_array_param(action->arena, &key->id, 1);
     struct str values[] = {key->id, page.keys[0], page_limit(action, &page)};

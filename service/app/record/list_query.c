@@ -1,6 +1,7 @@
 /* From the parameters of a list to its statement. */
 #include "record/list_query.h"
 
+#include "app/query.h"
 #include "store/record.h"
 
 #include <stdio.h>
@@ -26,26 +27,25 @@ static void take_order(struct list *list, struct str value, struct err *err) {
     }
 }
 
-static void take_bool(struct str value, const char *name, bool *ret, struct err *err) {
-    if (!str_is(value, "true") && !str_is(value, "false"))
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, "invalid_value",
-                "must be true or false");
-    *ret = str_is(value, "true");
-}
+static const struct query_param size = {.name = "page_size", .type = QUERY_PAGE_SIZE};
+static const struct query_param total = QUERY_ONE_OF("include_total", "true", "false");
 
-static bool take_own(struct list *list, const struct param *param, struct err *err) {
+static bool take_own(struct action *action, struct list *list, const struct param *param,
+                     struct err *err) {
+    struct str value = param->value;
     bool taken;
     view_param(list->key->resource, param, &list->view, &taken, err);
     if (taken)
         return true;
     if (str_is(param->name, "page_size"))
-        page_size_read(param->value, &list->page_size, err);
+        query_check_value(&size, action->arena, &value, err);
     else if (str_is(param->name, "cursor"))
         list->cursor = param->value;
     else if (str_is(param->name, "order_by"))
         take_order(list, param->value, err);
     else if (str_is(param->name, "include_total"))
-        take_bool(param->value, "include_total", &list->include_total, err);
+        list->include_total =
+            query_check_value(&total, action->arena, &value, err) && str_is(value, "true");
     else
         return false;
     return true;
@@ -72,7 +72,7 @@ static bool read_params(struct action *action, struct list *list,
     for (size_t i = 0; i < n; i++) {
         struct cond *part = NULL;
         bool fine;
-        if (take_own(list, &params[i], err))
+        if (take_own(action, list, &params[i], err))
             continue;
         if (str_is(params[i].name, "filter"))
             fine = filter_parse(list->key->resource, customs, params[i].value, action->arena, &part,

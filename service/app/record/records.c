@@ -2,7 +2,7 @@
  * from the cache in Redis; a write is a batch of one record. */
 #include "app/records.h"
 
-#include "base/cursor.h"
+#include "app/query.h"
 #include "base/write_once.h"
 #include "cache/cache.h"
 #include "core/trace.h"
@@ -104,7 +104,7 @@ bool one_read(struct action *action, const struct record_key *key, const struct 
         bool taken;
         view_param(key->resource, &params[i], &view, &taken, err);
         if (!taken)
-            unknown_parameter(action, params[i].name, err);
+            unknown_parameter(action->arena, params[i].name, err);
     }
     if (err_is_set(err))
         return false;

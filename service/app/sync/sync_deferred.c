@@ -157,8 +157,6 @@ bool sync_arrived(struct action *action, const struct bulk *bulk, struct tx *tx,
 
 bool sync_waiting(struct action *action, struct outcome *outcome, struct err *err) {
     struct str system = action_arg(action, "system");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const struct field fields[] = {
         {.name = "resource", .type = FIELD_TEXT},
         {.name = "external_id", .type = FIELD_TEXT},
@@ -172,7 +170,7 @@ bool sync_waiting(struct action *action, struct outcome *outcome, struct err *er
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
     struct str list = str_of(arena_format(action->arena, "deferred|%.*s", STR_ARG(system)));
-    if (!page_read(action, list, 2, params, n_params, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {system, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t slot = tx_query(

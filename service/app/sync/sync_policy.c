@@ -1,4 +1,5 @@
 /* Whose value stays, per system and field, and the report of what lost. */
+#include "app/query.h"
 #include "app/sync.h"
 #include "base/cursor.h"
 #include "base/json.h"
@@ -149,28 +150,13 @@ enum { AT_RESOURCE = 3, AT_RECORD = 5, AT_FIELD = 7, AT_KAMD = 8, AT_SOURCE = 9,
 
 bool sync_conflict_list(struct action *action, struct outcome *outcome, struct err *err) {
     struct str system = action_arg(action, "system");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const size_t key_columns[] = {1, 0};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct str status = STR_ABSENT;
+    struct str status = action_query(action, "status");
     struct page page;
-    struct param *others = arena_array(action->arena, n_params + 1, sizeof *others);
-    size_t n = 0;
-    if (!others)
-        return err_memory(err);
-    for (size_t i = 0; i < n_params; i++) {
-        if (!str_is(params[i].name, "status"))
-            others[n++] = params[i];
-        else if (str_is(params[i].value, "open") || str_is(params[i].value, "resolved"))
-            status = params[i].value;
-        else
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "status", "invalid_value",
-                    "must be open or resolved");
-    }
     struct str list = str_of(
         arena_format(action->arena, "conflicts|%.*s|%.*s", STR_ARG(system), STR_ARG(status)));
-    if (!page_read(action, list, 2, others, n, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {system, page.keys[0], page.keys[1], page_limit(action, &page), status};
     size_t slot = tx_query(tx,

@@ -1,9 +1,9 @@
 /* What the audit shows: its records, its anchors, its keys. */
 #include "app/audit.h"
 
+#include "app/query.h"
 #include "base/cursor.h"
 #include "base/json.h"
-#include "domain/check.h"
 
 #include <string.h>
 
@@ -19,58 +19,16 @@ struct query {
     struct page page;
 };
 
-static bool wrong(struct err *err, const char *name, const char *code, const char *why) {
-    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, code, "%s", why);
-}
-
-static void take_filter(struct action *action, struct query *query, size_t at, struct str value,
-                        struct err *err) {
-    static const char *const actions[] = {"created", "updated", "deleted", "restored",
-                                          "merged",  "erased",  "read"};
-    char time[TIME_TEXT];
-    bool known = at != ACTION;
-    query->values[at] = value;
-    if ((at == ACCOUNT || at == RECORD) && !uuid_is(value))
-        wrong(err, filters[at], "malformed_id", "must be a UUID");
-    for (size_t i = 0; i < COUNT_OF(actions); i++)
-        known = known || str_is(value, actions[i]);
-    if (!known)
-        wrong(err, filters[at], "invalid_value",
-              "must be one of created, updated, deleted, restored, merged, erased, read");
-    if (at != SINCE && at != UNTIL)
-        return;
-    if (time_parse(value, time))
-        query->values[at] = arena_str(action->arena, str_of(time));
-    else
-        wrong(err, filters[at], "malformed_time", "must be a time of RFC 3339");
-}
-
-static bool read_query(struct action *action, const struct param *params, size_t n_params,
-                       struct query *query, struct err *err) {
-    struct param *rest = arena_array(action->arena, n_params + 1, sizeof *rest);
-    struct buf list;
-    size_t n = 0;
-    if (!rest)
-        return err_memory(err);
+static bool read_query(struct action *action, struct query *query, struct err *err) {
+    CLEANUP(buf_release) struct buf list = {0};
     buf_init(&list, 1 << 16);
     buf_text(&list, "audit");
-    for (size_t i = 0; i < n_params; i++) {
-        size_t at = 0;
-        while (at < FILTERS && !str_is(params[i].name, filters[at]))
-            at++;
-        if (at < FILTERS)
-            take_filter(action, query, at, params[i].value, err);
-        else
-            rest[n++] = params[i];
-    }
-    for (size_t i = 0; i < FILTERS; i++)
+    for (size_t i = 0; i < FILTERS; i++) {
+        query->values[i] = action_query(action, filters[i]);
         buf_format(&list, "|%.*s", STR_ARG(query->values[i]));
+    }
     struct str name = buf_ok(&list) ? arena_str(action->arena, buf_str(&list)) : STR_ABSENT;
-    buf_release(&list);
-    if (!name.ptr)
-        return err_memory(err);
-    bool paged = page_read(action, name, 2, rest, n, &query->page, err);
-    return paged && !err_is_set(err);
+    return name.ptr ? page_read(action, name, 2, &query->page, err) : err_memory(err);
 }
 
 /* Conditions on what is asked for only, so that the index of each is used. */
@@ -134,12 +92,10 @@ static void write_record(struct tx *tx, size_t slot, size_t row, struct buf *ret
 }
 
 bool audit_list(struct action *action, struct outcome *outcome, struct err *err) {
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const size_t key_columns[] = {3, COUNT_OF(record_fields)};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct query query = {0};
-    if (!read_query(action, params, n_params, &query, err))
+    if (!read_query(action, &query, err))
         return false;
     const char *sql = list_sql(action, &query);
     if (!sql)
@@ -166,8 +122,6 @@ bool audit_list(struct action *action, struct outcome *outcome, struct err *err)
 /* ---- anchors and keys ---- */
 
 bool audit_anchor_list(struct action *action, struct outcome *outcome, struct err *err) {
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const struct field fields[] = {
         {.name = "anchor_no", .type = FIELD_INT}, {.name = "at", .type = FIELD_TIME},
         {.name = "chains", .type = FIELD_INT},    {.name = "root", .type = FIELD_TEXT},
@@ -176,8 +130,7 @@ bool audit_anchor_list(struct action *action, struct outcome *outcome, struct er
     static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
-    if (!page_read(action, STR("audit anchors"), 1, params, n_params, &page, err) ||
-        !read_begin(action, &tx, err))
+    if (!page_read(action, STR("audit anchors"), 1, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page_limit(action, &page)};
     size_t slot =

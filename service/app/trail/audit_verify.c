@@ -1,7 +1,7 @@
 /* Whether the audit holds: the chains by SQL, the signatures of their anchors here. */
 #include "app/audit.h"
 #include "app/program.h"
-#include "base/cursor.h"
+#include "app/query.h"
 #include "base/operation.h"
 #include "base/transaction.h"
 
@@ -245,25 +245,6 @@ bool audit_verify_all(const struct keyring *keyring, struct tx *tx, struct str a
 
 /* ---- as asked for ---- */
 
-static bool read_account(struct action *action, const struct param *params, size_t n_params,
-                         struct str *ret, struct err *err) {
-    *ret = STR_ABSENT;
-    for (size_t i = 0; i < n_params; i++) {
-        if (!str_is(params[i].name, "account_id"))
-            unknown_parameter(action, params[i].name, err);
-        else if (!uuid_is(params[i].value))
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "account_id", "malformed_id",
-                    "must be a UUID");
-        *ret = params[i].value;
-    }
-    if (err_is_set(err))
-        return false;
-    if (!ret->ptr && !role_sees_all(action->who->role))
-        return err_set(err, PROBLEM_FORBIDDEN,
-                       "Name an account_id: the whole audit is for those who see all accounts.");
-    return true;
-}
-
 #define NOBODY "00000000-0000-0000-0000-000000000000"
 
 static bool at_once(struct action *action, struct str account_id, struct outcome *outcome,
@@ -315,11 +296,10 @@ static bool later(struct action *action, struct str account_id, struct outcome *
 }
 
 bool audit_verify(struct action *action, struct outcome *outcome, struct err *err) {
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
-    struct str account_id;
-    if (!read_account(action, params, n_params, &account_id, err))
-        return false;
+    struct str account_id = action_query(action, "account_id");
+    if (!account_id.ptr && !role_sees_all(action->who->role))
+        return err_set(err, PROBLEM_FORBIDDEN,
+                       "Name an account_id: the whole audit is for those who see all accounts.");
     if (account_id.ptr) {
         if (at_once(action, account_id, outcome, err))
             return true;

@@ -9,8 +9,8 @@
 #include "base/json.h"
 #include "base/operation.h"
 #include "base/write_once.h"
-#include "core/log.h"
 #include "domain/check.h"
+#include "core/log.h"
 #include "domain/decode.h"
 #include "record/view.h"
 #include "store/array.h"
@@ -44,8 +44,6 @@ static void write_parts(struct action *action, const struct page *page, struct t
 
 bool personal_data_list(struct action *action, struct outcome *outcome, struct err *err) {
     struct str id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct record_key key = {.resource = resource_of(RES_CONTACT), .id = id};
     struct page page;
@@ -54,7 +52,7 @@ bool personal_data_list(struct action *action, struct outcome *outcome, struct e
         return err_set(err, PROBLEM_FORBIDDEN,
                        "What is kept about a person lies in all areas of an account; it is for "
                        "admins, directors and auditors.");
-    if (!page_read(action, list, 2, params, n_params, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {id, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t there = tx_query(tx, "select account_id from contact where id = $1::uuid", values, 1);

@@ -4,6 +4,7 @@
 
 #include "app/audit.h"
 #include "app/audit_note.h"
+#include "app/query.h"
 #include "app/sign_in.h"
 #include "base/audit_note.h"
 #include "core/log.h"
@@ -38,13 +39,9 @@ struct export {
 
 /* ---- what is asked for ---- */
 
-static bool one_of(struct str value, const char *first, const char *second, const char *name,
-                   bool *ret, struct err *err) {
-    *ret = str_is(value, second);
-    return *ret || str_is(value, first) ||
-           err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, "invalid_value",
-                   "must be %s or %s", first, second);
-}
+static const struct query_param format = QUERY_ONE_OF("format", "ndjson", "csv");
+static const struct query_param bom = QUERY_ONE_OF("bom", "false", "true");
+static const struct query_param after = {.name = "after", .type = QUERY_ID};
 
 /* Takes the parameters that only exports have; leaves those of lists in `rest`. */
 static size_t take_own(struct export *export, const struct param *params, size_t n,
@@ -53,38 +50,32 @@ static size_t take_own(struct export *export, const struct param *params, size_t
     size_t left = 0;
     for (size_t i = 0; i < n; i++) {
         const struct param *param = &params[i];
-        bool yes = false;
+        struct str value = param->value;
         for (size_t k = 0; k < COUNT_OF(of_pages); k++)
             if (str_is(param->name, of_pages[k]))
-                unknown_parameter(&export->action, param->name, err);
+                unknown_parameter(&export->asked, param->name, err);
         if (str_is(param->name, "format")) {
-            if (one_of(param->value, "ndjson", "csv", "format", &yes, err))
-                export->format = yes ? EXPORT_CSV : EXPORT_NDJSON;
+            if (query_check_value(&format, &export->asked, &value, err))
+                export->format = str_is(value, "csv") ? EXPORT_CSV : EXPORT_NDJSON;
         } else if (str_is(param->name, "bom"))
-            one_of(param->value, "false", "true", "bom", &export->bom, err);
-        else if (str_is(param->name, "after"))
-            export->after = param->value;
-        else
+            export->bom =
+                query_check_value(&bom, &export->asked, &value, err) && str_is(value, "true");
+        else if (str_is(param->name, "after")) {
+            if (query_check_value(&after, &export->asked, &value, err))
+                export->after = value;
+        } else
             rest[left++] = *param;
     }
     return left;
 }
 
 static bool take_after(struct export *export, struct err *err) {
-    struct uuid id;
-    char *text = arena_alloc(&export->asked, UUID_TEXT);
     if (!export->after.ptr)
         return true;
-    if (!text)
-        return err_memory(err);
-    if (!uuid_parse(export->after, &id))
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "after", "malformed_id",
-                       "must be a UUID");
     if (export->list.n_sorts > 1)
         return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "after", "contradiction",
                        "goes on in the order of ids: leave order_by away");
-    uuid_text(&id, text);
-    export->list.after[0] = str_of(text);
+    export->list.after[0] = export->after;
     export->list.follows = true;
     return true;
 }

@@ -3,6 +3,7 @@
  * (import_revert.c). */
 #include "app/imports.h"
 
+#include "app/query.h"
 #include "base/csv.h"
 #include "base/cursor.h"
 #include "base/json.h"
@@ -13,7 +14,6 @@
 #include "transfer/export_csv.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define IMPORT_SQL                                                                                 \
     "select i.id, i.created_at, i.updated_at, i.system, i.resource, i.format, i.dry_run, "         \
@@ -183,13 +183,10 @@ bool import_get(struct action *action, struct outcome *outcome, struct err *err)
 }
 
 bool import_list(struct action *action, struct outcome *outcome, struct err *err) {
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const size_t key_columns[] = {1, 0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
-    if (!page_read(action, STR("imports"), 2, params, n_params, &page, err) ||
-        !read_begin(action, &tx, err))
+    if (!page_read(action, STR("imports"), 2, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t slot = tx_query(tx,
@@ -224,8 +221,6 @@ static void errors_csv(struct tx *tx, size_t slot, struct buf *ret) {
 
 bool import_errors(struct action *action, struct outcome *outcome, struct err *err) {
     struct str id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     static const struct field fields[] = {
         {.name = "line", .type = FIELD_INT},
         {.name = "external_id", .type = FIELD_TEXT},
@@ -233,23 +228,10 @@ bool import_errors(struct action *action, struct outcome *outcome, struct err *e
     };
     static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct param *others = arena_array(action->arena, n_params + 1, sizeof *others);
     struct str list = str_of(arena_format(action->arena, "errors|%.*s", STR_ARG(id)));
     struct page page;
-    bool csv = false;
-    size_t n = 0;
-    if (!others)
-        return err_memory(err);
-    for (size_t i = 0; i < n_params; i++) {
-        bool format = str_is(params[i].name, "format");
-        csv = csv || (format && str_is(params[i].value, "csv"));
-        if (!format)
-            others[n++] = params[i];
-        else if (!csv && !str_is(params[i].value, "json"))
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "format", "invalid_value",
-                    "must be json or csv");
-    }
-    if (!page_read(action, list, 1, others, n, &page, err) || !read_begin(action, &tx, err))
+    bool csv = str_is(action_query(action, "format"), "csv");
+    if (!page_read(action, list, 1, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {id, page.keys[0], csv ? STR("100000") : page_limit(action, &page)};
     size_t there = tx_query(

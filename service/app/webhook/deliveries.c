@@ -1,9 +1,9 @@
 /* What was sent to webhook endpoints, and what came of it. */
+#include "app/query.h"
 #include "app/webhooks.h"
 #include "base/cursor.h"
 #include "base/json.h"
 #include "base/write_once.h"
-#include "domain/check.h"
 
 /* clang-format off */
 static const struct field delivery_fields[] = {
@@ -28,78 +28,23 @@ static const struct field attempt_fields[] = {
     "select webhook_delivery_id(webhook_delivery_position($1::uuid),"                              \
     " webhook_delivery_number($1::uuid) + 1)), 1) where id = $1::uuid"
 
-struct delivery_query {
-    struct str endpoint_id;
-    struct str state;
-    struct str cursor;
-    size_t page_size;
-};
-
-static bool is_state(struct str text) {
-    return str_is(text, "pending") || str_is(text, "delivered") || str_is(text, "failed") ||
-           str_is(text, "exhausted") || str_is(text, "withheld");
-}
-
-static bool take(struct action *action, const struct param *param, struct delivery_query *query,
-                 struct err *err) {
-    if (str_is(param->name, "endpoint_id")) {
-        query->endpoint_id = param->value;
-        return uuid_is(param->value) || err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
-                                                "endpoint_id", "malformed_id", "must be a UUID");
-    }
-    if (str_is(param->name, "state")) {
-        query->state = param->value;
-        return is_state(param->value) ||
-               err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "state", "invalid_value",
-                       "must be one of pending, delivered, failed, exhausted, withheld");
-    }
-    if (str_is(param->name, "cursor")) {
-        query->cursor = param->value;
-        return true;
-    }
-    if (str_is(param->name, "page_size"))
-        return page_size_read(param->value, &query->page_size, err);
-    unknown_parameter(action, param->name, err);
-    return false;
-}
-
 bool webhook_delivery_list(struct action *action, struct outcome *outcome, struct err *err) {
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
+    static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct delivery_query query = {.page_size = 50};
-    struct str before = STR_ABSENT;
-
-    for (size_t i = 0; i < n_params; i++)
-        take(action, &params[i], &query, err);
-    if (err_is_set(err))
-        return false;
+    struct str endpoint_id = action_query(action, "endpoint_id");
+    struct str state = action_query(action, "state");
+    struct page page;
     struct str list = str_of(arena_format(action->arena, "webhook-deliveries|%.*s|%.*s",
-                                          STR_ARG(query.endpoint_id), STR_ARG(query.state)));
-    struct str limit = str_of(arena_format(action->arena, "%zu", query.page_size + 1));
-    if (list.ptr == NULL || limit.ptr == NULL)
-        return err_memory(err);
-    if (query.cursor.ptr != NULL && !cursor_read(action, list, query.cursor, &before, 1, err))
+                                          STR_ARG(endpoint_id), STR_ARG(state)));
+
+    if (!page_read(action, list, 1, &page, err) || !read_begin(action, &tx, err))
         return false;
-    if (!read_begin(action, &tx, err))
-        return false;
-    size_t slot =
-        tx_query(tx, SQL_LIST, (struct str[]){query.endpoint_id, query.state, before, limit}, 4);
+    struct str values[] = {endpoint_id, state, page.keys[0], page_limit(action, &page)};
+    size_t slot = tx_query(tx, SQL_LIST, values, COUNT_OF(values));
     if (!tx_flush(tx, err))
         return false;
-    bool has_more = tx_rows(tx, slot) > query.page_size;
-    size_t n = has_more ? query.page_size : tx_rows(tx, slot);
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < n; i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_row(tx, slot, i, delivery_fields, COUNT_OF(delivery_fields), &outcome->body);
-    }
-    if (has_more) {
-        struct str last = tx_value(tx, slot, n - 1, 0);
-        cursor_make(action, list, &last, 1, outcome->next, sizeof(outcome->next));
-    }
-    page_end(outcome, has_more, -1);
+    page_write(action, &page, tx, slot, delivery_fields, COUNT_OF(delivery_fields), key_columns,
+               outcome);
     return true;
 }
 

@@ -1,9 +1,8 @@
 /* Sending again what an endpoint was sent, and how it goes there. */
+#include "app/query.h"
 #include "app/webhooks.h"
-#include "base/cursor.h"
 #include "base/operation.h"
 #include "base/write_once.h"
-#include "domain/check.h"
 #include "domain/decode.h"
 #include "record/view.h"
 
@@ -85,23 +84,9 @@ bool webhook_replay_start(struct action *action, struct outcome *outcome, struct
 
 bool webhook_stats(struct action *action, struct outcome *outcome, struct err *err) {
     struct str id = action_arg(action, "id");
-    const struct param *params = action->params;
-    size_t n_params = action->n_params;
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct str hours = STR("24");
-    int64_t number;
+    struct str hours = action_query(action, "hours");
 
-    for (size_t i = 0; i < n_params; i++) {
-        if (!str_is(params[i].name, "hours"))
-            unknown_parameter(action, params[i].name, err);
-        else if (!str_to_i64(params[i].value, &number) || number < 1 || number > 168)
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "hours", "out_of_range",
-                    "must be between 1 and 168");
-        else
-            hours = params[i].value;
-    }
-    if (err_is_set(err))
-        return false;
     if (!uuid_is(id))
         return no_endpoint(err);
     if (!read_begin(action, &tx, err))
@@ -109,7 +94,7 @@ bool webhook_stats(struct action *action, struct outcome *outcome, struct err *e
     size_t slot = tx_query(tx,
                            "select webhook_stats(e.id, $2::int) from webhook_endpoint e"
                            " where e.id = $1::uuid and is_callers(e.actor, e.reach)",
-                           (struct str[]){id, hours}, 2);
+                           (struct str[]){id, hours.ptr ? hours : STR("24")}, 2);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, slot) == 0 || tx_value(tx, slot, 0, 0).ptr == NULL)

@@ -24,6 +24,19 @@ static void each_is_named_once(void **state) {
     }
 }
 
+/* Who checks a query is the table or the use case, never both, and a table names each parameter
+ * once. */
+static void queries_have_one_judge(void **state) {
+    (void)state;
+    for (size_t i = 0; i < n_routes; i++) {
+        assert_case(routes[i].query == NULL || (routes[i].flags & ROUTE_QUERY) == 0,
+                    routes[i].path);
+        for (const struct query_param *row = routes[i].query; row && row->name; row++)
+            for (const struct query_param *other = routes[i].query; other < row; other++)
+                assert_case(strcmp(other->name, row->name) != 0, routes[i].path);
+    }
+}
+
 /* Bits of the flags are each one's own. */
 static void flags_differ(void **state) {
     (void)state;
@@ -42,6 +55,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_does_one_thing),
         cmocka_unit_test(each_is_named_once),
+        cmocka_unit_test(queries_have_one_judge),
         cmocka_unit_test(flags_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,30 +87,11 @@ static void too_long_for_its_place(void **state) {
     assert_false(cursor_make(&action, STR("accounts|name"), values, 1, text, sizeof(text)));
 }
 
-static void page_sizes(void **state) {
-    (void)state;
-    static const struct {
-        const char *text;
-        size_t size; /* 0: refused */
-    } cases[] = {
-        {"1", 1},  {"50", 50}, {"200", 200}, {"201", 200}, {"999999999999", 200},      {"0", 0},
-        {"-1", 0}, {"", 0},    {"ten", 0},   {"1.5", 0},   {"99999999999999999999", 0}};
-
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct err err = ERR_INIT;
-        size_t size = 0;
-        assert_int_equal(page_size_read(str_of(cases[i].text), &size, &err), cases[i].size > 0);
-        assert_int_equal(size, cases[i].size);
-        err_release(&err);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_back_its_values),
         cmocka_unit_test(belongs_to_its_list),
         cmocka_unit_test(too_long_for_its_place),
-        cmocka_unit_test(page_sizes),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
