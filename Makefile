@@ -228,7 +228,13 @@ openapi: ## assemble openapi.yaml from api/openapi, the descriptors and the rout
 	@node api/openapi/assemble.mjs
 fuzz: ## fuzz each parser for a while: make fuzz SECONDS=60
 	@tests/run-fuzz $(or $(SECONDS),60)
-soak attack mutation rehearsal:
-	@if [ -x tests/$@/run ]; then tests/$@/run; else echo "make $@: comes with a later issue"; fi
+soak: ## the long variants of tests
+	@tests/soak/run
+attack: ## sqlmap and wapiti against the service
+	@tests/attack/run
+mutation: ## take each check of access away; a test must miss it
+	@tests/mutation/run
+rehearsal: ## what operators do: rollout, failover, recovery, pooler, image
+	@tests/rehearsal/run
 clean: ## remove what was built (not .run, which holds the data)
 	rm -rf $(BUILD)
