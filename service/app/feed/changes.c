@@ -153,7 +153,7 @@ static void put_change(struct feed_page *page, size_t slot, size_t i,
 
 static const char *changes_sql(const struct action *action) {
     static const char all[] = CHANGES_SQL("e.sequence", "", "caller_reads() >> e.area & 1 = 1");
-    static const char own[] = CHANGES_SQL("case when x.areas = (1 << 18) - 1 then e.sequence end",
+    static const char own[] = CHANGES_SQL("case when x.areas = areas_all() then e.sequence end",
                                           " left join my_access() x on x.account_id = e.account_id",
                                           "x.areas >> e.area & 1 = 1");
     return role_sees_all(action->who->role) ? all : own;

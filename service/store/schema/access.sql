@@ -116,16 +116,16 @@ begin
     ), wanted as (
         select distinct c.account_id, a.manager_id as user_id,
                case c.up when 0 then 'manager' else 'above' end as reason,
-               (1::bigint << 18) - 1 as areas, 0::bigint as removed,
+               areas_all() as areas, 0::bigint as removed,
                '-infinity'::timestamptz as since, 'infinity'::timestamptz as until
           from chain c join account a on a.id = c.above_id
          where a.manager_id is not null
         union all
-        select a.id, a.sponsor_id, 'sponsor', (1::bigint << 18) - 1, 0, '-infinity', 'infinity'
+        select a.id, a.sponsor_id, 'sponsor', areas_all(), 0, '-infinity', 'infinity'
           from account a join affected f on f.id = a.id
          where a.sponsor_id is not null
         union all
-        select a.id, a.delegate_id, 'delegate', (1::bigint << 18) - 1, 0, '-infinity',
+        select a.id, a.delegate_id, 'delegate', areas_all(), 0, '-infinity',
                coalesce(a.delegate_until, 'infinity')
           from account a join affected f on f.id = a.id
          where a.delegate_id is not null

@@ -188,7 +188,7 @@ declare
     budget int := 2000; -- rows of records that one page looks through
     until bigint;
 begin
-    if context('scope') is distinct from 'all' or caller_reads() <> areas_mask(area_names()) then
+    if context('scope') is distinct from 'all' or caller_reads() <> areas_all() then
         raise exception using errcode = 'KD403', message = 'forbidden',
             detail = 'What is kept about a person lies in all areas of an account.';
     end if;

@@ -79,6 +79,10 @@ $$;
 create or replace function area_number(area text) returns int
 immutable parallel safe language sql as $$ select array_position(area_names(), area) - 1 $$;
 
+-- The bit mask of all areas.
+create or replace function areas_all() returns bigint
+immutable parallel safe language sql as $$ select (1::bigint << cardinality(area_names())) - 1 $$;
+
 -- The bit mask of some areas; names that are none count for nothing. It is PL/pgSQL, which keeps its plan, because it
 -- cannot become a part of the statement around it.
 create or replace function areas_mask(areas text[]) returns bigint immutable parallel safe language plpgsql as $$

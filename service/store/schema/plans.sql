@@ -331,14 +331,13 @@ begin
 end $$;
 
 -- What a version of a plan says, with the sections that the caller may read; null: the caller may not read plans of the
--- account. The column itself is readable for nobody, so this is the only way to it (security definer). Bit 16 of
--- areas_of() is the area 'plan'.
+-- account. The column itself is readable for nobody, so this is the only way to it (security definer).
 create or replace function plan_version_content(plan_id uuid, version_no int) returns jsonb
 stable language sql security definer set search_path = public, pg_temp as $$
     select sections_readable(v.content, areas_of(v.account_id))
       from plan_version v
      where v.plan_id = plan_version_content.plan_id and v.version_no = plan_version_content.version_no
-       and areas_of(v.account_id) >> 16 & 1 = 1
+       and areas_of(v.account_id) >> area_number('plan') & 1 = 1
 $$;
 
 -- All that keeps a plan from being activated, as an array of violations; null: nothing does.
@@ -444,7 +443,7 @@ end $$;
 
 -- The customer's copy of a plan: of its last version, or of the draft before there is one; null: the caller may not
 -- read plans of the account. Left out are sections that the template does not share or that the caller may not read,
--- our own strategy, the opportunities, and who of us does what. Bit 16 of areas_of() is the area 'plan'.
+-- our own strategy, the opportunities, and who of us does what.
 create or replace function plan_shared(plan_id uuid) returns jsonb
 stable language sql security definer set search_path = public, pg_temp as $$
     select jsonb_build_object(
@@ -480,7 +479,7 @@ stable language sql security definer set search_path = public, pg_temp as $$
       join plan_template t on t.version = coalesce(v.template_version, p.template_version)
       cross join lateral (
           select sections_readable(coalesce(v.content, plan_document(p)), areas_of(p.account_id)) as d) doc
-     where p.id = plan_shared.plan_id and p.deleted_at is null and areas_of(p.account_id) >> 16 & 1 = 1
+     where p.id = plan_shared.plan_id and p.deleted_at is null and areas_of(p.account_id) >> area_number('plan') & 1 = 1
 $$;
 
 -- Tells of sections of active plans that nobody has touched for section_stale_days, at most `most` of them, with one
@@ -546,11 +545,11 @@ begin
 end $$;
 
 -- A plan's document without the sections whose area is not in the bit mask `areas`. A section whose name is no area
--- counts as area 16, the plan's own.
+-- counts as the area 'plan'.
 create or replace function sections_readable(content jsonb, areas bigint) returns jsonb immutable language sql as $$
     select case when content -> 'sections' is null or jsonb_typeof(content -> 'sections') <> 'object' then content
                 else content || jsonb_build_object(
                     'sections', (select coalesce(jsonb_object_agg(s.key, s.value), '{}')
                                    from jsonb_each(content -> 'sections') s
-                                  where areas >> coalesce(area_number(s.key), 16) & 1 = 1)) end
+                                  where areas >> coalesce(area_number(s.key), area_number('plan')) & 1 = 1)) end
 $$;

@@ -88,7 +88,7 @@ begin
         new.owner_scope := coalesce(context('scope'), 'acl');
         -- Only the API has callers with a role; everybody else is the operator.
         new.owner_areas := case when session_user = 'kamd_app' or current_setting('kamd.areas', true) <> ''
-                                then caller_reads() else (1::bigint << 18) - 1 end;
+                                then caller_reads() else areas_all() end;
         return new;
     elsif tg_op = 'INSERT' then
         insert into webhook_endpoint_state (endpoint_id, position, settled)
