@@ -4,6 +4,8 @@
 #ifndef KAMD_CORE_PROBLEM_H
 #define KAMD_CORE_PROBLEM_H
 
+#include "core/retention.h"
+
 /* X(enum, status, code, title, meaning) */
 #define PROBLEMS(X)                                                                                \
     X(MALFORMED_JSON, 400, "malformed_json", "The body is not valid JSON",                         \
@@ -59,7 +61,8 @@
       "errors[] names everything that is missing: the fit check, sections, win-win on both "       \
       "sides, the manager, the sponsor.")                                                          \
     X(CURSOR_EXPIRED, 410, "cursor_expired", "That far back is no longer kept",                    \
-      "Events are kept for 30 days, and a restore of the database takes some back. Read the "      \
+      "Events are kept for " EVENTS_KEPT                                                           \
+      ", and a restore of the database takes some back. Read the "                                 \
       "resources again, then go on from the newest event.")                                        \
     X(PRECONDITION_FAILED, 412, "precondition_failed", "The resource has changed",                 \
       "current_etag is the resource's ETag now. Read it again and repeat the change on it.")       \
@@ -73,7 +76,7 @@
       "errors[] names every violation with a JSON pointer.")                                       \
     X(IDEMPOTENCY_REUSED, 422, "idempotency_key_reused",                                           \
       "This Idempotency-Key belongs to another request",                                           \
-      "The key was used with another method, path or body within the last 24 hours.")              \
+      "The key was used with another method, path or body within the last " ANSWERS_KEPT ".")      \
     X(NOT_EXISTING_CUSTOMER, 422, "not_existing_customer",                                         \
       "Only an existing customer can become a key account",                                        \
       "The account's lifecycle must be `customer` (requirement 002-11).")                          \

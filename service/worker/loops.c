@@ -7,6 +7,7 @@
 
 #include "core/log.h"
 #include "core/metrics.h"
+#include "core/retention.h"
 
 #define SHORT_MS 5000
 #define LONG_MS 60000
@@ -257,25 +258,24 @@ bool loop_promises(struct worker *worker, bool *ret_more, struct err *err) {
 /* Old rows go in chunks, so that no transaction is long. Sized as HOUSEKEEPING_BATCH. */
 static const char *const sweeps[] = {
     "delete from idempotency where ctid = any(array(select ctid from idempotency"
-    " where created_at < now() - interval '24 hours' limit 5000))",
+    " where created_at < " SINCE(ANSWERS_KEPT) " limit 5000))",
     "delete from webhook_attempt where ctid = any(array(select ctid from webhook_attempt"
-    " where started_at < now() - interval '30 days' limit 5000))",
+    " where started_at < " SINCE(EVENTS_KEPT) " limit 5000))",
     "delete from webhook_retry where ctid = any(array(select r.ctid from webhook_retry r join "
     "webhook_delivery d on d.id = r.delivery_id"
-    " where d.created_at < now() - interval '30 days' limit 5000))",
+    " where d.created_at < " SINCE(EVENTS_KEPT) " limit 5000))",
     "delete from webhook_delivery where ctid = any(array(select ctid from webhook_delivery"
-    " where created_at < now() - interval '30 days' limit 5000))",
+    " where created_at < " SINCE(EVENTS_KEPT) " limit 5000))",
     "delete from operation where ctid = any(array(select ctid from operation"
-    " where status not in ('queued', 'running') and updated_at < now() - interval '7 days' limit "
-    "100))",
-    "delete from webhook_secret where expires_at < now() - interval '1 day'",
+    " where status not in ('queued', 'running') and updated_at < " SINCE(
+        OPERATIONS_KEPT) " limit 100))",
+    "delete from webhook_secret where expires_at < " SINCE(ENDED_KEPT),
     "delete from import where ctid = any(array(select ctid from import"
-    " where status not in ('queued', 'running', 'reverting') and updated_at < now() - interval '30 "
-    "days' limit "
-    "20))",
+    " where status not in ('queued', 'running', 'reverting') and updated_at < " SINCE(
+        IMPORTS_KEPT) " limit 20))",
     "delete from sync_deferred where ctid = any(array(select ctid from sync_deferred"
-    " where created_at < now() - interval '30 days' limit 5000))",
-    "delete from worker where until < now() - interval '1 day'",
+    " where created_at < " SINCE(DEFERRED_KEPT) " limit 5000))",
+    "delete from worker where until < " SINCE(ENDED_KEPT),
 };
 
 static bool partitions(struct worker *worker, struct err *err) {
@@ -285,7 +285,7 @@ static bool partitions(struct worker *worker, struct err *err) {
     return run_one(
         worker, SHORT_MS,
         "select case when pg_try_advisory_xact_lock(hashtextextended('kamd partitions', 0))"
-        " then event_partitions(7) + event_partitions_drop(30) end",
+        " then event_partitions(7) + event_partitions_drop(" EVENTS_KEPT_DAYS ") end",
         NULL, 0, &tx, &slot, err);
 }
 

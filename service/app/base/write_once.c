@@ -3,6 +3,7 @@
 
 #include "base/audit_note.h"
 #include "cache/cache.h"
+#include "core/retention.h"
 #include "core/trace.h"
 
 #include <signal.h>
@@ -91,7 +92,7 @@ static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replay
         tx_query(tx,
                  "select request_hash = $3::bytea, status, etag, location, body, touches,"
                  " access_lost(reach, told) from idempotency"
-                 " where principal = $1 and key = $2 and created_at > now() - interval '24 hours'",
+                 " where principal = $1 and key = $2 and created_at > " SINCE(ANSWERS_KEPT),
                  params, 3);
     if (!tx_flush(tx, err))
         return false;
@@ -127,7 +128,7 @@ static void idempotency_store(struct once *once, struct tx *tx) {
                            hash_text(action),         str_of(status),
                            str_of(outcome->etag),     str_of(outcome->location),
                            body.ptr ? body : STR(""), action->path};
-    /* A key older than 24 hours is free again, also before the housekeeping has removed it. */
+    /* A key older than ANSWERS_KEPT is free again, also before the housekeeping has removed it. */
     tx_query(
         tx,
         "insert into idempotency (principal, key, request_hash, status, etag, location, body, "

@@ -3,6 +3,7 @@
 
 #include "app/query.h"
 #include "base/cursor.h"
+#include "core/retention.h"
 #include "feed/event_query.h"
 #include "store/array.h"
 
@@ -95,14 +96,15 @@ static bool find_start(struct action *action, const struct change_asked *asked,
     if (!read_begin(action, &tx, err))
         return false;
     size_t log = tx_query(tx, "select position, snapshot::text from sequencer", NULL, 0);
-    size_t since =
-        asked->since.ptr
-            ? tx_query(tx,
-                       "select case when $1::timestamptz >= now() - interval '30 days' then "
-                       "coalesce(change_position($1::timestamptz), (select position from "
-                       "sequencer)) else -1 end",
-                       &asked->since, 1)
-            : log;
+    size_t since = asked->since.ptr
+                       ? tx_query(tx,
+                                  "select case when $1::timestamptz >= " SINCE(
+                                      EVENTS_KEPT) " then "
+                                                   "coalesce(change_position($1::timestamptz), "
+                                                   "(select position from "
+                                                   "sequencer)) else -1 end",
+                                  &asked->since, 1)
+                       : log;
     if (!tx_flush(tx, err))
         return false;
     query->after = tx_int(tx, since, 0, 0);
@@ -112,7 +114,7 @@ static bool find_start(struct action *action, const struct change_asked *asked,
         query->last = STR("");
     }
     return query->after >= 0 || err_set(err, PROBLEM_CURSOR_EXPIRED,
-                                        "Changes are kept for 30 days. Begin again with "
+                                        "Changes are kept for " EVENTS_KEPT ". Begin again with "
                                         "after=snapshot.");
 }
 

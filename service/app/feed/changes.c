@@ -1,5 +1,6 @@
 /* Makes the pages of the change feed: the changes after a cursor in commit order, or, for
  * after=snapshot, first a walk through all records. Each change carries the record as it is now. */
+#include "core/retention.h"
 #include "feed/change_query.h"
 #include "feed/event_query.h"
 #include "record/view.h"
@@ -305,7 +306,7 @@ static bool look_at_log(struct feed_page *page, struct err *err) {
                    "%s Begin again with after=snapshot: all there is, then what changes.",
                    kept ? "What came up to this cursor is no longer in the database: it was "
                           "restored."
-                        : "Changes are kept for 30 days.");
+                        : "Changes are kept for " EVENTS_KEPT ".");
 }
 
 bool change_page(struct action *action, struct change_query *query, struct buf *ret, size_t *ret_n,

@@ -163,7 +163,7 @@ create or replace function webhook_stats(endpoint uuid, hours int) returns jsonb
                                      from (select y.error, count(*) as n from tried y where not y.ok
                                             group by y.error order by 2 desc limit 20) x), '[]'),
                'consecutive_failures', s.failures, 'failing_since', utc_text(s.failing_since),
-               'disable_at', utc_text(s.failing_since + interval '5 days'),
+               'disable_at', utc_text(s.failing_since + webhook_patience()),
                'breaker', case when s.failures < 5 and s.next_at is null then 'closed'
                                when s.next_at > now() then 'open'
                                when s.failures >= 5 then 'half_open'

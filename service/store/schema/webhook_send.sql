@@ -304,15 +304,15 @@ begin
           from unnest(endpoints) e
           join webhook_endpoint_state s on s.endpoint_id = e.endpoint_id
          where w.id = e.endpoint_id and w.id = any (mine) and w.state = 'enabled'
-           and (e.gone is not null or (e.failures > 0 and s.failing_since < now() - interval '5 days'))
+           and (e.gone is not null or (e.failures > 0 and s.failing_since < now() - webhook_patience()))
         returning w, s.failing_since
     ), warned as (
         update webhook_endpoint_state s set warned_at = now()
           from unnest(endpoints) e
           join webhook_endpoint w on w.id = e.endpoint_id
          where s.endpoint_id = e.endpoint_id and s.endpoint_id = any (mine) and e.failures > 0 and e.gone is null
-           and s.warned_at is null and s.failing_since < now() - interval '2.5 days'
-           and s.failing_since >= now() - interval '5 days' and w.state = 'enabled'
+           and s.warned_at is null and s.failing_since < now() - webhook_patience() / 2
+           and s.failing_since >= now() - webhook_patience() and w.state = 'enabled'
         returning w, s.failing_since
     ), told as (
         select webhook_tell('webhook.disabled', c.w, c.failing_since) as t from closed c

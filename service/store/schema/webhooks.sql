@@ -138,6 +138,10 @@ begin
     return new;
 end $$;
 
+-- An endpoint that only fails for so long is disabled; its owner is warned after half of it.
+create or replace function webhook_patience() returns interval
+immutable parallel safe language sql as $$ select interval '5 days' $$;
+
 -- The event that tells of an endpoint that it is failing, or was disabled. Its name has the time since when the
 -- endpoint fails, so that each warning is one event. disable_at is five days after that time; null: it does not fail.
 create or replace function webhook_tell(event_type text, e webhook_endpoint, failing_since timestamptz) returns event_in
@@ -147,7 +151,7 @@ stable language sql as $$
         event_type || ':' || e.id || ':' || coalesce(extract(epoch from failing_since), 0) || ':' || e.version,
         jsonb_build_object(
             'webhook_endpoint_id', e.id, 'version', e.version, 'reason', e.disabled_reason,
-            'failing_since', utc_text(failing_since), 'disable_at', utc_text(failing_since + interval '5 days')),
+            'failing_since', utc_text(failing_since), 'disable_at', utc_text(failing_since + webhook_patience())),
         '{}')::event_in
 $$;
 
