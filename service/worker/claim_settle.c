@@ -2,6 +2,7 @@
  * claims the next deliveries. A background thread runs the transaction while sending goes on. */
 #include "claim_settle.h"
 
+#include "claim_columns.h"
 #include "settle_json.h"
 
 #include <stdio.h>
@@ -67,69 +68,6 @@ static char *open_headers(const struct sender *sender, struct str lines) {
     return buf_ok(&all) ? strdup(all.len > 0 ? all.ptr : "") : NULL;
 }
 
-static bool take_endpoint(struct sender *sender, struct tx *tx, size_t slot, size_t row,
-                          struct err *err) {
-    struct str id = tx_value(tx, slot, row, 0);
-    struct endpoint *endpoint = outbox_find(&sender->outbox, id);
-    struct str url = tx_value(tx, slot, row, 1);
-
-    if (endpoint == NULL) {
-        if ((endpoint = outbox_add(&sender->outbox, id)) == NULL)
-            return err_memory(err);
-        /* Of one that is here already, this process knows better. */
-        endpoint->failures = (int)tx_int(tx, slot, row, 3);
-        endpoint->opened = (int)tx_int(tx, slot, row, 4);
-    }
-    free(endpoint->url);
-    endpoint->url = strndup(url.ptr, url.len);
-    free(endpoint->headers);
-    endpoint->headers = open_headers(sender, tx_value(tx, slot, row, 6));
-    endpoint->ordered = tx_bool(tx, slot, row, 2);
-    endpoint->n_secrets = 0;
-    sender->clock_us = tx_int(tx, slot, row, 5) - clock_mono(&clock_system);
-    return (endpoint->url != NULL && endpoint->headers != NULL) || err_memory(err);
-}
-
-/* One that does not open was sealed under another key: a delivery without any signature fails. */
-static void take_secret(struct sender *sender, struct tx *tx, size_t slot, size_t row) {
-    struct endpoint *endpoint = outbox_find(&sender->outbox, tx_value(tx, slot, row, 0));
-    struct arena arena CLEANUP(arena_release) = {0};
-    unsigned char sealed[256];
-    size_t len;
-    struct str plain;
-
-    arena_init(&arena, 4096);
-    if (endpoint == NULL || endpoint->n_secrets == SECRETS_MAX ||
-        !base64_decode(tx_value(tx, slot, row, 2), sealed, sizeof(sealed), &len) ||
-        !webhook_secret_open(sender->worker->options.keyring, tx_value(tx, slot, row, 1),
-                             (struct str){(char *)sealed, len}, &arena, &plain))
-        return;
-    memcpy(endpoint->secrets[endpoint->n_secrets++], plain.ptr, WEBHOOK_SECRET);
-    explicit_bzero((char *)(uintptr_t)plain.ptr, plain.len);
-}
-
-enum claim_column {
-    C_DELIVERY,
-    C_ENDPOINT,
-    C_POSITION,
-    C_N,
-    C_BASE,
-    C_LANE,
-    C_ACCOUNT,
-    C_EVENT,
-    C_TYPE,
-    C_AT,
-    C_SEQUENCE,
-    C_TRACEPARENT,
-    C_DATA,
-    C_PREVIOUS
-};
-#define SQL_CLAIM                                                                                  \
-    "select delivery_id, endpoint_id, at_position, n, base, lane, account_id, event_id, "          \
-    "event_type, "                                                                                 \
-    "to_char(event_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), sequence, "        \
-    "traceparent, data, previous "                                                                 \
-    "from webhook_claim($1::uuid, $2::uuid[], " BATCH ", " ENDPOINTS ")"
 #define SQL_ENDPOINTS                                                                              \
     "select e.id, e.url, e.ordering = 'account', s.failures, s.opened, (extract(epoch from "       \
     "clock_timestamp()) * 1e6)::bigint, "                                                          \
@@ -139,22 +77,75 @@ enum claim_column {
     "h ->> 'value' = '" WEBHOOK_SEALED "' || v.id), ''), e.payload = 'full' "                      \
     "from webhook_endpoint_state s join webhook_endpoint e on e.id = s.endpoint_id "               \
     "where s.owner = $1::uuid and s.claimed_at = now()"
-#define SQL_KEYS                                                                                   \
-    "select number, sealed from webhook_key where expires_at is null or expires_at > now() "       \
-    "order by number desc limit 10"
+
+static bool take_endpoint(struct sender *sender, struct tx *tx, size_t slot, size_t row,
+                          struct err *err) {
+    struct str id = tx_value(tx, slot, row, ENDPOINT_ID);
+    struct endpoint *endpoint = outbox_find(&sender->outbox, id);
+    struct str url = tx_value(tx, slot, row, ENDPOINT_URL);
+
+    if (endpoint == NULL) {
+        if ((endpoint = outbox_add(&sender->outbox, id)) == NULL)
+            return err_memory(err);
+        /* Of one that is here already, this process knows better. */
+        endpoint->failures = (int)tx_int(tx, slot, row, ENDPOINT_FAILURES);
+        endpoint->opened = (int)tx_int(tx, slot, row, ENDPOINT_PAUSES);
+    }
+    free(endpoint->url);
+    endpoint->url = strndup(url.ptr, url.len);
+    free(endpoint->headers);
+    endpoint->headers = open_headers(sender, tx_value(tx, slot, row, ENDPOINT_HEADERS));
+    endpoint->ordered = tx_bool(tx, slot, row, ENDPOINT_ORDERED);
+    endpoint->n_secrets = 0;
+    sender->clock_us = tx_int(tx, slot, row, ENDPOINT_NOW_US) - clock_mono(&clock_system);
+    return (endpoint->url != NULL && endpoint->headers != NULL) || err_memory(err);
+}
+
 #define SQL_SECRETS                                                                                \
     "select x.endpoint_id, x.id, translate(encode(x.sealed, 'base64'), E'\\n', '') "               \
     "from webhook_endpoint_state s join webhook_secret x on x.endpoint_id = s.endpoint_id "        \
     "where s.owner = $1::uuid and s.claimed_at = now() and (x.expires_at is null or x.expires_at " \
     "> now()) "                                                                                    \
     "order by x.created_at desc"
+enum { SECRET_ENDPOINT, SECRET_ID, SECRET_SEALED };
+
+/* One that does not open was sealed under another key: a delivery without any signature fails. */
+static void take_secret(struct sender *sender, struct tx *tx, size_t slot, size_t row) {
+    struct endpoint *endpoint =
+        outbox_find(&sender->outbox, tx_value(tx, slot, row, SECRET_ENDPOINT));
+    struct arena arena CLEANUP(arena_release) = {0};
+    unsigned char sealed[256];
+    size_t len;
+    struct str plain;
+
+    arena_init(&arena, 4096);
+    if (endpoint == NULL || endpoint->n_secrets == SECRETS_MAX ||
+        !base64_decode(tx_value(tx, slot, row, SECRET_SEALED), sealed, sizeof(sealed), &len) ||
+        !webhook_secret_open(sender->worker->options.keyring, tx_value(tx, slot, row, SECRET_ID),
+                             (struct str){(char *)sealed, len}, &arena, &plain))
+        return;
+    memcpy(endpoint->secrets[endpoint->n_secrets++], plain.ptr, WEBHOOK_SECRET);
+    explicit_bzero((char *)(uintptr_t)plain.ptr, plain.len);
+}
+
+#define SQL_CLAIM                                                                                  \
+    "select delivery_id, endpoint_id, at_position, n, base, lane, account_id, event_id, "          \
+    "event_type, "                                                                                 \
+    "to_char(event_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), sequence, "        \
+    "traceparent, data, previous "                                                                 \
+    "from webhook_claim($1::uuid, $2::uuid[], " BATCH ", " ENDPOINTS ")"
+#define SQL_KEYS                                                                                   \
+    "select number, sealed from webhook_key where expires_at is null or expires_at > now() "       \
+    "order by number desc limit 10"
+enum { KEY_NUMBER, KEY_SEALED };
 
 static void take_keys(struct sender *sender, struct tx *tx, size_t slot) {
     struct webhook_key keys[WEBHOOK_KEYS];
     size_t n = tx_rows(tx, slot);
 
     for (size_t i = 0; i < n && i < WEBHOOK_KEYS; i++)
-        keys[i] = (struct webhook_key){tx_int(tx, slot, i, 0), tx_value(tx, slot, i, 1)};
+        keys[i] = (struct webhook_key){tx_int(tx, slot, i, KEY_NUMBER),
+                                       tx_value(tx, slot, i, KEY_SEALED)};
     message_keys(&sender->message, sender->worker->options.keyring, keys, n);
 }
 

@@ -2,23 +2,21 @@
  * them as JSON with only the areas that the endpoint's owner may see. */
 #include "full_payload.h"
 
+#include "claim_columns.h"
+
 #include "domain/render.h"
 #include "store/record.h"
 
 #include <string.h>
 
 #define IDS_MAX (4 << 20)
-#define E_ID 0
-#define E_FULL 7
-#define C_DELIVERY 0
-#define C_ENDPOINT 1
 
 enum wanted_column { W_DELIVERY, W_RESOURCE, W_RECORD, W_AREAS };
 
 static bool is_full(struct tx *tx, size_t endpoints, struct str id) {
     for (size_t i = 0; i < tx_rows(tx, endpoints); i++)
-        if (str_eq(tx_value(tx, endpoints, i, E_ID), id))
-            return tx_bool(tx, endpoints, i, E_FULL);
+        if (str_eq(tx_value(tx, endpoints, i, ENDPOINT_ID), id))
+            return tx_bool(tx, endpoints, i, ENDPOINT_FULL);
     return false;
 }
 

@@ -185,24 +185,32 @@ bool agenda_token_drop(struct action *action, struct outcome *outcome, struct er
 
 #define FEED_ITEMS "1000"
 
+#define FEED_SQL                                                                                   \
+    "select i.kind, i.id, a.name, i.title, to_char(i.due_at at time zone 'UTC', "                  \
+    "'YYYYMMDD\"T\"HH24MISS\"Z\"'), to_char(i.due_on, 'YYYYMMDD'), i.description, "                \
+    "to_char(i.updated_at at time zone 'UTC', 'YYYYMMDD\"T\"HH24MISS\"Z\"') from " ITEMS_SQL       \
+    " order by i.over_at, i.id limit " FEED_ITEMS
+enum { FEED_KIND, FEED_ID, FEED_ACCOUNT, FEED_TITLE, FEED_AT, FEED_DAY, FEED_TEXT, FEED_STAMP };
+
 static void write_event(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
-    struct str kind = tx_value(tx, slot, row, 0), day = tx_value(tx, slot, row, 5);
+    struct str kind = tx_value(tx, slot, row, FEED_KIND), day = tx_value(tx, slot, row, FEED_DAY);
     char uid[96], title[2400];
-    snprintf(uid, sizeof uid, "%.*s-%.*s@kamd", STR_ARG(kind), STR_ARG(tx_value(tx, slot, row, 1)));
-    snprintf(title, sizeof title, "%.*s: %.*s", STR_ARG(tx_value(tx, slot, row, 2)),
-             STR_ARG(tx_value(tx, slot, row, 3)));
+    snprintf(uid, sizeof uid, "%.*s-%.*s@kamd", STR_ARG(kind),
+             STR_ARG(tx_value(tx, slot, row, FEED_ID)));
+    snprintf(title, sizeof title, "%.*s: %.*s", STR_ARG(tx_value(tx, slot, row, FEED_ACCOUNT)),
+             STR_ARG(tx_value(tx, slot, row, FEED_TITLE)));
     struct str whole = str_of(title);
     whole.len = str_utf8_prefix(whole); /* cut between characters, if at all */
     ical_line(ret, "BEGIN", STR("VEVENT"));
     ical_line(ret, "UID", str_of(uid));
-    ical_line(ret, "DTSTAMP", tx_value(tx, slot, row, 7));
+    ical_line(ret, "DTSTAMP", tx_value(tx, slot, row, FEED_STAMP));
     if (day.ptr)
         ical_line(ret, "DTSTART;VALUE=DATE", day);
     else
-        ical_line(ret, "DTSTART", tx_value(tx, slot, row, 4));
+        ical_line(ret, "DTSTART", tx_value(tx, slot, row, FEED_AT));
     ical_text(ret, "SUMMARY", whole);
-    if (tx_value(tx, slot, row, 6).ptr)
-        ical_text(ret, "DESCRIPTION", tx_value(tx, slot, row, 6));
+    if (tx_value(tx, slot, row, FEED_TEXT).ptr)
+        ical_text(ret, "DESCRIPTION", tx_value(tx, slot, row, FEED_TEXT));
     ical_text(ret, "CATEGORIES", kind);
     ical_line(ret, "TRANSP", STR("TRANSPARENT"));
     ical_line(ret, "END", STR("VEVENT"));
@@ -224,13 +232,7 @@ bool agenda_feed(struct action *action, struct str user_id, struct str token, st
                              "t.user_id where t.user_id = $1::uuid and t.hash = $2::bytea and "
                              "u.deleted_at is null and u.active",
                              params, 2);
-    size_t slot = tx_query(
-        tx,
-        "select i.kind, i.id, a.name, i.title, to_char(i.due_at at time zone 'UTC', "
-        "'YYYYMMDD\"T\"HH24MISS\"Z\"'), to_char(i.due_on, 'YYYYMMDD'), i.description, "
-        "to_char(i.updated_at at time zone 'UTC', 'YYYYMMDD\"T\"HH24MISS\"Z\"') from " ITEMS_SQL
-        " order by i.over_at, i.id limit " FEED_ITEMS,
-        params, 1);
+    size_t slot = tx_query(tx, FEED_SQL, params, 1);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, holder) == 0)

@@ -214,7 +214,8 @@ static bool read_params(struct action *action, struct asked *asked, const struct
 
 /* ---- CSV ---- */
 
-#define FIXED_COLUMNS 3 /* is there a document, the next cursor, is there a row */
+/* The columns that each form of a report has; those of a form follow. */
+enum { REPORT_THERE, REPORT_NEXT, REPORT_HAS_ROW, REPORT_COLUMNS };
 
 static const char *csv_sql(struct action *action, const struct report *report, const char *source) {
     struct buf sql;
@@ -242,9 +243,9 @@ static void write_csv(const struct report *report, struct tx *tx, size_t slot,
     for (size_t c = 0; c < report->n_columns; c++)
         buf_format(body, "%s%s", c > 0 ? "," : "", report->columns[c].name);
     buf_text(body, "\r\n");
-    for (size_t i = 0; i < tx_rows(tx, slot) && tx_bool(tx, slot, i, 2); i++) {
+    for (size_t i = 0; i < tx_rows(tx, slot) && tx_bool(tx, slot, i, REPORT_HAS_ROW); i++) {
         for (size_t c = 0; c < report->n_columns; c++) {
-            struct str value = tx_value(tx, slot, i, FIXED_COLUMNS + c);
+            struct str value = tx_value(tx, slot, i, REPORT_COLUMNS + c);
             if (c > 0)
                 buf_char(body, ',');
             if (value.ptr)
@@ -256,6 +257,21 @@ static void write_csv(const struct report *report, struct tx *tx, size_t slot,
 }
 
 /* ---- SVG ---- */
+
+enum {
+    SVG_RANK = REPORT_COLUMNS,
+    SVG_SHARE,
+    SVG_METRIC,
+    SVG_PERIOD,
+    SVG_AS_OF,
+    SVG_CURRENCY,
+    SVG_TOTAL,
+    SVG_ACCOUNTS,
+    SVG_CUT_OFF,
+    SVG_CUT_OFF_SHARE,
+    SVG_KEYS,
+    SVG_COVERED
+};
 
 static const char *svg_sql(struct action *action, const char *source) {
     return arena_format(
@@ -277,23 +293,24 @@ static double number_at(struct tx *tx, size_t slot, size_t row, size_t column) {
 
 static bool write_svg(struct action *action, struct tx *tx, size_t slot, struct outcome *outcome,
                       struct err *err) {
-    size_t n = tx_bool(tx, slot, 0, 2) ? tx_rows(tx, slot) : 0;
+    size_t n = tx_bool(tx, slot, 0, REPORT_HAS_ROW) ? tx_rows(tx, slot) : 0;
     struct pareto_point *points = arena_array(action->arena, n + 1, sizeof *points);
     if (!points)
         return err_memory(err);
     for (size_t i = 0; i < n; i++)
-        points[i] = (struct pareto_point){number_at(tx, slot, i, 3), number_at(tx, slot, i, 4)};
+        points[i] = (struct pareto_point){number_at(tx, slot, i, SVG_RANK),
+                                          number_at(tx, slot, i, SVG_SHARE)};
     struct pareto pareto = {
-        .metric = tx_value(tx, slot, 0, 5),
-        .period = tx_value(tx, slot, 0, 6),
-        .as_of = tx_value(tx, slot, 0, 7),
-        .currency = tx_value(tx, slot, 0, 8),
-        .total = tx_value(tx, slot, 0, 9),
-        .accounts = number_at(tx, slot, 0, 10),
-        .cut_off = number_at(tx, slot, 0, 11),
-        .cut_off_share = number_at(tx, slot, 0, 12),
-        .keys = number_at(tx, slot, 0, 13),
-        .covered = number_at(tx, slot, 0, 14),
+        .metric = tx_value(tx, slot, 0, SVG_METRIC),
+        .period = tx_value(tx, slot, 0, SVG_PERIOD),
+        .as_of = tx_value(tx, slot, 0, SVG_AS_OF),
+        .currency = tx_value(tx, slot, 0, SVG_CURRENCY),
+        .total = tx_value(tx, slot, 0, SVG_TOTAL),
+        .accounts = number_at(tx, slot, 0, SVG_ACCOUNTS),
+        .cut_off = number_at(tx, slot, 0, SVG_CUT_OFF),
+        .cut_off_share = number_at(tx, slot, 0, SVG_CUT_OFF_SHARE),
+        .keys = number_at(tx, slot, 0, SVG_KEYS),
+        .covered = number_at(tx, slot, 0, SVG_COVERED),
         .points = points,
         .n_points = n,
     };
@@ -331,13 +348,14 @@ static bool show(struct action *action, const struct asked *asked, const char *s
     size_t slot = tx_query(tx, sql, &value, 1);
     if (!tx_flush(tx, err))
         return false;
-    if (!tx_bool(tx, slot, 0, 0))
+    if (!tx_bool(tx, slot, 0, REPORT_THERE))
         return err_set(err, PROBLEM_NOT_FOUND, "There is no such account.");
-    if (tx_value(tx, slot, 0, 1).ptr)
-        snprintf(outcome->next, sizeof outcome->next, "%.*s", STR_ARG(tx_value(tx, slot, 0, 1)));
+    if (tx_value(tx, slot, 0, REPORT_NEXT).ptr)
+        snprintf(outcome->next, sizeof outcome->next, "%.*s",
+                 STR_ARG(tx_value(tx, slot, 0, REPORT_NEXT)));
     switch (asked->format) {
     case FORMAT_JSON:
-        buf_put(&outcome->body, tx_value(tx, slot, 0, 3));
+        buf_put(&outcome->body, tx_value(tx, slot, 0, REPORT_COLUMNS));
         return true;
     case FORMAT_CSV:
         write_csv(asked->report, tx, slot, outcome);
@@ -375,6 +393,7 @@ static bool size_up(struct action *action, const struct asked *asked, struct siz
         return true;
     if (!read_begin(action, &tx, err))
         return false;
+    enum { TOO_MANY, OPERATION, DONE };
     size_t slot = tx_query(
         tx,
         "with few as (select count(*) as n from (select from account where deleted_at is null "
@@ -384,10 +403,10 @@ static bool size_up(struct action *action, const struct asked *asked, struct siz
         values, 3);
     if (!tx_flush(tx, err))
         return false;
-    struct str id = tx_value(tx, slot, 0, 1);
-    ret->large = tx_bool(tx, slot, 0, 0) || id.ptr;
+    struct str id = tx_value(tx, slot, 0, OPERATION);
+    ret->large = tx_bool(tx, slot, 0, TOO_MANY) || id.ptr;
     ret->operation = id.ptr ? arena_str(action->arena, id) : STR_ABSENT;
-    ret->done = tx_bool(tx, slot, 0, 2);
+    ret->done = tx_bool(tx, slot, 0, DONE);
     return true;
 }
 

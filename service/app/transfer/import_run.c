@@ -26,26 +26,40 @@ static void copy(char *ret, size_t room, struct str text) {
 
 #define OPEN_SQL                                                                                   \
     "select i.id, i.system, i.resource, i.format, i.dry_run, i.presets, i.status, i.who, "         \
-    "i.actor, "                                                                                    \
-    "i.role, i.user_id, i.reach >> 41 & 1 = 1 from operation o join import i on i.id = "           \
-    "(o.request ->> "                                                                              \
-    "'import_id')::uuid where o.id = $1::uuid"
+    "i.actor, i.role, i.user_id, i.reach >> 41 & 1 = 1"                                            \
+    " from operation o join import i on i.id = (o.request ->> 'import_id')::uuid"                  \
+    " where o.id = $1::uuid"
+/* The columns of OPEN_SQL. */
+enum {
+    IMPORT_ID,
+    IMPORT_SYSTEM,
+    IMPORT_RESOURCE,
+    IMPORT_FORMAT,
+    IMPORT_DRY_RUN,
+    IMPORT_PRESETS,
+    IMPORT_STATUS,
+    IMPORT_WHO,
+    IMPORT_ACTOR,
+    IMPORT_ROLE,
+    IMPORT_USER,
+    IMPORT_ADMIN
+};
 
 /* The work is done as by who asked for it. */
 static bool take_over(struct import *import, struct tx *tx, size_t slot, struct err *err) {
-    const struct resource *resource = resource_by_name(tx_value(tx, slot, 0, 2).ptr);
+    const struct resource *resource = resource_by_name(tx_value(tx, slot, 0, IMPORT_RESOURCE).ptr);
     char *request;
-    import->id = arena_str(&import->arena, tx_value(tx, slot, 0, 0));
-    import->system = arena_str(&import->arena, tx_value(tx, slot, 0, 1));
+    import->id = arena_str(&import->arena, tx_value(tx, slot, 0, IMPORT_ID));
+    import->system = arena_str(&import->arena, tx_value(tx, slot, 0, IMPORT_SYSTEM));
     import->resource = resource;
-    import->format = arena_str(&import->arena, tx_value(tx, slot, 0, 3));
-    import->dry_run = tx_bool(tx, slot, 0, 4);
-    import->admin = tx_bool(tx, slot, 0, 11);
-    import->status = arena_str(&import->arena, tx_value(tx, slot, 0, 6));
-    copy(import->who.id, sizeof import->who.id, tx_value(tx, slot, 0, 7));
-    copy(import->who.actor, sizeof import->who.actor, tx_value(tx, slot, 0, 8));
-    copy(import->who.user_id, sizeof import->who.user_id, tx_value(tx, slot, 0, 10));
-    if (!resource || !role_by_name(tx_value(tx, slot, 0, 9), &import->who.role))
+    import->format = arena_str(&import->arena, tx_value(tx, slot, 0, IMPORT_FORMAT));
+    import->dry_run = tx_bool(tx, slot, 0, IMPORT_DRY_RUN);
+    import->admin = tx_bool(tx, slot, 0, IMPORT_ADMIN);
+    import->status = arena_str(&import->arena, tx_value(tx, slot, 0, IMPORT_STATUS));
+    copy(import->who.id, sizeof import->who.id, tx_value(tx, slot, 0, IMPORT_WHO));
+    copy(import->who.actor, sizeof import->who.actor, tx_value(tx, slot, 0, IMPORT_ACTOR));
+    copy(import->who.user_id, sizeof import->who.user_id, tx_value(tx, slot, 0, IMPORT_USER));
+    if (!resource || !role_by_name(tx_value(tx, slot, 0, IMPORT_ROLE), &import->who.role))
         return err_set(err, PROBLEM_INTERNAL, "The import names what is not there.");
     request = arena_format(&import->arena, "import-%.*s", STR_ARG(import->id));
     import->action = (struct action){.app = import->app,
@@ -54,7 +68,7 @@ static bool take_over(struct import *import, struct tx *tx, size_t slot, struct 
                                      .when = deadline_in_ms(STEP_MS),
                                      .request_id = str_of(request),
                                      .origin = import->system};
-    return json_read(tx_value(tx, slot, 0, 5), JSON_TOKENS, &import->presets, err);
+    return json_read(tx_value(tx, slot, 0, IMPORT_PRESETS), JSON_TOKENS, &import->presets, err);
 }
 
 bool import_open(struct import *ret, struct app *app, struct str operation, struct str token,
@@ -79,21 +93,38 @@ void import_close(struct import *import) {
     arena_release(&import->arena);
 }
 
+#define STATE_SQL                                                                                  \
+    "select at_byte, at_line, size, header, counts, scan_byte, scan_line, scan_orders,"            \
+    " scan_chunks, scattered, joined_to from import where id = $1::uuid for update"
+enum {
+    STATE_AT_BYTE,
+    STATE_AT_LINE,
+    STATE_SIZE,
+    STATE_HEADER,
+    STATE_COUNTS,
+    STATE_SCAN_BYTE,
+    STATE_SCAN_LINE,
+    STATE_SCAN_ORDERS,
+    STATE_SCAN_CHUNKS,
+    STATE_SCATTERED,
+    STATE_JOINED_TO
+};
+
 static bool read_state(struct import *import, struct tx *tx, size_t slot, struct err *err) {
-    import->at_byte = tx_int(tx, slot, 0, 0);
-    import->at_line = tx_int(tx, slot, 0, 1);
-    import->size = tx_int(tx, slot, 0, 2);
+    import->at_byte = tx_int(tx, slot, 0, STATE_AT_BYTE);
+    import->at_line = tx_int(tx, slot, 0, STATE_AT_LINE);
+    import->size = tx_int(tx, slot, 0, STATE_SIZE);
     jv_unref(&import->header);
     jv_unref(&import->counts);
-    import->scan_byte = tx_int(tx, slot, 0, 5);
-    import->scan_line = tx_int(tx, slot, 0, 6);
-    import->scan_orders = tx_int(tx, slot, 0, 7);
-    import->scan_chunks = tx_int(tx, slot, 0, 8);
-    import->scattered = tx_bool(tx, slot, 0, 9);
-    import->joined_to = arena_str(&import->arena, tx_value(tx, slot, 0, 10));
-    struct str header = tx_value(tx, slot, 0, 3);
+    import->scan_byte = tx_int(tx, slot, 0, STATE_SCAN_BYTE);
+    import->scan_line = tx_int(tx, slot, 0, STATE_SCAN_LINE);
+    import->scan_orders = tx_int(tx, slot, 0, STATE_SCAN_ORDERS);
+    import->scan_chunks = tx_int(tx, slot, 0, STATE_SCAN_CHUNKS);
+    import->scattered = tx_bool(tx, slot, 0, STATE_SCATTERED);
+    import->joined_to = arena_str(&import->arena, tx_value(tx, slot, 0, STATE_JOINED_TO));
+    struct str header = tx_value(tx, slot, 0, STATE_HEADER);
     return (!header.ptr || json_read(header, JSON_TOKENS, &import->header, err)) &&
-           json_read(tx_value(tx, slot, 0, 4), JSON_TOKENS, &import->counts, err);
+           json_read(tx_value(tx, slot, 0, STATE_COUNTS), JSON_TOKENS, &import->counts, err);
 }
 
 bool import_begin(struct import *import, struct tx **ret, struct err *err) {
@@ -107,11 +138,7 @@ bool import_begin(struct import *import, struct tx **ret, struct err *err) {
                            "select 1 from operation where id = $1::uuid and lease_token = $2::uuid "
                            "and status = 'running'",
                            params, 2);
-    size_t state = tx_query(
-        tx,
-        "select at_byte, at_line, size, header, counts, scan_byte, scan_line, "
-        "scan_orders, scan_chunks, scattered, joined_to from import where id = $1::uuid for update",
-        &params[2], 1);
+    size_t state = tx_query(tx, STATE_SQL, &params[2], 1);
     if (!tx_flush(tx, err))
         return false;
     if (!tx_bool(tx, lock, 0, 0) || tx_rows(tx, mine) == 0)
