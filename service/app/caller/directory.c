@@ -68,6 +68,7 @@ static void snapshot_free(struct snapshot *snapshot) {
 #define KEYS_SQL                                                                                   \
     "select id, hash, name, role, array_to_string(scopes, ','), user_id,"                          \
     " coalesce((extract(epoch from ends_at) * 1000000)::bigint, 0), secret_no from live_key"
+enum { KEY_ID, KEY_HASH, KEY_NAME, KEY_ROLE, KEY_SCOPES, KEY_USER, KEY_EXPIRES, KEY_SECRET };
 
 static bool read_scopes(struct str list, unsigned *ret) {
     struct str name;
@@ -89,8 +90,8 @@ static int hex_value(char digit) {
 }
 
 static bool read_key(struct tx *tx, size_t slot, size_t row, struct key_entry *ret) {
-    struct str id = tx_value(tx, slot, row, 0), hash = tx_value(tx, slot, row, 1),
-               user = tx_value(tx, slot, row, 5);
+    struct str id = tx_value(tx, slot, row, KEY_ID), hash = tx_value(tx, slot, row, KEY_HASH),
+               user = tx_value(tx, slot, row, KEY_USER);
     struct principal *who = &ret->principal;
     if (hash.len != 2 + 2 * CRYPTO_SHA256)
         return false;
@@ -101,15 +102,15 @@ static bool read_key(struct tx *tx, size_t slot, size_t row, struct key_entry *r
         ret->hash[i] = (unsigned char)(high << 4 | low);
     }
     snprintf(who->id, sizeof who->id, "%.*s", STR_ARG(id));
-    text_cut(who->name, sizeof who->name, tx_value(tx, slot, row, 2));
+    text_cut(who->name, sizeof who->name, tx_value(tx, slot, row, KEY_NAME));
     if (user.ptr)
         snprintf(who->user_id, sizeof who->user_id, "%.*s", STR_ARG(user));
     snprintf(who->actor, sizeof who->actor, "%s:%.*s", user.ptr ? "user" : "key",
              STR_ARG(user.ptr ? user : id));
-    ret->expires_us = tx_int(tx, slot, row, 6);
-    ret->secret_no = tx_int(tx, slot, row, 7);
-    return role_by_name(tx_value(tx, slot, row, 3), &who->role) &&
-           read_scopes(tx_value(tx, slot, row, 4), &who->scopes);
+    ret->expires_us = tx_int(tx, slot, row, KEY_EXPIRES);
+    ret->secret_no = tx_int(tx, slot, row, KEY_SECRET);
+    return role_by_name(tx_value(tx, slot, row, KEY_ROLE), &who->role) &&
+           read_scopes(tx_value(tx, slot, row, KEY_SCOPES), &who->scopes);
 }
 
 static int compare_keys(const void *a, const void *b) {

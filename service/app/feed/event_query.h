@@ -46,7 +46,9 @@ enum event_column {
     EVENT_SEQUENCE,
     EVENT_ACCOUNT,
     EVENT_ORIGIN,
-    EVENT_AREA = 9,
+    EVENT_DATA,
+    EVENT_PREVIOUS,
+    EVENT_AREA,
     EVENT_AREAS,
     EVENT_ACTOR, /* of a webhook endpoint: its maker, and what that one reached; else absent */
     EVENT_REACH

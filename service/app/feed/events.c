@@ -106,13 +106,15 @@ void event_write(struct tx *tx, size_t slot, size_t row, bool whole, struct buf 
     buf_text(ret, ",\"account_id\":");
     buf_json(ret, tx_value(tx, slot, row, EVENT_ACCOUNT));
     buf_text(ret, ",\"origin\":");
-    buf_json(ret, tx_value(tx, slot, row, 6));
+    buf_json(ret, tx_value(tx, slot, row, EVENT_ORIGIN));
     buf_text(ret, ",\"data\":");
-    buf_put(ret, tx_value(tx, slot, row, 7));
+    buf_put(ret, tx_value(tx, slot, row, EVENT_DATA));
     buf_text(ret, ",\"previous\":");
-    buf_put(ret, tx_value(tx, slot, row, 8));
+    buf_put(ret, tx_value(tx, slot, row, EVENT_PREVIOUS));
     buf_char(ret, '}');
 }
+
+enum { BOUNDS_EARLIEST, BOUNDS_LAST, BOUNDS_LOST };
 
 size_t event_bounds(struct tx *tx, struct str after) {
     if (str_is(after, "now"))
@@ -125,12 +127,12 @@ size_t event_bounds(struct tx *tx, struct str after) {
 
 bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *err) {
     int64_t position = 0;
-    struct str earliest = tx_value(tx, bounds, 0, 0);
+    struct str earliest = tx_value(tx, bounds, 0, BOUNDS_EARLIEST);
     if (after.ptr && str_to_i64(after, &position) && position > 0 && earliest.ptr &&
-        position + 1 < tx_int(tx, bounds, 0, 0))
+        position + 1 < tx_int(tx, bounds, 0, BOUNDS_EARLIEST))
         err_set(err, PROBLEM_CURSOR_EXPIRED, "The earliest event kept is at cursor %lld.",
-                (long long)tx_int(tx, bounds, 0, 0));
-    else if (tx_bool(tx, bounds, 0, 2))
+                (long long)tx_int(tx, bounds, 0, BOUNDS_EARLIEST));
+    else if (tx_bool(tx, bounds, 0, BOUNDS_LOST))
         err_set(err, PROBLEM_CURSOR_EXPIRED,
                 "What came up to this cursor is no longer in the database: it was restored.");
     return err_is_set(err);
@@ -184,10 +186,10 @@ bool event_list(struct action *action, struct outcome *outcome, struct err *err)
                        tx_value(tx, slot, i, EVENT_ACCOUNT), tx_value(tx, slot, i, EVENT_ID));
     }
     /* There is always a cursor to go on from, also when nothing came yet. */
-    struct str next = n > 0 ? tx_value(tx, slot, n - 1, 0)
+    struct str next = n > 0 ? tx_value(tx, slot, n - 1, EVENT_POSITION)
                       : query.after.ptr && !str_is(query.after, "now") ? query.after
                       : narrow && !query.after.ptr ? STR("0") /* how many others have is not told */
-                                                   : tx_value(tx, bounds, 0, 1);
+                                                   : tx_value(tx, bounds, 0, BOUNDS_LAST);
     snprintf(outcome->next, sizeof outcome->next, "%.*s", STR_ARG(next));
     page_end(outcome, has_more, -1);
     return true;

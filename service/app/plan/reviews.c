@@ -56,19 +56,27 @@ static bool batch_result(struct batch *batch, struct err *err) {
     return !err_is_set(err);
 }
 
+/* A review that names no plan is of the one in force. */
+#define REVIEW_SQL                                                                                 \
+    "select status, outcome, account_id, coalesce(plan_id, (select p.id from plan p where "        \
+    "p.account_id = review.account_id and p.status = 'active' and p.deleted_at is null)), "        \
+    "time_zone from review where id = $1::uuid and deleted_at is null"
+enum { REVIEW_STATUS, REVIEW_OUTCOME, REVIEW_ACCOUNT, REVIEW_PLAN, REVIEW_ZONE };
+
 #define FOLLOW_UPS_MAX 50
 
 /* A follow-up of the body as its resource has it, below the review's account, review and plan. A
  * date without a zone is of the review's. */
 static jv *follow_up_of(const jv *given, struct tx *tx, size_t review, struct str review_id) {
     CLEANUP(jv_unref) jv *doc = jv_copy(given);
-    struct str plan_id = tx_value(tx, review, 0, 3);
-    bool fine = doc && jv_set(doc, "account_id", jv_new_text(tx_value(tx, review, 0, 2))) &&
+    struct str plan_id = tx_value(tx, review, 0, REVIEW_PLAN);
+    bool fine = doc &&
+                jv_set(doc, "account_id", jv_new_text(tx_value(tx, review, 0, REVIEW_ACCOUNT))) &&
                 jv_set(doc, "review_id", jv_new_text(review_id));
     if (fine && plan_id.ptr)
         fine = jv_set(doc, "plan_id", jv_new_text(plan_id));
     if (fine && jv_get(doc, "due_on") && !jv_get(doc, "time_zone"))
-        fine = jv_set(doc, "time_zone", jv_new_text(tx_value(tx, review, 0, 4)));
+        fine = jv_set(doc, "time_zone", jv_new_text(tx_value(tx, review, 0, REVIEW_ZONE)));
     return fine ? TAKE(doc) : NULL;
 }
 
@@ -141,17 +149,11 @@ static bool may_complete(struct tx *tx, size_t review, struct err *err) {
     struct record_key key = {.resource = resource_of(RES_REVIEW)};
     if (tx_rows(tx, review) == 0)
         return not_found(&key, err);
-    struct str status = tx_value(tx, review, 0, 0);
+    struct str status = tx_value(tx, review, 0, REVIEW_STATUS);
     /* One that was missed may still be held, late. */
     return str_is(status, "scheduled") || str_is(status, "missed") ||
            err_set(err, PROBLEM_CONFLICT, "The review is %.*s already.", STR_ARG(status));
 }
-
-/* A review that names no plan is of the one in force. */
-#define REVIEW_SQL                                                                                 \
-    "select status, outcome, account_id, coalesce(plan_id, (select p.id from plan p where "        \
-    "p.account_id = review.account_id and p.status = 'active' and p.deleted_at is null)), "        \
-    "time_zone from review where id = $1::uuid and deleted_at is null"
 
 /* The account before the review, as where a plan is activated. A review that is over says so
  * without waiting for the lock; it is asked again under it. */
@@ -169,18 +171,19 @@ static bool lock_review(struct tx *tx, struct str review_id, size_t *ret_review,
 
 static struct str outcome_of(struct tx *tx, size_t review, const jv *clean) {
     struct str said = jv_text(jv_get(clean, "outcome"));
-    return said.ptr ? said : tx_value(tx, review, 0, 1);
+    return said.ptr ? said : tx_value(tx, review, 0, REVIEW_OUTCOME);
 }
 
 static bool check_body(const struct completion *completion, struct tx *tx, size_t review,
                        const struct batch *follow_ups, jv **ret_clean, struct err *err) {
     const jv *changes = jv_get(completion->doc, "plan_changes");
-    if (changes && !tx_value(tx, review, 0, 3).ptr)
+    if (changes && !tx_value(tx, review, 0, REVIEW_PLAN).ptr)
         err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/plan_changes", "no_plan",
                 "The review is of no plan.");
     decode_kept(completion->doc, ret_clean, err);
     check_follow_ups(follow_ups, err);
-    if (!tx_value(tx, review, 0, 1).ptr && !jv_text(jv_get(completion->doc, "outcome")).ptr)
+    if (!tx_value(tx, review, 0, REVIEW_OUTCOME).ptr &&
+        !jv_text(jv_get(completion->doc, "outcome")).ptr)
         err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/outcome", "required",
                 "A review ends with keep, adapt or replace.");
     return !err_is_set(err);
@@ -191,7 +194,8 @@ static bool complete_writes(struct action *action, struct tx *tx,
                             const struct completion *completion, size_t review,
                             struct batch *follow_ups, jv *clean, struct err *err) {
     const jv *changes = jv_get(completion->doc, "plan_changes");
-    struct str plan_id = tx_value(tx, review, 0, 3), outcome = outcome_of(tx, review, clean);
+    struct str plan_id = tx_value(tx, review, 0, REVIEW_PLAN),
+               outcome = outcome_of(tx, review, clean);
     struct str values[] = {completion->review_id, plan_id, outcome};
     if (changes && !change_one(action, tx, RES_PLAN, plan_id, changes, "/plan_changes", err))
         return false;

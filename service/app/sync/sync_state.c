@@ -72,6 +72,27 @@ static bool known(struct action *action, struct work *work, size_t i, struct str
     return entry->id.ptr != NULL;
 }
 
+/* Looked up one by one, whatever the statistics say: while a system's first records come in they
+ * know nothing of them, and a join by the first two columns grows with their square. */
+#define FIND_SQL                                                                                   \
+    "select x.record_id, coalesce(s.system_modstamp > nullif(w.stamp, '')::timestamptz, false),"   \
+    " s.system is not null, s.is_deleted, s.version, s.said, $2 = 'contact' and"                   \
+    " erased_contact($1, w.external_id) is not null"                                               \
+    " from unnest($3::text[], $4::text[]) with ordinality w(external_id, stamp, nth)"              \
+    " left join lateral (select e.record_id from external_id e where e.system = $1"                \
+    " and e.resource = $2 and e.external_id = w.external_id offset 0) x on true"                   \
+    " left join lateral (select * from sync_state t where t.system = $1 and t.resource = $2"       \
+    " and t.external_id = w.external_id offset 0) s on true order by w.nth"
+enum {
+    FOUND_RECORD,
+    FOUND_STALE,
+    FOUND_KNOWN,
+    FOUND_DELETED,
+    FOUND_VERSION,
+    FOUND_SAID,
+    FOUND_ERASED
+};
+
 bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
                struct err *err) {
     size_t n = work->batch->n;
@@ -96,19 +117,7 @@ bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, st
         tx_query(tx, "select exists (select from sync_deferred where system = $1)", params, 1);
     size_t policy = tx_query(
         tx, "select conflict_policy, fields from sync_policy where system = $1", params, 1);
-    /* Looked up one by one, whatever the statistics say: while a system's first records come in
-     * they know nothing of them, and a join by the first two columns grows with their square. */
-    size_t slot = tx_query(
-        tx,
-        "select x.record_id, coalesce(s.system_modstamp > nullif(w.stamp, '')::timestamptz, false),"
-        " s.system is not null, s.is_deleted, s.version, s.said, $2 = 'contact' and"
-        " erased_contact($1, w.external_id) is not null"
-        " from unnest($3::text[], $4::text[]) with ordinality w(external_id, stamp, nth)"
-        " left join lateral (select e.record_id from external_id e where e.system = $1"
-        " and e.resource = $2 and e.external_id = w.external_id offset 0) x on true"
-        " left join lateral (select * from sync_state t where t.system = $1 and t.resource = $2"
-        " and t.external_id = w.external_id offset 0) s on true order by w.nth",
-        params, 4);
+    size_t slot = tx_query(tx, FIND_SQL, params, 4);
     if (!tx_flush(tx, err))
         return false;
     work->waiting = tx_bool(tx, waiting, 0, 0);
@@ -120,16 +129,17 @@ bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, st
     for (size_t i = 0; i < n; i++) {
         struct sync_message *steering = &work->steering[i];
         if (work->batch->entries[i].external_id.ptr &&
-            !known(action, work, i, tx_value(tx, slot, i, 0), tx_bool(tx, slot, i, 1)))
+            !known(action, work, i, tx_value(tx, slot, i, FOUND_RECORD),
+                   tx_bool(tx, slot, i, FOUND_STALE)))
             return err_memory(err);
-        steering->known = tx_bool(tx, slot, i, 2);
-        steering->was_deleted = tx_bool(tx, slot, i, 3);
-        steering->version = tx_int(tx, slot, i, 4);
-        steering->erased = tx_bool(tx, slot, i, 6);
+        steering->known = tx_bool(tx, slot, i, FOUND_KNOWN);
+        steering->was_deleted = tx_bool(tx, slot, i, FOUND_DELETED);
+        steering->version = tx_int(tx, slot, i, FOUND_VERSION);
+        steering->erased = tx_bool(tx, slot, i, FOUND_ERASED);
         if (steering->erased && work->batch->entries[i].kind != ENTRY_DELETE)
             err_set(&work->batch->entries[i].err, PROBLEM_CONTACT_ERASED,
                     "The person with this id was erased and is not coming back.");
-        if (!read_json(tx_value(tx, slot, i, 5), &steering->said, err))
+        if (!read_json(tx_value(tx, slot, i, FOUND_SAID), &steering->said, err))
             return false;
     }
     return our_changes(action, bulk, tx, work, err);

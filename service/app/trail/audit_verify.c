@@ -99,10 +99,11 @@ static bool signature_holds(struct findings *findings, struct str body, struct s
 
 /* ---- anchors ---- */
 
-/* number, what is wrong already, body, signature, key, its seal; a missing anchor has no body. */
+/* A missing anchor has no body. */
 #define ANCHOR_COLUMNS                                                                             \
     "case when a.number is null then 'anchor_missing' else audit_anchor_broken(a) end, a.body, "   \
     "a.signature, a.key_id, (select k.sealed from audit_key k where k.id = a.key_id)"
+enum { ANCHOR_NUMBER, ANCHOR_PROBLEM, ANCHOR_BODY, ANCHOR_SIGNATURE, ANCHOR_KEY, ANCHOR_SEAL };
 
 static void found(struct findings *findings, struct str item) {
     if (findings->n_broken++ >= BROKEN_SHOWN)
@@ -114,10 +115,11 @@ static void found(struct findings *findings, struct str item) {
 static void check_anchors(struct findings *findings, struct tx *tx, size_t slot) {
     for (size_t i = 0; i < tx_rows(tx, slot); i++) {
         char item[256];
-        struct str problem = tx_value(tx, slot, i, 1);
+        struct str problem = tx_value(tx, slot, i, ANCHOR_PROBLEM);
         if (!problem.ptr &&
-            !signature_holds(findings, tx_value(tx, slot, i, 2), tx_value(tx, slot, i, 3),
-                             tx_value(tx, slot, i, 4), tx_value(tx, slot, i, 5)))
+            !signature_holds(findings, tx_value(tx, slot, i, ANCHOR_BODY),
+                             tx_value(tx, slot, i, ANCHOR_SIGNATURE),
+                             tx_value(tx, slot, i, ANCHOR_KEY), tx_value(tx, slot, i, ANCHOR_SEAL)))
             problem = STR("anchor_signature");
         findings->anchors++;
         if (!problem.ptr)
@@ -125,7 +127,7 @@ static void check_anchors(struct findings *findings, struct tx *tx, size_t slot)
         snprintf(item, sizeof item,
                  "{\"account_id\":null,\"chain\":null,\"seq\":null,\"problem\":\"%.*s\","
                  "\"resource\":null,\"record_id\":null,\"anchor_no\":%lld}",
-                 STR_ARG(problem), (long long)tx_int(tx, slot, i, 0));
+                 STR_ARG(problem), (long long)tx_int(tx, slot, i, ANCHOR_NUMBER));
         found(findings, str_of(item));
     }
 }
@@ -163,32 +165,34 @@ static bool all_anchors(struct findings *findings, struct tx *tx, struct err *er
         check_anchors(findings, tx, slot);
         rows = tx_rows(tx, slot);
         if (rows > 0)
-            snprintf(after, sizeof after, "%lld", (long long)tx_int(tx, slot, rows - 1, 0));
+            snprintf(after, sizeof after, "%lld",
+                     (long long)tx_int(tx, slot, rows - 1, ANCHOR_NUMBER));
     }
     return true;
 }
 
 /* ---- all of it ---- */
 
+#define CHAINS_SQL                                                                                 \
+    "select account_id, changes, reads, broken from audit_verify_some($1::uuid, $2::int)"
+enum { CHAIN_ACCOUNT, CHAIN_CHANGES, CHAIN_READS, CHAIN_BROKEN };
+
 static bool all_accounts(struct findings *findings, struct tx *tx, struct err *err) {
     char most[12], after[UUID_TEXT] = "";
     snprintf(most, sizeof most, "%d", ACCOUNTS_AT_ONCE);
     for (size_t rows = ACCOUNTS_AT_ONCE; rows == ACCOUNTS_AT_ONCE;) {
         struct str values[] = {after[0] ? str_of(after) : STR_ABSENT, str_of(most)};
-        size_t slot = tx_query(tx,
-                               "select account_id, changes, reads, broken from "
-                               "audit_verify_some($1::uuid, $2::int)",
-                               values, 2);
+        size_t slot = tx_query(tx, CHAINS_SQL, values, 2);
         if (!tx_flush(tx, err))
             return false;
         rows = tx_rows(tx, slot);
         for (size_t i = 0; i < rows; i++) {
             findings->accounts++;
-            findings->changes += tx_int(tx, slot, i, 1);
-            findings->reads += tx_int(tx, slot, i, 2);
-            if (tx_value(tx, slot, i, 3).ptr)
-                found(findings, tx_value(tx, slot, i, 3));
-            snprintf(after, sizeof after, "%s", tx_value(tx, slot, i, 0).ptr);
+            findings->changes += tx_int(tx, slot, i, CHAIN_CHANGES);
+            findings->reads += tx_int(tx, slot, i, CHAIN_READS);
+            if (tx_value(tx, slot, i, CHAIN_BROKEN).ptr)
+                found(findings, tx_value(tx, slot, i, CHAIN_BROKEN));
+            snprintf(after, sizeof after, "%s", tx_value(tx, slot, i, CHAIN_ACCOUNT).ptr);
         }
     }
     return true;
