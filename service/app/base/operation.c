@@ -22,6 +22,7 @@ static bool operation_answer(struct action *action, struct tx *tx, struct str id
         {.name = "result", .type = FIELD_MAP},      {.name = "failure", .type = FIELD_TEXT},
         {.name = "created_at", .type = FIELD_TIME}, {.name = "updated_at", .type = FIELD_TIME},
     };
+    enum { KIND = 1, DONE = 4, TOTAL, RESULT };
     size_t slot = tx_query(tx, OPERATION_SQL, &id, 1);
     struct buf *body = &outcome->body;
     if (!tx_flush(tx, err))
@@ -29,17 +30,17 @@ static bool operation_answer(struct action *action, struct tx *tx, struct str id
     if (tx_rows(tx, slot) == 0)
         return err_set(err, PROBLEM_NOT_FOUND, "There is no such operation.");
     for (size_t c = 0; c < COUNT_OF(fields); c++) {
-        if (c == 4)
+        if (c == DONE)
             buf_text(body, ",\"progress\":{\"done\":");
         else
             buf_format(body, "%c\"%s\":", c == 0 ? '{' : ',', fields[c].name);
         render_value(&fields[c], tx_value(tx, slot, 0, c), body);
-        if (c == 5)
+        if (c == TOTAL)
             buf_char(body, '}');
     }
     buf_char(body, '}');
-    struct str kind = tx_value(tx, slot, 0, 1);
-    if (tx_value(tx, slot, 0, 6).ptr && (str_is(kind, "report") || str_is(kind, "simulation")))
+    struct str kind = tx_value(tx, slot, 0, KIND);
+    if (tx_value(tx, slot, 0, RESULT).ptr && (str_is(kind, "report") || str_is(kind, "simulation")))
         audit_note(action, AREA_ECONOMICS, "operation", STR_ABSENT, id);
     return true;
 }

@@ -79,6 +79,21 @@ static bool access_kept(int64_t lost, struct err *err) {
                "read now. Nothing was done again.");
 }
 
+/* The first answer by a key. */
+#define FIRST_SQL                                                                                  \
+    "select request_hash = $3::bytea, status, etag, location, body, touches,"                      \
+    " access_lost(reach, told) from idempotency"                                                   \
+    " where principal = $1 and key = $2 and created_at > " SINCE(ANSWERS_KEPT)
+enum {
+    FIRST_SAME,
+    FIRST_STATUS,
+    FIRST_ETAG,
+    FIRST_LOCATION,
+    FIRST_BODY,
+    FIRST_TOUCHES,
+    FIRST_LOST
+};
+
 /* *ret_replayed: the key was used before and the outcome is the first one. */
 static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replayed,
                               struct err *err) {
@@ -88,12 +103,7 @@ static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replay
     size_t locked =
         tx_query(tx, "select pg_try_advisory_xact_lock(hashtextextended($1, 7))", &lock, 1);
     struct str params[] = {who, key, hash_text(action)};
-    size_t seen =
-        tx_query(tx,
-                 "select request_hash = $3::bytea, status, etag, location, body, touches,"
-                 " access_lost(reach, told) from idempotency"
-                 " where principal = $1 and key = $2 and created_at > " SINCE(ANSWERS_KEPT),
-                 params, 3);
+    size_t seen = tx_query(tx, FIRST_SQL, params, 3);
     if (!tx_flush(tx, err))
         return false;
     if (!tx_bool(tx, locked, 0, 0)) {
@@ -103,17 +113,18 @@ static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replay
     *ret_replayed = tx_rows(tx, seen) > 0;
     if (!*ret_replayed)
         return true;
-    if (!tx_bool(tx, seen, 0, 0))
+    if (!tx_bool(tx, seen, 0, FIRST_SAME))
         return err_set(err, PROBLEM_IDEMPOTENCY_REUSED,
                        "The first request with this key was another one.");
-    if (!access_kept(tx_int(tx, seen, 0, 6), err))
+    if (!access_kept(tx_int(tx, seen, 0, FIRST_LOST), err))
         return false;
     struct outcome *outcome = once->outcome;
-    outcome->status = (int)tx_int(tx, seen, 0, 1);
-    snprintf(outcome->etag, sizeof outcome->etag, "%s", tx_value(tx, seen, 0, 2).ptr);
-    snprintf(outcome->location, sizeof outcome->location, "%s", tx_value(tx, seen, 0, 3).ptr);
-    buf_put(&outcome->body, tx_value(tx, seen, 0, 4));
-    touches_read(action, outcome, tx_value(tx, seen, 0, 5));
+    outcome->status = (int)tx_int(tx, seen, 0, FIRST_STATUS);
+    snprintf(outcome->etag, sizeof outcome->etag, "%s", tx_value(tx, seen, 0, FIRST_ETAG).ptr);
+    snprintf(outcome->location, sizeof outcome->location, "%s",
+             tx_value(tx, seen, 0, FIRST_LOCATION).ptr);
+    buf_put(&outcome->body, tx_value(tx, seen, 0, FIRST_BODY));
+    touches_read(action, outcome, tx_value(tx, seen, 0, FIRST_TOUCHES));
     outcome->replayed = true;
     return true;
 }

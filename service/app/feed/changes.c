@@ -282,6 +282,8 @@ static bool walk(struct feed_page *page, struct err *err) {
                       " $1::bigint < (select max(to_position) from database_change) from "         \
                       "sequencer s"
 
+enum { LOG_EARLIEST, LOG_HEAD, LOG_WINDOW, LOG_GONE, LOG_WALK_GONE };
+
 static bool look_at_log(struct feed_page *page, struct err *err) {
     int64_t after = page->query->after;
     struct str position = str_of(arena_format(page->action->arena, "%" PRId64, after));
@@ -290,12 +292,12 @@ static bool look_at_log(struct feed_page *page, struct err *err) {
     size_t slot = tx_query(page->tx, LOG_SQL, &position, 1);
     if (!tx_flush(page->tx, err))
         return false;
-    page->earliest = tx_int(page->tx, slot, 0, 0);
-    page->head = tx_int(page->tx, slot, 0, 1);
-    page->window = tx_int(page->tx, slot, 0, 2);
+    page->earliest = tx_int(page->tx, slot, 0, LOG_EARLIEST);
+    page->head = tx_int(page->tx, slot, 0, LOG_HEAD);
+    page->window = tx_int(page->tx, slot, 0, LOG_WINDOW);
     bool kept = after == 0 || after + 1 >= page->earliest;
-    bool lost =
-        tx_bool(page->tx, slot, 0, 3) || (page->query->seen.ptr && tx_bool(page->tx, slot, 0, 4));
+    bool lost = tx_bool(page->tx, slot, 0, LOG_GONE) ||
+                (page->query->seen.ptr && tx_bool(page->tx, slot, 0, LOG_WALK_GONE));
     if (kept && !lost)
         return true;
     char extra[80];

@@ -209,20 +209,22 @@ bool import_keep_apart(struct import *import, struct tx *tx, struct rows *rows, 
     return true;
 }
 
+#define LINES_SQL                                                                                  \
+    "select external_id, line, record, refused, ends"                                              \
+    " from import_lines_next($1::uuid, $2, " TAKE_LINES ", " WINDOW_LARGE ")"
+enum { LINE_ORDER, LINE_NO, LINE_RECORD, LINE_REFUSED, LINE_ENDS };
+
 static bool read_row(struct tx *tx, size_t slot, size_t i, struct import_row *ret,
                      struct err *err) {
-    struct str refused = tx_value(tx, slot, i, 3);
-    *ret = (struct import_row){.line = tx_int(tx, slot, i, 1)};
-    return json_read(tx_value(tx, slot, i, 2), JSON_TOKENS * 10, &ret->record, err) &&
+    struct str refused = tx_value(tx, slot, i, LINE_REFUSED);
+    *ret = (struct import_row){.line = tx_int(tx, slot, i, LINE_NO)};
+    return json_read(tx_value(tx, slot, i, LINE_RECORD), JSON_TOKENS * 10, &ret->record, err) &&
            (!refused.ptr || json_read(refused, JSON_TOKENS, &ret->refused, err));
 }
 
 bool import_take_apart(struct import *import, struct tx *tx, struct rows *ret, struct err *err) {
     struct str params[] = {import->id, import->joined_to};
-    size_t slot = tx_query(tx,
-                           "select external_id, line, record, refused, ends from "
-                           "import_lines_next($1::uuid, $2, " TAKE_LINES ", " WINDOW_LARGE ")",
-                           params, 2);
+    size_t slot = tx_query(tx, LINES_SQL, params, 2);
     bool whole = true; /* the last order */
     if (!tx_flush(tx, err))
         return false;
@@ -234,7 +236,7 @@ bool import_take_apart(struct import *import, struct tx *tx, struct rows *ret, s
             import_add(import, ret, &row);
         else
             import_join(import, ret, &row);
-        whole = tx_bool(tx, slot, i, 4);
+        whole = tx_bool(tx, slot, i, LINE_ENDS);
     }
     if (!whole && ret->n > 1)
         import_row_release(&ret->of[--ret->n]); /* the rest of it is in the next step */
