@@ -13,10 +13,27 @@
 
 /* ---- completion ---- */
 
+/* A completion in its transaction. */
 struct completion {
+    struct action *action;
+    struct tx *tx;
     struct str review_id;
-    const jv *doc;
+    const jv *doc; /* the body */
+    size_t review; /* REVIEW_SQL's slot */
+    jv *clean;     /* what the body says of the review itself */
+    jv *documents; /* of the follow-ups, which the batch only borrows */
+    struct batch *follow_ups;
 };
+
+static void completion_release(struct completion *completion) {
+    jv_unref(&completion->clean);
+    jv_unref(&completion->documents);
+    batch_release(&completion->follow_ups);
+}
+
+static struct str review_value(const struct completion *completion, size_t column) {
+    return tx_value(completion->tx, completion->review, 0, column);
+}
 
 /* The fields of the body that are the review's own; none is required. */
 static const char *const kept[] = {"outcome",   "held_at",      "participants", "findings",
@@ -67,16 +84,16 @@ enum { REVIEW_STATUS, REVIEW_OUTCOME, REVIEW_ACCOUNT, REVIEW_PLAN, REVIEW_ZONE }
 
 /* A follow-up of the body as its resource has it, below the review's account, review and plan. A
  * date without a zone is of the review's. */
-static jv *follow_up_of(const jv *given, struct tx *tx, size_t review, struct str review_id) {
+static jv *follow_up_of(const struct completion *completion, const jv *given) {
     CLEANUP(jv_unref) jv *doc = jv_copy(given);
-    struct str plan_id = tx_value(tx, review, 0, REVIEW_PLAN);
+    struct str plan_id = review_value(completion, REVIEW_PLAN);
     bool fine = doc &&
-                jv_set(doc, "account_id", jv_new_text(tx_value(tx, review, 0, REVIEW_ACCOUNT))) &&
-                jv_set(doc, "review_id", jv_new_text(review_id));
+                jv_set(doc, "account_id", jv_new_text(review_value(completion, REVIEW_ACCOUNT))) &&
+                jv_set(doc, "review_id", jv_new_text(completion->review_id));
     if (fine && plan_id.ptr)
         fine = jv_set(doc, "plan_id", jv_new_text(plan_id));
     if (fine && jv_get(doc, "due_on") && !jv_get(doc, "time_zone"))
-        fine = jv_set(doc, "time_zone", jv_new_text(tx_value(tx, review, 0, REVIEW_ZONE)));
+        fine = jv_set(doc, "time_zone", jv_new_text(review_value(completion, REVIEW_ZONE)));
     return fine ? TAKE(doc) : NULL;
 }
 
@@ -94,27 +111,28 @@ static bool follow_ups_shape(const jv *list, struct err *err) {
     return !err_is_set(err);
 }
 
-/* The follow-ups as entries of a batch; `owners` keeps their documents. */
-static struct batch *follow_ups_batch(struct action *action, const jv *list, struct tx *tx,
-                                      size_t review, struct str review_id, jv *owners,
-                                      struct err *err) {
-    struct batch *batch = batch_new(action, resource_of(RES_FOLLOW_UP), jv_len(list), err);
-    if (!batch)
-        return NULL;
-    batch->all_or_none = true;
-    for (size_t i = 0; i < batch->n; i++) {
-        struct entry *entry = &batch->entries[i];
+/* The follow-ups as entries of a batch. */
+static bool follow_ups_batch(struct completion *completion, struct err *err) {
+    const jv *list = jv_get(completion->doc, "follow_ups");
+    struct arena *arena = completion->action->arena;
+    if (!follow_ups_shape(list, err))
+        return false;
+    completion->documents = jv_new_array();
+    completion->follow_ups =
+        batch_new(completion->action, resource_of(RES_FOLLOW_UP), jv_len(list), err);
+    if (!completion->documents || !completion->follow_ups)
+        return err_is_set(err) ? false : err_memory(err);
+    completion->follow_ups->all_or_none = true;
+    for (size_t i = 0; i < completion->follow_ups->n; i++) {
+        struct entry *entry = &completion->follow_ups->entries[i];
         entry->kind = ENTRY_CREATE;
         entry->unconditional = true;
-        entry->at = arena_format(action->arena, "/follow_ups/%zu", i);
-        if (!entry->at || !jv_push(owners, follow_up_of(jv_at(list, i), tx, review, review_id))) {
-            err_memory(err);
-            batch_release(&batch);
-            return NULL;
-        }
-        entry->given = jv_at(owners, i);
+        entry->at = arena_format(arena, "/follow_ups/%zu", i);
+        if (!entry->at || !jv_push(completion->documents, follow_up_of(completion, jv_at(list, i))))
+            return err_memory(err);
+        entry->given = jv_at(completion->documents, i);
     }
-    return batch;
+    return true;
 }
 
 /* All violations of the body at once, before anything is written. */
@@ -128,28 +146,28 @@ static bool check_follow_ups(const struct batch *batch, struct err *err) {
     return !err_is_set(err);
 }
 
-/* One record of a batch of its own. */
-static bool change_one(struct action *action, struct tx *tx, enum resource_id id,
-                       struct str record_id, const jv *patch, const char *at, struct err *err) {
-    CLEANUP(batch_release) struct batch *batch = batch_new(action, resource_of(id), 1, err);
+/* One record of a batch of its own; `patch` stands at `at` of the body. */
+static bool change_one(const struct completion *completion, const struct record_key *key,
+                       const jv *patch, const char *at, struct err *err) {
+    CLEANUP(batch_release)
+    struct batch *batch = batch_new(completion->action, key->resource, 1, err);
     if (!batch)
         return false;
     batch->single = true;
-    struct entry *entry = &batch->entries[0];
-    *entry = (struct entry){.kind = ENTRY_CHANGE,
-                            .unconditional = true,
-                            .id = record_id,
-                            .given = patch,
-                            .at = at,
-                            .err = ERR_INIT};
-    return batch_write(action, tx, batch, err);
+    batch->entries[0] = (struct entry){.kind = ENTRY_CHANGE,
+                                       .unconditional = true,
+                                       .id = key->id,
+                                       .given = patch,
+                                       .at = at,
+                                       .err = ERR_INIT};
+    return batch_write(completion->action, completion->tx, batch, err);
 }
 
-static bool may_complete(struct tx *tx, size_t review, struct err *err) {
+static bool may_complete(struct completion *completion, struct err *err) {
     struct record_key key = {.resource = resource_of(RES_REVIEW)};
-    if (tx_rows(tx, review) == 0)
+    if (tx_rows(completion->tx, completion->review) == 0)
         return not_found(&key, err);
-    struct str status = tx_value(tx, review, 0, REVIEW_STATUS);
+    struct str status = review_value(completion, REVIEW_STATUS);
     /* One that was missed may still be held, late. */
     return str_is(status, "scheduled") || str_is(status, "missed") ||
            err_set(err, PROBLEM_CONFLICT, "The review is %.*s already.", STR_ARG(status));
@@ -157,89 +175,75 @@ static bool may_complete(struct tx *tx, size_t review, struct err *err) {
 
 /* The account before the review, as where a plan is activated. A review that is over says so
  * without waiting for the lock; it is asked again under it. */
-static bool lock_review(struct tx *tx, struct str review_id, size_t *ret_review, struct err *err) {
-    size_t before = tx_query(tx, REVIEW_SQL, &review_id, 1);
-    if (!tx_flush(tx, err) || !may_complete(tx, before, err))
+static bool lock_review(struct completion *completion, struct err *err) {
+    struct tx *tx = completion->tx;
+    completion->review = tx_query(tx, REVIEW_SQL, &completion->review_id, 1);
+    if (!tx_flush(tx, err) || !may_complete(completion, err))
         return false;
     tx_query(tx,
              "select 1 from account where id = (select account_id from review where id = "
              "$1::uuid) for no key update",
-             &review_id, 1);
-    *ret_review = tx_query(tx, REVIEW_SQL " for no key update", &review_id, 1);
-    return tx_flush(tx, err) && may_complete(tx, *ret_review, err);
+             &completion->review_id, 1);
+    completion->review = tx_query(tx, REVIEW_SQL " for no key update", &completion->review_id, 1);
+    return tx_flush(tx, err) && may_complete(completion, err);
 }
 
-static struct str outcome_of(struct tx *tx, size_t review, const jv *clean) {
-    struct str said = jv_text(jv_get(clean, "outcome"));
-    return said.ptr ? said : tx_value(tx, review, 0, REVIEW_OUTCOME);
-}
-
-static bool check_body(const struct completion *completion, struct tx *tx, size_t review,
-                       const struct batch *follow_ups, jv **ret_clean, struct err *err) {
-    const jv *changes = jv_get(completion->doc, "plan_changes");
-    if (changes && !tx_value(tx, review, 0, REVIEW_PLAN).ptr)
+static bool check_body(struct completion *completion, struct err *err) {
+    if (jv_get(completion->doc, "plan_changes") && !review_value(completion, REVIEW_PLAN).ptr)
         err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/plan_changes", "no_plan",
                 "The review is of no plan.");
-    decode_kept(completion->doc, ret_clean, err);
-    check_follow_ups(follow_ups, err);
-    if (!tx_value(tx, review, 0, REVIEW_OUTCOME).ptr &&
+    decode_kept(completion->doc, &completion->clean, err);
+    check_follow_ups(completion->follow_ups, err);
+    if (!review_value(completion, REVIEW_OUTCOME).ptr &&
         !jv_text(jv_get(completion->doc, "outcome")).ptr)
         err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/outcome", "required",
                 "A review ends with keep, adapt or replace.");
     return !err_is_set(err);
 }
 
-/* The review last: its event names what it made. */
-static bool complete_writes(struct action *action, struct tx *tx,
-                            const struct completion *completion, size_t review,
-                            struct batch *follow_ups, jv *clean, struct err *err) {
+/* The plan changes before review_conclude() makes its next version of them, and the review comes
+ * last: its event names what it made. */
+static bool complete_writes(struct completion *completion, struct err *err) {
     const jv *changes = jv_get(completion->doc, "plan_changes");
-    struct str plan_id = tx_value(tx, review, 0, REVIEW_PLAN),
-               outcome = outcome_of(tx, review, clean);
-    struct str values[] = {completion->review_id, plan_id, outcome};
-    if (changes && !change_one(action, tx, RES_PLAN, plan_id, changes, "/plan_changes", err))
+    struct str plan_id = review_value(completion, REVIEW_PLAN),
+               outcome = jv_text(jv_get(completion->clean, "outcome"));
+    struct record_key plan = {.resource = resource_of(RES_PLAN), .id = plan_id},
+                      review = {.resource = resource_of(RES_REVIEW), .id = completion->review_id};
+    struct str values[] = {completion->review_id, plan_id,
+                           outcome.ptr ? outcome : review_value(completion, REVIEW_OUTCOME)};
+    struct batch *follow_ups = completion->follow_ups;
+    if (changes && !change_one(completion, &plan, changes, "/plan_changes", err))
         return false;
-    tx_query(tx, "select review_conclude($1::uuid, $2::uuid, $3)", values, 3);
-    if (!tx_flush(tx, err))
+    tx_query(completion->tx, "select review_conclude($1::uuid, $2::uuid, $3)", values, 3);
+    if (!tx_flush(completion->tx, err))
         return false;
-    if (follow_ups->n > 0 &&
-        (!batch_write(action, tx, follow_ups, err) || !batch_result(follow_ups, err)))
+    if (follow_ups->n > 0 && (!batch_write(completion->action, completion->tx, follow_ups, err) ||
+                              !batch_result(follow_ups, err)))
         return false;
-    bool fine = jv_set(clean, "status", jv_new_text(STR("held")));
+    bool fine = jv_set(completion->clean, "status", jv_new_text(STR("held")));
     if (plan_id.ptr)
-        fine = fine && jv_set(clean, "plan_id", jv_new_text(plan_id));
-    return fine ? change_one(action, tx, RES_REVIEW, completion->review_id, clean, "", err)
-                : err_memory(err);
+        fine = fine && jv_set(completion->clean, "plan_id", jv_new_text(plan_id));
+    return fine ? change_one(completion, &review, completion->clean, "", err) : err_memory(err);
 }
 
 static bool complete_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                           struct err *err) {
-    const struct completion *completion = arg;
-    const jv *list = jv_get(completion->doc, "follow_ups");
-    CLEANUP(jv_unref) jv *owners = jv_new_array();
-    CLEANUP(jv_unref) jv *clean = NULL;
-    CLEANUP(batch_release) struct batch *follow_ups = NULL;
-    size_t review;
-    if (!owners)
-        return err_memory(err);
-    if (!lock_review(tx, completion->review_id, &review, err) ||
-        !view_if_match(action, tx, RES_REVIEW, completion->review_id, err) ||
-        !follow_ups_shape(list, err))
-        return false;
-    follow_ups = follow_ups_batch(action, list, tx, review, completion->review_id, owners, err);
-    return follow_ups && check_body(completion, tx, review, follow_ups, &clean, err) &&
-           complete_writes(action, tx, completion, review, follow_ups, clean, err) &&
-           view_answer(action, tx, RES_REVIEW, completion->review_id, outcome, err);
+    (void)arg;
+    CLEANUP(completion_release)
+    struct completion completion = {
+        .action = action, .tx = tx, .review_id = action_arg(action, "id"), .doc = action->doc};
+    return lock_review(&completion, err) &&
+           view_if_match(action, tx, RES_REVIEW, completion.review_id, err) &&
+           follow_ups_batch(&completion, err) && check_body(&completion, err) &&
+           complete_writes(&completion, err) &&
+           view_answer(action, tx, RES_REVIEW, completion.review_id, outcome, err);
 }
 
 bool review_complete(struct action *action, struct outcome *outcome, struct err *err) {
-    struct str review_id = action_arg(action, "id");
-    const jv *doc = action->doc;
-    struct completion completion = {review_id, doc};
-    if (jv_kind(doc) != JV_OBJECT)
+    if (jv_kind(action->doc) != JV_OBJECT)
         return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "", "wrong_type",
                        "must be an object");
-    return write_once(action, complete_work, &completion, outcome, err);
+    return write_once(action, complete_work, NULL, outcome, err);
 }
 
 /* ---- the seven buyer expectations ---- */
