@@ -35,7 +35,7 @@ static void entry_reset(struct entry *entry) {
     err_release(&entry->err);
     entry->err = ERR_INIT;
     entry->row = NULL;
-    entry->outcome = NULL;
+    entry->outcome = OUTCOME_OPEN;
     entry->changed = entry->was_deleted = false;
 }
 
@@ -301,7 +301,7 @@ static bool fail_together(struct batch *batch) {
         if (!failed(entry))
             err_add(&entry->err, PROBLEM_CONFLICT, ERR_AT_POINTER, entry->at, "rolled_back",
                     "Nothing was written, since another record of this call failed.");
-        entry->outcome = "error";
+        entry->outcome = OUTCOME_ERROR;
         entry->row = NULL;
     }
     batch->rolled_back = true;
@@ -322,20 +322,20 @@ static bool write_set(struct action *action, struct tx *tx, struct batch *batch,
            write_singly(action, tx, batch, err);
 }
 
-static const char *outcome_of(const struct entry *entry) {
+static enum entry_outcome outcome_of(const struct entry *entry) {
     if (entry->settled)
         return entry->settled;
     switch (entry->kind) {
     case ENTRY_CREATE:
-        return "created";
+        return OUTCOME_CREATED;
     case ENTRY_CHANGE:
-        return entry->changed || entry->was_deleted ? "updated" : "unchanged";
+        return entry->changed || entry->was_deleted ? OUTCOME_UPDATED : OUTCOME_UNCHANGED;
     case ENTRY_RESTORE:
-        return entry->was_deleted ? "updated" : "unchanged";
+        return entry->was_deleted ? OUTCOME_UPDATED : OUTCOME_UNCHANGED;
     case ENTRY_DELETE:
-        return entry->was_deleted ? "unchanged" : "deleted";
+        return entry->was_deleted ? OUTCOME_UNCHANGED : OUTCOME_DELETED;
     }
-    return "error";
+    return OUTCOME_ERROR;
 }
 
 static bool read_back(struct action *action, struct tx *tx, struct batch *batch, struct err *err) {
@@ -351,7 +351,7 @@ static bool read_back(struct action *action, struct tx *tx, struct batch *batch,
         return err_memory(err);
     for (size_t i = 0; i < batch->n; i++) {
         struct entry *entry = &batch->entries[i];
-        entry->outcome = failed(entry) ? "error" : outcome_of(entry);
+        entry->outcome = failed(entry) ? OUTCOME_ERROR : outcome_of(entry);
         entry->row = failed(entry) ? NULL : row_by_id(rows, n, entry->id);
     }
     return true;

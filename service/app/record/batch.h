@@ -8,6 +8,19 @@
 
 enum entry_kind { ENTRY_CREATE, ENTRY_CHANGE, ENTRY_DELETE, ENTRY_RESTORE };
 
+/* What became of an entry. OPEN: it is not known yet. */
+#define ENTRY_OUTCOMES(X)                                                                          \
+    X(OPEN, "")                                                                                    \
+    X(CREATED, "created") X(UPDATED, "updated") X(UNCHANGED, "unchanged") X(STALE, "stale")        \
+        X(DEFERRED, "deferred") X(DELETED, "deleted") X(ERROR, "error")
+enum entry_outcome {
+#define X(name, text) OUTCOME_##name,
+    ENTRY_OUTCOMES(X)
+#undef X
+        OUTCOME_COUNT
+};
+const char *entry_outcome_text(enum entry_outcome outcome);
+
 struct entry {
     enum entry_kind kind;
     bool upsert;            /* a change whose record may be deleted: it comes back */
@@ -18,13 +31,14 @@ struct entry {
     struct str external_id; /* echoed in results */
     const jv *given;        /* document or patch; borrowed */
     const char *at;         /* pointer of `given`: "" or "/records/3" */
-    const char *settled;    /* "stale", "deferred", ...: its outcome is known, nothing is written */
+    /* Not OPEN: what will become of it is known, and nothing is written. */
+    enum entry_outcome settled;
     /* results */
     jv *clean; /* canonical document to write; owned */
     bool changed;
     bool was_deleted;
     const struct row *row; /* as it is now */
-    const char *outcome;   /* created, updated, unchanged, deleted, error, or `settled` */
+    enum entry_outcome outcome;
     struct err err;
 };
 

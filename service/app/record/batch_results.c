@@ -49,7 +49,8 @@ static void write_result(struct action *action, const struct batch *batch, size_
     buf_json(ret, entry->external_id);
     buf_format(ret, ",\"success\":%s,\"created\":%s,\"outcome\":\"%s\",\"etag\":",
                err_is_set(&entry->err) ? "false" : "true",
-               strcmp(entry->outcome, "created") == 0 ? "true" : "false", entry->outcome);
+               entry->outcome == OUTCOME_CREATED ? "true" : "false",
+               entry_outcome_text(entry->outcome));
     buf_json(ret, etag[0] ? str_of(etag) : STR_ABSENT);
     buf_text(ret, ",\"errors\":");
     if (err_is_set(&entry->err))
@@ -59,22 +60,26 @@ static void write_result(struct action *action, const struct batch *batch, size_
     buf_char(ret, '}');
 }
 
+const char *entry_outcome_text(enum entry_outcome outcome) {
+    static const char *const texts[] = {
+#define X(name, text) text,
+        ENTRY_OUTCOMES(X)
+#undef X
+    };
+    return texts[outcome];
+}
+
 void batch_results(struct action *action, const struct batch *batch, struct buf *ret) {
-    static const struct {
-        const char *outcome, *sum;
-    } outcomes[] = {{"created", "created"}, {"updated", "updated"},   {"unchanged", "unchanged"},
-                    {"stale", "stale"},     {"deferred", "deferred"}, {"deleted", "deleted"},
-                    {"error", "failed"}};
+    size_t counts[OUTCOME_COUNT] = {0};
     buf_text(ret, "{\"results\":[");
     for (size_t i = 0; i < batch->n; i++)
         write_result(action, batch, i, ret);
     buf_text(ret, "],\"summary\":{");
-    for (size_t o = 0; o < COUNT_OF(outcomes); o++) {
-        size_t count = 0;
-        for (size_t i = 0; i < batch->n; i++)
-            count += strcmp(batch->entries[i].outcome, outcomes[o].outcome) == 0;
-        if (count > 0 || strcmp(outcomes[o].sum, "deferred") != 0)
-            buf_format(ret, "%s\"%s\":%zu", o > 0 ? "," : "", outcomes[o].sum, count);
-    }
+    for (size_t i = 0; i < batch->n; i++)
+        counts[batch->entries[i].outcome]++;
+    for (enum entry_outcome o = OUTCOME_CREATED; o < OUTCOME_COUNT; o++)
+        if (counts[o] > 0 || o != OUTCOME_DEFERRED)
+            buf_format(ret, "%s\"%s\":%zu", o > OUTCOME_CREATED ? "," : "",
+                       o == OUTCOME_ERROR ? "failed" : entry_outcome_text(o), counts[o]);
     buf_text(ret, "}}");
 }

@@ -19,7 +19,7 @@ static void unknown_parent(struct action *action, const struct bulk *bulk, struc
             one = str_of(arena_format(action->arena, "%.*s,%s", (int)steering->parents.len - 1,
                                       steering->parents.ptr, one.ptr + 1));
         steering->parents = one;
-        entry->settled = "deferred";
+        entry->settled = OUTCOME_DEFERRED;
         return;
     }
     char where[128];
@@ -151,7 +151,7 @@ static void deleted_already(const struct bulk *bulk, struct entry *entry) {
     if (bulk->del)
         not_found(&key, &entry->err);
     else
-        entry->settled = "unchanged";
+        entry->settled = OUTCOME_UNCHANGED;
 }
 
 bool sync_run(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,

@@ -177,7 +177,7 @@ static bool resolve_existence(const struct work *work, size_t i, const struct ro
     CLEANUP(jv_unref) jv *there = jv_new_bool(false);
     note(steering, "deleted_at", deleted ? gone : there, del ? gone : there, rule, source);
     if (!source)
-        entry->settled = "unchanged";
+        entry->settled = OUTCOME_UNCHANGED;
     return !source;
 }
 

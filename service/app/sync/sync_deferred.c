@@ -11,7 +11,7 @@
 #define ROUNDS 20
 
 static bool waits(const struct entry *entry) {
-    return entry->settled && strcmp(entry->settled, "deferred") == 0 && !err_is_set(&entry->err);
+    return entry->settled == OUTCOME_DEFERRED && !err_is_set(&entry->err);
 }
 
 bool sync_defer(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,

@@ -63,7 +63,7 @@ static bool our_changes(struct action *action, const struct bulk *bulk, struct t
 static bool known(struct action *action, struct work *work, size_t i, struct str id, bool stale) {
     struct entry *entry = &work->batch->entries[i];
     if (stale)
-        entry->settled = "stale";
+        entry->settled = OUTCOME_STALE;
     if (!id.ptr)
         return true;
     entry->id = arena_str(action->arena, id);
@@ -148,9 +148,8 @@ bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, st
 /* Whether the message counts: one that is stale, or waits for a parent, leaves the stored digests
  * as they are. */
 static bool message_counts(const struct entry *entry) {
-    return !err_is_set(&entry->err) &&
-           !(entry->settled &&
-             (strcmp(entry->settled, "stale") == 0 || strcmp(entry->settled, "deferred") == 0));
+    return !err_is_set(&entry->err) && entry->settled != OUTCOME_STALE &&
+           entry->settled != OUTCOME_DEFERRED;
 }
 
 /* Our version of the record after this message; the one before where the message did not count. */

@@ -18,7 +18,7 @@ static bool unchanged_since(struct action *action, struct batch *batch, struct e
     (void)action;
     (void)current;
     if (!row || row_version(batch->resource, row) != undo->versions[i])
-        entry->settled = "stale";
+        entry->settled = OUTCOME_STALE;
     return false;
 }
 

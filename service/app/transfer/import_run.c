@@ -234,7 +234,7 @@ static bool write_results(struct import *import, const struct rows *rows, const 
         bool failed = err_is_set(&entry->err);
         for (size_t k = 0; k < entry->err.n_items; k++)
             name_line(&rows->of[i], entry->at, &entry->err.items[k]);
-        count(import, failed ? "failed" : entry->outcome);
+        count(import, failed ? "failed" : entry_outcome_text(entry->outcome));
         if (failed) {
             buf_format(&errors, "%s{\"line\":%" PRId64 ",\"external_id\":", errors.len ? "," : "[",
                        rows->of[i].line);
@@ -242,11 +242,12 @@ static bool write_results(struct import *import, const struct rows *rows, const 
             buf_text(&errors, ",\"errors\":");
             entry_errors(entry, &errors);
             buf_char(&errors, '}');
-        } else if (entry->row && (strcmp(entry->outcome, "created") == 0 ||
-                                  strcmp(entry->outcome, "updated") == 0)) {
+        } else if (entry->row &&
+                   (entry->outcome == OUTCOME_CREATED || entry->outcome == OUTCOME_UPDATED)) {
             buf_format(&records, "%s{\"record_id\":", records.len ? "," : "[");
             buf_json(&records, entry->id);
-            buf_format(&records, ",\"outcome\":\"%s\",\"version\":%" PRId64 "}", entry->outcome,
+            buf_format(&records, ",\"outcome\":\"%s\",\"version\":%" PRId64 "}",
+                       entry_outcome_text(entry->outcome),
                        row_version(import->resource, entry->row));
         }
     }
