@@ -15,7 +15,7 @@
 #define FINISH_MS 5000
 
 struct api {
-    struct face face;
+    struct api_context face;
     struct admin admin;
     struct cidrs trusted;
     struct server *public;
@@ -86,7 +86,7 @@ bool api_start(struct app *app, const struct config *config, bool public, api_re
     api->ready = ready_function;
     api->ready_context = ready_context;
     api->admin = (struct admin){.ready = ready, .context = api, .version = app->version};
-    api->face = (struct face){.app = app, .admin = &api->admin};
+    api->face = (struct api_context){.app = app, .admin = &api->admin};
     cidrs_parse(str_of(config->trusted_proxies), &api->trusted); /* config_read() has checked it */
     if (!listen_private(api, config, err) || (public && !listen_public(api, config, err))) {
         api_stop(api);

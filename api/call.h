@@ -30,7 +30,7 @@ enum route_flag {
 /* An action without parameters: {} or nothing. */
 #define ROUTE_ACTION (ROUTE_BODY | ROUTE_OPTIONAL | ROUTE_EMPTY)
 
-struct face {
+struct api_context {
     struct app *app;
     struct router *router;
     struct streams *streams;
@@ -41,7 +41,7 @@ struct face {
 };
 
 struct call {
-    struct face *face;
+    struct api_context *face;
     struct request *request;
     struct answer *answer;
     const struct route *route;
@@ -58,7 +58,7 @@ struct call {
 extern const struct route routes[];
 extern const size_t n_routes;
 
-/* What the server calls. `context` is a struct face. */
+/* What the server calls. `context` is a struct api_context. */
 void pipeline_serve(void *context, struct request *request, struct answer *answer);
 /* What it tells of answers that it gave without asking. */
 void pipeline_refused(void *context, const struct request *request, const struct answer *answer);

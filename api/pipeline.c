@@ -454,7 +454,7 @@ void pipeline_refused(void *context, const struct request *request, const struct
 }
 
 void pipeline_adorn(void *context, const struct request *request, struct answer *answer) {
-    const struct face *face = context;
+    const struct api_context *face = context;
     const struct config *config = face->app->config;
     cors_answer(config->cors_origins, request, answer);
     if (config->hsts_seconds > 0) {

@@ -94,13 +94,13 @@ void filter_canonical(const struct cond *cond, struct buf *ret);
 /* Adds a boolean SQL expression over t (the resource's table) and what its `join` adds; NULL gives
  * "true". Values become $n from *n_params + 1 on, in `params`, with memory of the arena. At most
  * `max_params` in all, else too_many. An expression may contain `or` only in parentheses. */
-bool filter_sql(const struct cond *cond, bool narrow, struct arena *arena, struct buf *sql,
+bool filter_sql(const struct cond *cond, bool by_access_set, struct arena *arena, struct buf *sql,
                 struct str *params, size_t *n_params, size_t max_params, struct err *err);
 
 /* A PostgreSQL array literal, {"a","b\"c"}: the value of a parameter of type text[], uuid[] and so
  * on. */
 void sql_array(struct buf *buf, const struct str *values, size_t n);
 /* The field as an SQL expression: its column, or t.<name>. For ORDER BY and column lists, too. */
-void sql_column(struct buf *buf, const struct field *field, bool narrow);
+void sql_column(struct buf *buf, const struct field *field, bool by_access_set);
 
 #endif

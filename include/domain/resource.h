@@ -170,8 +170,8 @@ const struct field *resource_field(const struct resource *resource,
                                    struct str name); /* NULL: none */
 /* FROM: the table as t, what its derived fields need, and as x what the caller reads of the
  * account, so that what the caller does not see is not there, whatever row level security says.
- * `narrow`: for callers who see only the accounts that their access sets name. */
-void resource_source(const struct resource *resource, bool narrow, struct buf *ret);
+ * `by_access_set`: for callers who see only the accounts that their access sets name. */
+void resource_source(const struct resource *resource, bool by_access_set, struct buf *ret);
 /* "t.id > value", said of what is joined by it, too: PostgreSQL carries equality over a join, but
  * no range, and would read the joined table from its beginning. */
 void resource_beyond_id(const struct resource *resource, char comparison, const char *value,

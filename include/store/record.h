@@ -30,7 +30,7 @@ struct record_sql {
 
 /* Before threads start. */
 bool record_sql_init(struct err *err);
-/* `narrow`: for callers who see only the accounts that their access sets name. */
-const struct record_sql *record_sql(enum resource_id id, bool narrow);
+/* `by_access_set`: for callers who see only the accounts that their access sets name. */
+const struct record_sql *record_sql(enum resource_id id, bool by_access_set);
 
 #endif

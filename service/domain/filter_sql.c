@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct writer {
-    bool narrow;
+    bool by_access_set;
     struct buf *sql;
     struct arena *arena;
     struct str *params;
@@ -72,8 +72,8 @@ static void column(struct buf *buf, const struct field *field) {
 }
 
 /* A field in another area than its record's is null for a caller who does not read that area. */
-void sql_column(struct buf *buf, const struct field *field, bool narrow) {
-    bool hides = narrow && field->area != 0;
+void sql_column(struct buf *buf, const struct field *field, bool by_access_set) {
+    bool hides = by_access_set && field->area != 0;
     if (hides)
         buf_format(buf, "(case when x.areas & %llu <> 0 then ",
                    (unsigned long long)AREA_BIT(field->area));
@@ -163,7 +163,7 @@ static bool put_overlap(struct writer *writer, const struct cond *cond) {
     bool negated = cond->op == COND_NE;
 
     buf_text(writer->sql, negated ? "(" : "");
-    sql_column(writer->sql, cond->field, writer->narrow);
+    sql_column(writer->sql, cond->field, writer->by_access_set);
     buf_text(writer->sql, " && ");
     if (!put_array(writer, cond, "text[]"))
         return false;
@@ -177,7 +177,7 @@ static bool put_in(struct writer *writer, const struct cond *cond) {
     buf_init(&type, 32);
     buf_text(&type, sql_type(cond_type(cond)));
     buf_text(&type, "[]");
-    sql_column(writer->sql, cond->field, writer->narrow);
+    sql_column(writer->sql, cond->field, writer->by_access_set);
     buf_text(writer->sql, " = any(");
     if (!buf_ok(&type) || !put_array(writer, cond, type.ptr))
         return false;
@@ -189,7 +189,7 @@ static bool put_field(struct writer *writer, const struct cond *cond) {
     enum field_type type = cond_type(cond);
 
     if (cond->op == COND_NULL) {
-        sql_column(writer->sql, cond->field, writer->narrow);
+        sql_column(writer->sql, cond->field, writer->by_access_set);
         buf_text(writer->sql, " is null");
         return true;
     }
@@ -199,11 +199,11 @@ static bool put_field(struct writer *writer, const struct cond *cond) {
         return put_in(writer, cond);
     if (cond->op == COND_CONTAINS || cond->op == COND_STARTSWITH) {
         buf_text(writer->sql, "lower(");
-        sql_column(writer->sql, cond->field, writer->narrow);
+        sql_column(writer->sql, cond->field, writer->by_access_set);
         buf_char(writer->sql, ')');
         return put_like(writer, cond->values[0], cond->op == COND_CONTAINS);
     }
-    sql_column(writer->sql, cond->field, writer->narrow);
+    sql_column(writer->sql, cond->field, writer->by_access_set);
     buf_text(writer->sql, comparison(cond->op));
     return put_param(writer, cond->values[0], sql_type(type));
 }
@@ -327,7 +327,7 @@ static bool put_search(struct writer *writer, const struct cond *cond) {
             if ((field->flags & F_SEARCH) == 0)
                 continue;
             buf_text(writer->sql, columns++ == 0 ? "lower(" : " or lower(");
-            sql_column(writer->sql, field, writer->narrow);
+            sql_column(writer->sql, field, writer->by_access_set);
             buf_char(writer->sql, ')');
             if (!put_like(writer, cond->values[word], true))
                 return false;
@@ -360,7 +360,7 @@ static bool put_via(struct writer *writer, const struct cond *cond) {
 
     buf_format(writer->sql, "t.%s in (select t.%s from ", via->reverse ? "id" : via->field,
                via->reverse ? via->field : "id");
-    resource_source(target, writer->narrow, writer->sql);
+    resource_source(target, writer->by_access_set, writer->sql);
     buf_text(writer->sql, " where t.deleted_at is null and ");
     if (via->where != NULL)
         buf_format(writer->sql, "(%s) and ", via->where);
@@ -401,9 +401,9 @@ static bool put_cond(struct writer *writer, const struct cond *cond) {
     return cond->field != NULL ? put_field(writer, cond) : put_custom(writer, cond);
 }
 
-bool filter_sql(const struct cond *cond, bool narrow, struct arena *arena, struct buf *sql,
+bool filter_sql(const struct cond *cond, bool by_access_set, struct arena *arena, struct buf *sql,
                 struct str *params, size_t *n_params, size_t max_params, struct err *err) {
-    struct writer writer = {.narrow = narrow,
+    struct writer writer = {.by_access_set = by_access_set,
                             .sql = sql,
                             .arena = arena,
                             .params = params,

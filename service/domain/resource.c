@@ -36,7 +36,7 @@ const char *resource_account(const struct resource *resource) {
                                                                  : NULL;
 }
 
-void resource_source(const struct resource *resource, bool narrow, struct buf *ret) {
+void resource_source(const struct resource *resource, bool by_access_set, struct buf *ret) {
     const char *account = resource_account(resource);
     buf_format(ret, "%s t", resource->table);
     if (resource->join)
@@ -45,7 +45,7 @@ void resource_source(const struct resource *resource, bool narrow, struct buf *r
     if (resource->id == RES_PLAN_SECTION)
         buf_text(ret, " join lateral areas_of(t.account_id) x(areas) on x.areas >> "
                       "area_number(t.section) & 1 = 1");
-    else if (narrow && account)
+    else if (by_access_set && account)
         buf_format(ret, " join my_access() x on x.account_id = t.%s and x.areas & %llu <> 0",
                    account, (unsigned long long)AREA_BIT(resource->area));
     if ((resource->flags & R_OWN) != 0)

@@ -20,13 +20,14 @@ static void column(const struct field *field, struct buf *ret) {
         buf_char(ret, ')');
 }
 
-static void columns(const struct resource *resource, bool narrow, struct buf *ret) {
+static void columns(const struct resource *resource, bool by_access_set, struct buf *ret) {
     for (size_t i = 0; i < resource->n_fields; i++) {
         column(&resource->fields[i], ret);
         buf_text(ret, ", ");
     }
     buf_text(ret, resource->derived_version ? resource->derived_version : "0");
-    buf_format(ret, ", t.deleted_at, %s", narrow && resource_account(resource) ? "x.areas" : "-1");
+    buf_format(ret, ", t.deleted_at, %s",
+               by_access_set && resource_account(resource) ? "x.areas" : "-1");
 }
 
 static void writable(const struct resource *resource, const char *prefix, struct buf *ret) {
@@ -63,9 +64,9 @@ static void update(const struct resource *resource, struct buf *ret) {
 
 /* For callers who do not see everything, what they do not see is taken out before the table is
  * read: with row level security alone, the time tells it from what never was. */
-static void by_id(const struct resource *resource, bool narrow, const struct record_sql *sql,
+static void by_id(const struct resource *resource, bool by_access_set, const struct record_sql *sql,
                   const char *deleted, struct buf *ret) {
-    if (!narrow || !resource_account(resource)) {
+    if (!by_access_set || !resource_account(resource)) {
         buf_format(ret, "select %s from %s where t.id = " ANY_OF_IDS, sql->columns, sql->from);
         return;
     }
@@ -91,12 +92,14 @@ static const char *finish(struct buf *buf, struct err *err) {
             return false;                                                                          \
     } while (0)
 
-static bool init(const struct resource *r, bool narrow, struct record_sql *t, struct err *err) {
-    TEXT(t->columns, columns(r, narrow, &buf_));
-    TEXT(t->from, resource_source(r, narrow, &buf_));
-    TEXT(t->get, by_id(r, narrow, t, "false", &buf_), buf_text(&buf_, " and t.deleted_at is null"));
-    TEXT(t->get_any, by_id(r, narrow, t, "true", &buf_));
-    TEXT(t->lock, by_id(r, narrow, t, "true", &buf_),
+static bool init(const struct resource *r, bool by_access_set, struct record_sql *t,
+                 struct err *err) {
+    TEXT(t->columns, columns(r, by_access_set, &buf_));
+    TEXT(t->from, resource_source(r, by_access_set, &buf_));
+    TEXT(t->get, by_id(r, by_access_set, t, "false", &buf_),
+         buf_text(&buf_, " and t.deleted_at is null"));
+    TEXT(t->get_any, by_id(r, by_access_set, t, "true", &buf_));
+    TEXT(t->lock, by_id(r, by_access_set, t, "true", &buf_),
          buf_text(&buf_, " order by t.id for no key update of t"));
     TEXT(t->insert, insert(r, &buf_));
     TEXT(t->update, update(r, &buf_));
@@ -114,12 +117,12 @@ static bool init(const struct resource *r, bool narrow, struct record_sql *t, st
 
 bool record_sql_init(struct err *err) {
     for (enum resource_id id = RES_USER; id < RES_COUNT; id++)
-        for (int narrow = 0; narrow < 2; narrow++)
-            if (!init(resource_of(id), narrow != 0, &texts[narrow][id], err))
+        for (int by_access_set = 0; by_access_set < 2; by_access_set++)
+            if (!init(resource_of(id), by_access_set != 0, &texts[by_access_set][id], err))
                 return false;
     return true;
 }
 
-const struct record_sql *record_sql(enum resource_id id, bool narrow) {
-    return &texts[narrow ? 1 : 0][id];
+const struct record_sql *record_sql(enum resource_id id, bool by_access_set) {
+    return &texts[by_access_set ? 1 : 0][id];
 }

@@ -89,7 +89,7 @@ static bool take_endpoint(struct sender *sender, struct tx *tx, size_t slot, siz
             return err_memory(err);
         /* Of one that is here already, this process knows better. */
         endpoint->failures = (int)tx_int(tx, slot, row, ENDPOINT_FAILURES);
-        endpoint->opened = (int)tx_int(tx, slot, row, ENDPOINT_PAUSES);
+        endpoint->pauses = (int)tx_int(tx, slot, row, ENDPOINT_PAUSES);
     }
     free(endpoint->url);
     endpoint->url = strndup(url.ptr, url.len);
@@ -195,8 +195,8 @@ static bool take_delivery(struct sender *sender, struct tx *tx, size_t slot, siz
     bool behind = outbox_lane_waits(&sender->outbox, delivery);
     outbox_queue(&sender->outbox, endpoint, delivery);
     /* What failed since the claim was asked for holds back what it brought. */
-    if (endpoint->open || behind)
-        outbox_return(&sender->outbox, endpoint, endpoint->open ? NULL : delivery->account_id);
+    if (endpoint->paused || behind)
+        outbox_return(&sender->outbox, endpoint, endpoint->paused ? NULL : delivery->account_id);
     return true;
 }
 
@@ -303,7 +303,7 @@ static void let_go(struct outbox *outbox, struct str id) {
 
     if (endpoint == NULL)
         return;
-    endpoint->open = true;
+    endpoint->paused = true;
     outbox_return(outbox, endpoint, NULL);
 }
 

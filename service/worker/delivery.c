@@ -46,33 +46,33 @@ static int64_t pause_before(const struct worker *worker, const struct delivery *
 
 /* Sends nothing more for a while; the next thing sent is a probe. */
 static void open_breaker(struct sender *sender, struct endpoint *endpoint, int64_t pause_ms) {
-    endpoint->open = true;
+    endpoint->paused = true;
     endpoint->pause_ms = pause_ms;
     outbox_return(&sender->outbox, endpoint, NULL);
 }
 
 /* Half open is then what it is after failures in a row: one probe, and its success closes it. */
 static void trip_breaker(struct sender *sender, struct endpoint *endpoint) {
-    int64_t pause = rest_before(sender->worker, ++endpoint->opened, 0);
+    int64_t pause = rest_before(sender->worker, ++endpoint->pauses, 0);
 
     if (endpoint->failures < BREAKER_FAILURES)
         endpoint->failures = BREAKER_FAILURES;
-    endpoint->tripped = true;
+    endpoint->tripped_by_rate = true;
     open_breaker(sender, endpoint, pause < HOUR_MS ? pause : HOUR_MS);
 }
 
 static void judge_endpoint(struct sender *sender, struct endpoint *endpoint,
                            const struct post_result *result, bool often) {
     if (result->status == 410 && result->error == NULL) {
-        endpoint->closed = "The receiver answered 410 Gone.";
+        endpoint->disable_reason = "The receiver answered 410 Gone.";
         open_breaker(sender, endpoint, 0);
-    } else if (endpoint->failures >= BREAKER_FAILURES && !endpoint->open) {
-        int64_t pause = rest_before(sender->worker, ++endpoint->opened, 0);
+    } else if (endpoint->failures >= BREAKER_FAILURES && !endpoint->paused) {
+        int64_t pause = rest_before(sender->worker, ++endpoint->pauses, 0);
         open_breaker(sender, endpoint, pause < HOUR_MS ? pause : HOUR_MS);
-    } else if (often && !endpoint->open) {
+    } else if (often && !endpoint->paused) {
         trip_breaker(sender, endpoint);
     } else if (result->retry_after > 0 && (result->status == 429 || result->status == 503) &&
-               !endpoint->open) {
+               !endpoint->paused) {
         open_breaker(sender, endpoint, rest_before(sender->worker, 1, result->retry_after));
     }
 }
@@ -96,11 +96,11 @@ static void judge_failure(struct sender *sender, struct delivery *delivery, bool
 static void judge_success(struct sender *sender, struct delivery *delivery) {
     struct endpoint *endpoint = delivery->endpoint;
 
-    if (!endpoint->tripped) {
+    if (!endpoint->tripped_by_rate) {
         if (endpoint->failures >= BREAKER_FAILURES)
             endpoint->pause_ms = -1; /* it works: no need to wait */
         endpoint->failures = 0;
-        endpoint->opened = 0;
+        endpoint->pauses = 0;
     }
     outbox_settle(&sender->outbox, delivery, OUTCOME_DELIVERED);
     metrics_count(METRIC_DELIVERY_ATTEMPTS, RESULT_DELIVERED, 1);
@@ -179,7 +179,7 @@ static const char *start(struct sender *sender, struct delivery *delivery) {
 static size_t places(const struct sender *sender, const struct endpoint *endpoint) {
     const struct config *config = sender->worker->options.config;
 
-    if (endpoint->open)
+    if (endpoint->paused)
         return 0;
     if (endpoint->failures > 0 ||
         poster_in_flight(sender->worker->poster) * 2 > (size_t)config->webhook_in_flight)
@@ -205,7 +205,7 @@ static bool start_one(struct sender *sender, struct endpoint *endpoint) {
 /* Sends nothing more, neither now nor later, of what was claimed. */
 static void give_up(struct sender *sender) {
     for (struct endpoint *e = sender->outbox.endpoints; e != NULL; e = e->next) {
-        e->open = true;
+        e->paused = true;
         outbox_return(&sender->outbox, e, NULL);
     }
 }

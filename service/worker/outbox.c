@@ -137,7 +137,7 @@ static bool waits(const struct delivery *delivery) {
 
 static void settle(struct outbox *outbox, struct delivery *delivery, enum outcome_kind outcome) {
     delivery->outcome = outcome;
-    delivery->endpoint->touched = true;
+    delivery->endpoint->changed_since_report = true;
     outbox->n_waiting += waits(delivery);
     delivery->next = outbox->settled;
     outbox->settled = delivery;
@@ -187,7 +187,7 @@ static void settle_again(struct outbox *outbox) {
         settle(outbox, delivery, delivery->outcome);
     }
     for (struct endpoint *e = outbox->endpoints; e != NULL; e = e->next)
-        e->touched |= e->told;
+        e->changed_since_report |= e->report_in_flight;
 }
 
 void outbox_written(struct outbox *outbox, bool ok) {
@@ -199,11 +199,11 @@ void outbox_written(struct outbox *outbox, bool ok) {
     outbox->written = NULL;
     for (struct endpoint *e = outbox->endpoints, *next; e != NULL; e = next) {
         next = e->next;
-        if (e->told && !e->touched) {
+        if (e->report_in_flight && !e->changed_since_report) {
             e->pause_ms = -1;
-            e->closed = NULL;
+            e->disable_reason = NULL;
         }
-        if (e->release)
+        if (e->returning)
             outbox_remove(outbox, e);
     }
 }

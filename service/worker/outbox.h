@@ -55,15 +55,15 @@ struct endpoint {
     struct delivery *flying;
     size_t n_queued;
     size_t n_flying;
-    int failures;       /* in a row */
-    int opened;         /* how often the breaker opened since the last success */
-    bool open;          /* send nothing more now */
-    bool tripped;       /* ... because too many failed: single successes do not close it */
-    int64_t pause_ms;   /* with open: for so long; -1: no change */
-    const char *closed; /* static: why it must be disabled */
-    bool touched;       /* a delivery was settled since the database was last told */
-    bool told;          /* the state as it was then is being written */
-    bool release;       /* this worker is giving the endpoint back */
+    int failures;               /* in a row */
+    int pauses;                 /* how often it was paused since the last success */
+    bool paused;                /* send nothing more now */
+    bool tripped_by_rate;       /* ... because too many failed: single successes do not close it */
+    int64_t pause_ms;           /* with paused: for so long; -1: no change */
+    const char *disable_reason; /* static: why it must be disabled */
+    bool changed_since_report;  /* a delivery was settled since the database was last told */
+    bool report_in_flight;      /* the state as it was then is being written */
+    bool returning;             /* this worker is giving the endpoint back */
 };
 
 struct outbox {

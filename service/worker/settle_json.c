@@ -85,11 +85,11 @@ static void write_endpoint(const struct endpoint *endpoint, struct buf *ret) {
     if (settled != INT64_MAX)
         member_int(ret, "settled", settled);
     member_int(ret, "failures", endpoint->failures);
-    member_int(ret, "opened", endpoint->opened);
+    member_int(ret, "opened", endpoint->pauses);
     if (endpoint->pause_ms >= 0)
         member_int(ret, "pause_ms", endpoint->pause_ms);
-    member_text(ret, "gone", endpoint->closed);
-    buf_text(ret, endpoint->release ? ",\"release\":true}" : ",\"release\":false}");
+    member_text(ret, "gone", endpoint->disable_reason);
+    buf_text(ret, endpoint->returning ? ",\"release\":true}" : ",\"release\":false}");
 }
 
 void results_endpoints(struct outbox *outbox, struct buf *ret) {
@@ -97,11 +97,11 @@ void results_endpoints(struct outbox *outbox, struct buf *ret) {
 
     buf_char(ret, '[');
     for (struct endpoint *e = outbox->endpoints; e != NULL; e = e->next) {
-        e->release = e->n_queued == 0 && e->n_flying == 0;
-        e->told = e->touched || e->release;
-        if (!e->told)
+        e->returning = e->n_queued == 0 && e->n_flying == 0;
+        e->report_in_flight = e->changed_since_report || e->returning;
+        if (!e->report_in_flight)
             continue;
-        e->touched = false;
+        e->changed_since_report = false;
         if (!first)
             buf_char(ret, ',');
         first = false;
@@ -120,9 +120,9 @@ static void add_id(struct buf *ret, const char *id) {
 }
 
 static bool is_busy(const struct endpoint *endpoint) {
-    if (endpoint->release)
+    if (endpoint->returning)
         return false;
-    return endpoint->open || endpoint->n_queued >= LOW_WATER || endpoint->failures > 0;
+    return endpoint->paused || endpoint->n_queued >= LOW_WATER || endpoint->failures > 0;
 }
 
 void results_busy(const struct outbox *outbox, struct buf *ret) {

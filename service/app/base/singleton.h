@@ -5,7 +5,7 @@
 
 #include "base/transaction.h"
 
-struct single {
+struct singleton {
     const char *name; /* for ETags and sentences */
     const char *table;
     const struct field *fields; /* what can be changed: columns of the same names */
@@ -16,11 +16,11 @@ struct single {
     void (*check)(const jv *doc, struct err *err);
 };
 
-bool single_get(struct action *action, const struct single *single, struct outcome *outcome,
-                struct err *err);
+bool singleton_get(struct action *action, const struct singleton *singleton,
+                   struct outcome *outcome, struct err *err);
 /* A merge patch; needs If-Match. Queues a full evaluation. */
-bool single_patch(struct action *action, const struct single *single, const jv *patch,
-                  struct outcome *outcome, struct err *err);
+bool singleton_patch(struct action *action, const struct singleton *singleton, const jv *patch,
+                     struct outcome *outcome, struct err *err);
 
 /* Queues a full evaluation in this transaction; its id, or NULL when memory is out. `request` is
  * JSON. */

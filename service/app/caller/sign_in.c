@@ -72,7 +72,7 @@ bool key_find(struct app *app, struct str key, bool any_age, deadline when, stru
 
 /* A token that was had for less stays less; one for all that the key has is worth what it has now.
  */
-static bool narrow(struct principal *who, unsigned scopes, struct err *err) {
+static bool apply_scopes(struct principal *who, unsigned scopes, struct err *err) {
     who->credential = CREDENTIAL_TOKEN;
     if (scopes == 0)
         return true;
@@ -91,7 +91,7 @@ static bool by_access_token(struct app *app, struct str text, bool any_age, dead
                        "The access token is not one of kamd's, or it has expired.");
     if (directory_key(app->directory, token.key_id, token.secret_no, any_age, ret) ==
         DIRECTORY_KNOWN)
-        return narrow(ret, token.scopes, err);
+        return apply_scopes(ret, token.scopes, err);
     char no[24];
     snprintf(no, sizeof no, "%lld", (long long)token.secret_no);
     struct str params[] = {str_of(token.key_id), str_of(no)};
@@ -102,7 +102,7 @@ static bool by_access_token(struct app *app, struct str text, bool any_age, dead
     if (directory_key(app->directory, token.key_id, token.secret_no, any_age, ret) !=
         DIRECTORY_KNOWN)
         return not_found_after_all(err);
-    return narrow(ret, token.scopes, err);
+    return apply_scopes(ret, token.scopes, err);
 }
 
 /* ---- people ---- */

@@ -31,10 +31,11 @@ bool event_after(struct str text, struct event_query *query, struct err *err);
  * there. */
 size_t event_bounds(struct tx *tx, struct str after);
 bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *err);
-/* Queues the events after `after` ("now" or a position), at most `limit`; `narrow`: of accounts
- * that the caller's access sets name. Only those of areas that the caller reads, and of the
- * caller's webhook endpoints. */
-size_t event_page(struct tx *tx, bool narrow, const struct event_query *query, struct str limit);
+/* Queues the events after `after` ("now" or a position), at most `limit`; `by_access_set`: of
+ * accounts that the caller's access sets name. Only those of areas that the caller reads, and of
+ * the caller's webhook endpoints. */
+size_t event_page(struct tx *tx, bool by_access_set, const struct event_query *query,
+                  struct str limit);
 /* One row of event_page() as JSON. `whole`: the caller reads all areas of the account. */
 void event_write(struct tx *tx, size_t slot, size_t row, bool whole, struct buf *ret);
 bool event_whole(struct tx *tx, size_t slot, size_t row);

@@ -153,13 +153,14 @@ bool event_expired(struct tx *tx, size_t bounds, struct str after, struct err *e
     " and (e.resource <> 'webhook_endpoint' or is_callers(w.actor, w.reach))"                      \
     " order by p.position limit $4::int"
 
-size_t event_page(struct tx *tx, bool narrow, const struct event_query *query, struct str limit) {
+size_t event_page(struct tx *tx, bool by_access_set, const struct event_query *query,
+                  struct str limit) {
     static const char all[] = EVENT_SQL("-1", "", "caller_reads() >> e.area & 1 = 1");
     static const char own[] = EVENT_SQL("coalesce(x.areas, -1)",
                                         " left join my_access() x on x.account_id = e.account_id",
                                         "x.areas >> e.area & 1 = 1");
     struct str values[] = {query->after, query->types, query->account_id, limit};
-    return tx_query(tx, narrow ? own : all, values, 4);
+    return tx_query(tx, by_access_set ? own : all, values, 4);
 }
 
 bool event_list(struct action *action, struct outcome *outcome, struct err *err) {
@@ -168,8 +169,8 @@ bool event_list(struct action *action, struct outcome *outcome, struct err *err)
     if (!event_query_read(action, &query, err) || !read_begin(action, &tx, err))
         return false;
     size_t bounds = event_bounds(tx, query.after);
-    bool narrow = !role_sees_all(action->who->role);
-    size_t slot = event_page(tx, narrow, &query,
+    bool by_access_set = !role_sees_all(action->who->role);
+    size_t slot = event_page(tx, by_access_set, &query,
                              str_of(arena_format(action->arena, "%zu", query.page_size + 1)));
     if (!tx_flush(tx, err) || event_expired(tx, bounds, query.after, err))
         return false;
@@ -188,8 +189,9 @@ bool event_list(struct action *action, struct outcome *outcome, struct err *err)
     /* There is always a cursor to go on from, also when nothing came yet. */
     struct str next = n > 0 ? tx_value(tx, slot, n - 1, EVENT_POSITION)
                       : query.after.ptr && !str_is(query.after, "now") ? query.after
-                      : narrow && !query.after.ptr ? STR("0") /* how many others have is not told */
-                                                   : tx_value(tx, bounds, 0, BOUNDS_LAST);
+                      : by_access_set && !query.after.ptr
+                          ? STR("0") /* how many others have is not told */
+                          : tx_value(tx, bounds, 0, BOUNDS_LAST);
     snprintf(outcome->next, sizeof outcome->next, "%.*s", STR_ARG(next));
     page_end(outcome, has_more, -1);
     return true;

@@ -46,7 +46,7 @@ static const struct field settings_fields[] = {
 };
 /* clang-format on */
 
-static const struct single program = {
+static const struct singleton program = {
     .name = "program",
     .table = "program",
     .fields = program_fields,
@@ -61,7 +61,7 @@ static void settings_check(const jv *doc, struct err *err) {
     metrics_check(jv_get(doc, "health_metrics"), "/health_metrics", err);
 }
 
-static const struct single settings = {
+static const struct singleton settings = {
     .name = "program settings",
     .table = "program_settings",
     .fields = settings_fields,
@@ -72,22 +72,22 @@ static const struct single settings = {
 
 bool program_get(struct action *action, struct outcome *outcome, struct err *err) {
 
-    return single_get(action, &program, outcome, err);
+    return singleton_get(action, &program, outcome, err);
 }
 
 bool program_patch(struct action *action, struct outcome *outcome, struct err *err) {
     const jv *patch = action->doc;
-    return refuse_regions(patch, err) && single_patch(action, &program, patch, outcome, err);
+    return refuse_regions(patch, err) && singleton_patch(action, &program, patch, outcome, err);
 }
 
 bool settings_get(struct action *action, struct outcome *outcome, struct err *err) {
 
-    return single_get(action, &settings, outcome, err);
+    return singleton_get(action, &settings, outcome, err);
 }
 
 bool settings_patch(struct action *action, struct outcome *outcome, struct err *err) {
     const jv *patch = action->doc;
-    return single_patch(action, &settings, patch, outcome, err);
+    return singleton_patch(action, &settings, patch, outcome, err);
 }
 
 /* ---- rates ---- */

@@ -38,7 +38,7 @@ static void write_result(struct action *action, const struct batch *batch, size_
         struct view view;
         struct buf body;
         view_init(&view);
-        view.unseen = true;
+        view.for_etag_only = true;
         buf_init(&body, (size_t)8 << 20);
         view_write(action, batch->resource, &view, entry->row, NULL, &body, etag);
         buf_release(&body);

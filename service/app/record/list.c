@@ -80,7 +80,7 @@ bool record_list(struct action *action, struct outcome *outcome, struct err *err
     const struct record_key route = action_key(action), *key = &route;
     struct list list = {.key = key,
                         .page_size = action_page_size(action),
-                        .narrow = !role_sees_all(action->who->role)};
+                        .by_access_set = !role_sees_all(action->who->role)};
     struct statement *st = arena_alloc(action->arena, sizeof *st);
     view_init(&list.view);
     if (!st)
@@ -140,9 +140,9 @@ static bool history_visible(struct action *action, const struct record_key *key,
 
 /* For callers who do not see everything, of no record where they do not see it: see ANY_VISIBLE. */
 static const char *history_sql(struct action *action, const struct record_key *key) {
-    bool narrow = !role_sees_all(action->who->role) && resource_account(key->resource);
+    bool by_access_set = !role_sees_all(action->who->role) && resource_account(key->resource);
     const char *id = "$1::uuid";
-    if (narrow)
+    if (by_access_set)
         id = arena_format(action->arena, "(select v.id from visible_%s(array[$1::uuid], true) v)",
                           key->resource->table);
     return id ? arena_format(action->arena,

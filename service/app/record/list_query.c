@@ -157,7 +157,7 @@ static void write_order(const struct list *list, struct buf *sql) {
     for (size_t i = 0; i < list->n_order; i++) {
         const struct list_sort *sort = &list->sorts[i];
         buf_text(sql, i > 0 ? ", " : "");
-        sql_column(sql, sort->field, list->narrow);
+        sql_column(sql, sort->field, list->by_access_set);
         buf_text(sql, sort->descending ? " desc" : "");
         if (may_be_null(list->key->resource, sort->field))
             buf_text(sql, " nulls last");
@@ -181,7 +181,7 @@ static void beyond(const struct list *list, const struct list_sort *sort, size_t
         resource_beyond_id(list->key->resource, comparison, value, sql);
         return;
     }
-    sql_column(sql, sort->field, list->narrow);
+    sql_column(sql, sort->field, list->by_access_set);
     buf_format(sql, " %c %s", comparison, value);
 }
 
@@ -194,7 +194,7 @@ static void after_row(const struct list *list, size_t first_param, struct buf *s
     }
     for (size_t i = 0; i < list->n_order; i++) {
         buf_text(sql, i > 0 ? ", " : "(");
-        sql_column(sql, list->sorts[i].field, list->narrow);
+        sql_column(sql, list->sorts[i].field, list->by_access_set);
     }
     buf_format(sql, ") %c (", list->sorts[0].descending ? '<' : '>');
     for (size_t i = 0; i < list->n_order; i++)
@@ -209,7 +209,7 @@ static void after_columns(const struct list *list, const struct str *values, siz
     if (!may_be_null(list->key->resource, list->sorts[0].field)) {
         /* Said apart, because PostgreSQL finds no index range in alternatives. */
         buf_text(sql, " and ");
-        sql_column(sql, list->sorts[0].field, list->narrow);
+        sql_column(sql, list->sorts[0].field, list->by_access_set);
         buf_format(sql, " %c= $%zu::%s", list->sorts[0].descending ? '<' : '>', first_param,
                    cast_of(list->sorts[0].field));
     }
@@ -220,7 +220,7 @@ static void after_columns(const struct list *list, const struct str *values, siz
             continue; /* nothing comes after null in this column */
         buf_text(sql, " or (");
         for (size_t k = 0; k < i; k++) {
-            sql_column(sql, list->sorts[k].field, list->narrow);
+            sql_column(sql, list->sorts[k].field, list->by_access_set);
             if (values[k].ptr)
                 buf_format(sql, " = $%zu::%s and ", first_param + k, cast_of(list->sorts[k].field));
             else
@@ -230,7 +230,7 @@ static void after_columns(const struct list *list, const struct str *values, siz
         beyond(list, &list->sorts[i], first_param + i, sql);
         if (may_be_null(list->key->resource, field)) {
             buf_text(sql, " or ");
-            sql_column(sql, field, list->narrow);
+            sql_column(sql, field, list->by_access_set);
             buf_text(sql, " is null");
         }
         buf_text(sql, "))");
@@ -251,7 +251,7 @@ static bool write_where(struct action *action, const struct list *list, struct s
         buf_text(sql, " and t.account_id = $1::uuid");
     }
     buf_text(sql, " and ");
-    if (!filter_sql(list->where, list->narrow, action->arena, sql, st->params, &st->n_params,
+    if (!filter_sql(list->where, list->by_access_set, action->arena, sql, st->params, &st->n_params,
                     LIST_PARAMS - 20, err))
         return false;
     st->n_where = st->n_params;

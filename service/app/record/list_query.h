@@ -26,7 +26,7 @@ struct list {
     struct str cursor;
     bool include_total;
     struct str canonical; /* what the cursor is bound to */
-    bool narrow;
+    bool by_access_set;
     struct str after[LIST_ORDERS]; /* the sort values of the row before; of the first page none */
     bool follows;                  /* whether there is one */
 };

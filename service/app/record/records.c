@@ -122,26 +122,27 @@ bool one_read(struct action *action, const struct record_key *key, const struct 
 
 /* ---- writing one ---- */
 
-struct one {
+struct record_write {
     const struct record_key *key;
     const jv *given;
     enum entry_kind kind;
     bool replace;
 };
 
-static const jv *with_account(struct action *action, const struct one *one, jv **owner,
+static const jv *with_account(struct action *action, const struct record_write *write, jv **owner,
                               struct err *err) {
     (void)action;
-    if (one->kind != ENTRY_CREATE || !one->key->account_id.ptr || jv_kind(one->given) != JV_OBJECT)
-        return one->given;
-    const jv *said = jv_get(one->given, "account_id");
-    if (said && !str_eq(jv_text(said), one->key->account_id)) {
+    if (write->kind != ENTRY_CREATE || !write->key->account_id.ptr ||
+        jv_kind(write->given) != JV_OBJECT)
+        return write->given;
+    const jv *said = jv_get(write->given, "account_id");
+    if (said && !str_eq(jv_text(said), write->key->account_id)) {
         err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "/account_id", "contradiction",
                 "The path names another account.");
         return NULL;
     }
-    *owner = jv_copy(one->given);
-    if (!*owner || !jv_set(*owner, "account_id", jv_new_text(one->key->account_id))) {
+    *owner = jv_copy(write->given);
+    if (!*owner || !jv_set(*owner, "account_id", jv_new_text(write->key->account_id))) {
         err_memory(err);
         return NULL;
     }
@@ -159,41 +160,42 @@ static void set_location(const struct record_key *key, struct str id, struct out
 
 static bool one_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                      struct err *err) {
-    struct one *one = arg;
+    struct record_write *write = arg;
     CLEANUP(jv_unref) jv *owner = NULL;
-    CLEANUP(batch_release) struct batch *batch = batch_new(action, one->key->resource, 1, err);
+    CLEANUP(batch_release) struct batch *batch = batch_new(action, write->key->resource, 1, err);
     if (!batch)
         return false;
     batch->single = true;
     struct entry *entry = &batch->entries[0];
-    entry->kind = one->kind;
-    entry->id = one->kind == ENTRY_CREATE ? STR_ABSENT : one->key->id;
-    entry->account_id = one->key->account_id;
-    entry->unconditional = one->kind == ENTRY_CREATE || one->kind == ENTRY_RESTORE;
-    entry->replace = one->replace;
-    entry->given = with_account(action, one, &owner, err);
+    entry->kind = write->kind;
+    entry->id = write->kind == ENTRY_CREATE ? STR_ABSENT : write->key->id;
+    entry->account_id = write->key->account_id;
+    entry->unconditional = write->kind == ENTRY_CREATE || write->kind == ENTRY_RESTORE;
+    entry->replace = write->replace;
+    entry->given = with_account(action, write, &owner, err);
     if (err_is_set(err) || !batch_write(action, tx, batch, err))
         return false;
-    if (one->kind == ENTRY_DELETE) {
+    if (write->kind == ENTRY_DELETE) {
         outcome->status = 204;
         return true;
     }
     if (!entry->row)
-        return not_found(one->key, err);
+        return not_found(write->key, err);
     struct view view;
     view_init(&view);
-    view_write(action, one->key->resource, &view, entry->row, NULL, &outcome->body, outcome->etag);
-    if (one->kind == ENTRY_CREATE) {
+    view_write(action, write->key->resource, &view, entry->row, NULL, &outcome->body,
+               outcome->etag);
+    if (write->kind == ENTRY_CREATE) {
         outcome->status = 201;
-        set_location(one->key, entry->id, outcome);
+        set_location(write->key, entry->id, outcome);
     }
     return true;
 }
 
 static bool write_one(struct action *action, const struct record_key *key, const jv *given,
                       enum entry_kind kind, struct outcome *outcome, struct err *err) {
-    struct one one = {.key = key, .given = given, .kind = kind};
-    return write_once(action, one_work, &one, outcome, err);
+    struct record_write write = {.key = key, .given = given, .kind = kind};
+    return write_once(action, one_work, &write, outcome, err);
 }
 
 bool one_create(struct action *action, const struct record_key *key, const jv *doc,
@@ -208,8 +210,8 @@ bool one_change(struct action *action, const struct record_key *key, const jv *d
 
 bool one_replace(struct action *action, const struct record_key *key, const jv *doc,
                  struct outcome *outcome, struct err *err) {
-    struct one one = {.key = key, .given = doc, .kind = ENTRY_CHANGE, .replace = true};
-    return write_once(action, one_work, &one, outcome, err);
+    struct record_write write = {.key = key, .given = doc, .kind = ENTRY_CHANGE, .replace = true};
+    return write_once(action, one_work, &write, outcome, err);
 }
 
 /* ---- by the route ---- */

@@ -186,7 +186,7 @@ void view_write(struct action *action, const struct resource *resource, const st
                 const struct row *row, const struct expanded *expanded, struct buf *ret,
                 char ret_etag[static ETAG_TEXT]) {
     size_t start = ret->len;
-    if (!view->unseen)
+    if (!view->for_etag_only)
         note_row(action, resource, row);
     buf_char(ret, '{');
     render_fields(resource, row->values, view->fields & row_fields(resource, row), ret);
@@ -215,7 +215,7 @@ bool row_if_match(struct action *action, const struct resource *resource, const 
         return true;
     /* The whole etag, as a GET shows it now, so that the client may go on from it. */
     view_init(&view);
-    view.unseen = true;
+    view.for_etag_only = true;
     buf_init(&body, 1 << 22);
     view_write(action, resource, &view, row, NULL, &body, etag);
     buf_release(&body);

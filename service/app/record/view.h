@@ -10,8 +10,8 @@ struct view {
     field_set fields;
     const struct expansion *expands[EXPANDS_MAX];
     size_t n_expands;
-    bool plain;  /* all fields, nothing expanded: what the cache holds */
-    bool unseen; /* written for its ETag alone: nobody is shown it */
+    bool plain;         /* all fields, nothing expanded: what the cache holds */
+    bool for_etag_only; /* written for its ETag alone: nobody is shown it */
 };
 
 /* Takes `fields` and `expand`; *ret_taken says whether `param` was one of them. Unknown names are

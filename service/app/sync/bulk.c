@@ -20,7 +20,7 @@ static bool set_account(const struct bulk *bulk, struct entry *entry, jv *given)
 
 static void bulk_entry(struct action *action, const struct bulk *bulk, struct entry *entry,
                        const jv *record, jv **given) {
-    static const char *const steering[] = {"id", NULL};
+    static const char *const message_members[] = {"id", NULL};
     struct uuid id;
     if (jv_kind(record) != JV_OBJECT) {
         bad_record(entry, "", "wrong_type", "must be an object");
@@ -28,7 +28,7 @@ static void bulk_entry(struct action *action, const struct bulk *bulk, struct en
     }
     const jv *said = jv_get(record, "id");
     entry->kind = said && !jv_is_null(said) ? ENTRY_CHANGE : ENTRY_CREATE;
-    entry->given = *given = payload(record, steering);
+    entry->given = *given = payload(record, message_members);
     if (entry->kind == ENTRY_CREATE) {
         set_account(bulk, entry, *given);
         return;
@@ -71,30 +71,29 @@ static bool one_answer(struct action *action, const struct bulk *bulk, struct en
 }
 
 /* By our ids. */
-static bool id_run(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
-                   struct err *err) {
-    if (!work_start(action, bulk, work, err))
+static bool id_run(struct action *action, const struct bulk *bulk, struct tx *tx,
+                   struct bulk_run *run, struct err *err) {
+    if (!bulk_run_start(action, bulk, run, err))
         return false;
-    for (size_t i = 0; i < work->batch->n; i++)
-        bulk_entry(action, bulk, &work->batch->entries[i], jv_at(bulk->records, i),
-                   &work->given[i]);
-    refuse_repeats(work->batch);
-    return batch_write(action, tx, work->batch, err);
+    for (size_t i = 0; i < run->batch->n; i++)
+        bulk_entry(action, bulk, &run->batch->entries[i], jv_at(bulk->records, i), &run->given[i]);
+    refuse_repeats(run->batch);
+    return batch_write(action, tx, run->batch, err);
 }
 
 bool bulk_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                struct err *err) {
     const struct bulk *bulk = arg;
-    CLEANUP(work_release) struct work work = {0};
-    if (!(bulk->system.ptr ? sync_run : id_run)(action, bulk, tx, &work, err))
+    CLEANUP(bulk_run_release) struct bulk_run run = {0};
+    if (!(bulk->system.ptr ? sync_run : id_run)(action, bulk, tx, &run, err))
         return false;
-    if (bulk->system.ptr && !work.batch->rolled_back &&
-        !(sync_defer(action, bulk, tx, &work, err) && sync_arrived(action, bulk, tx, &work, err)))
+    if (bulk->system.ptr && !run.batch->rolled_back &&
+        !(sync_defer(action, bulk, tx, &run, err) && sync_arrived(action, bulk, tx, &run, err)))
         return false;
     if (bulk->one)
-        return one_answer(action, bulk, &work.batch->entries[0], outcome, err);
-    batch_results(action, work.batch, &outcome->body);
-    outcome->rolled_back = work.batch->rolled_back;
+        return one_answer(action, bulk, &run.batch->entries[0], outcome, err);
+    batch_results(action, run.batch, &outcome->body);
+    outcome->rolled_back = run.batch->rolled_back;
     return !outcome->rolled_back;
 }
 

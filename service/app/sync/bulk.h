@@ -27,29 +27,30 @@ struct sync_message {
     struct str stamp;   /* system_modstamp; "" when it is not told */
     struct str parents; /* deferred: text[] of what it waits for */
     /* What is known of the record. */
-    bool known;          /* the system has said something before */
-    bool was_deleted;    /* its last word was that it is deleted */
-    bool erased;         /* it means a person who was erased: nothing of it is kept */
-    int64_t version;     /* of ours, after its last word; 0: none */
-    jv *said;            /* owned; {field: digest} of what it said before */
-    jv *changed_at;      /* owned; {field: time} of our last changes; only for latest_wins */
-    char updated_at[40]; /* of our record */
+    bool known;           /* the system has said something before */
+    bool was_deleted;     /* its last word was that it is deleted */
+    bool erased;          /* it means a person who was erased: nothing of it is kept */
+    int64_t version;      /* of ours, after its last word; 0: none */
+    jv *previous_digests; /* owned; {field: digest} of what it said before */
+    jv *changed_at;       /* owned; {field: time} of our last changes; only for latest_wins */
+    char updated_at[40];  /* of our record */
     /* What comes of it. */
-    jv *says;      /* owned; {field: digest} of what it says now */
+    jv *digests;   /* owned; {field: digest} of what it says now */
     jv *conflicts; /* owned; [{field, kamd_value, system_value, rule, winner}] */
 };
 
-struct work {
+struct bulk_run {
     struct batch *batch;
     jv **given; /* owned copies */
-    struct sync_message *steering;
+    struct sync_message *messages;
     bool waiting;      /* some records of this system wait for parents */
     struct str policy; /* of conflicts, where no field has a rule of its own */
     jv *field_rules;   /* owned; [{resource, field, rule}] */
 };
 
-bool work_start(struct action *action, const struct bulk *bulk, struct work *work, struct err *err);
-void work_release(struct work *work);
+bool bulk_run_start(struct action *action, const struct bulk *bulk, struct bulk_run *run,
+                    struct err *err);
+void bulk_run_release(struct bulk_run *run);
 bool bad_record(struct entry *entry, const char *name, const char *code, const char *detail);
 /* A copy of the record without the members that steer the call. */
 jv *payload(const jv *record, const char *const *without);
@@ -57,7 +58,7 @@ jv *payload(const jv *record, const char *const *without);
 void refuse_repeats(struct batch *batch);
 
 /* Reads, finds, writes and remembers the records of a sync call, in the transaction. */
-bool sync_run(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
+bool sync_run(struct action *action, const struct bulk *bulk, struct tx *tx, struct bulk_run *run,
               struct err *err);
 /* What a transaction of bulk does, of either kind: a write_work, `arg` is a struct bulk. */
 bool bulk_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
@@ -67,22 +68,22 @@ bool bulk_work(struct action *action, struct tx *tx, void *arg, struct outcome *
 
 /* Takes the locks of all external ids in one order, so that twenty identical calls make one record;
  * then finds what is known, and what is older than what was said before. */
-bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
+bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, struct bulk_run *run,
                struct err *err);
 /* After the write: remembers what was said. */
-bool sync_remember(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
-                   struct err *err);
+bool sync_remember(struct action *action, const struct bulk *bulk, struct tx *tx,
+                   struct bulk_run *run, struct err *err);
 
 /* ---- conflicts: sync_conflicts.c, sync_policy.c ---- */
 
 /* NULL when it is one, else a sentence. */
 const char *check_conflict_policy(struct str text);
-/* A batch_review_change: `arg` is the struct work. */
+/* A batch_review_change: `arg` is the struct bulk_run. */
 bool sync_resolve_conflicts(struct action *action, struct batch *batch, struct entry *entry,
                             const struct row *row, const jv *current, void *arg);
 /* After the write: keeps what lost. */
 bool sync_conflicts_keep(struct action *action, const struct bulk *bulk, struct tx *tx,
-                         const struct work *work, struct err *err);
+                         const struct bulk_run *run, struct err *err);
 
 /* ---- records that wait for their parents: sync_deferred.c ---- */
 
@@ -94,15 +95,15 @@ struct reference {
     struct str external_id;
 };
 /* All of all records; *ret is NULL when memory is out. */
-size_t sync_references(struct action *action, const struct bulk *bulk, const struct work *work,
+size_t sync_references(struct action *action, const struct bulk *bulk, const struct bulk_run *run,
                        struct reference **ret);
 /* "resource|external id": what is waited for, and what is locked. */
 struct str sync_key(struct arena *arena, const char *resource, struct str external_id);
 /* Keeps those that are to wait. */
-bool sync_defer(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
+bool sync_defer(struct action *action, const struct bulk *bulk, struct tx *tx, struct bulk_run *run,
                 struct err *err);
 /* Writes those that waited for records of this call, and those that waited for them in turn. */
-bool sync_arrived(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
-                  struct err *err);
+bool sync_arrived(struct action *action, const struct bulk *bulk, struct tx *tx,
+                  struct bulk_run *run, struct err *err);
 
 #endif

@@ -16,17 +16,17 @@ static const struct field *reference_for(const struct bulk *bulk, struct action 
     return field && field->type == FIELD_ID && field->ref ? field : NULL;
 }
 
-size_t sync_references(struct action *action, const struct bulk *bulk, const struct work *work,
+size_t sync_references(struct action *action, const struct bulk *bulk, const struct bulk_run *run,
                        struct reference **ret) {
     size_t most = 0, n = 0;
-    for (size_t i = 0; i < work->batch->n; i++)
-        most += jv_len(work->given[i]);
+    for (size_t i = 0; i < run->batch->n; i++)
+        most += jv_len(run->given[i]);
     *ret = arena_array(action->arena, most + 1, sizeof **ret);
-    for (size_t i = 0; *ret && i < work->batch->n; i++) {
-        const struct entry *entry = &work->batch->entries[i];
+    for (size_t i = 0; *ret && i < run->batch->n; i++) {
+        const struct entry *entry = &run->batch->entries[i];
         if (entry->kind == ENTRY_DELETE || entry->settled)
             continue; /* what it says of its parents does not matter any more */
-        for (void *it = jv_first(work->given[i]); it; it = jv_next(work->given[i], it)) {
+        for (void *it = jv_first(run->given[i]); it; it = jv_next(run->given[i], it)) {
             const struct field *field = reference_for(bulk, action, jv_key(it));
             char *name = field ? arena_copy(action->arena, str_of(jv_key(it))) : NULL;
             if (!name)

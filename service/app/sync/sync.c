@@ -8,17 +8,17 @@
 #include <stdio.h>
 
 /* Nobody knows it yet: the record waits, or fails. */
-static void unknown_parent(struct action *action, const struct bulk *bulk, struct work *work,
+static void unknown_parent(struct action *action, const struct bulk *bulk, struct bulk_run *run,
                            const struct reference *ref) {
-    struct entry *entry = &work->batch->entries[ref->entry];
-    struct sync_message *steering = &work->steering[ref->entry];
+    struct entry *entry = &run->batch->entries[ref->entry];
+    struct sync_message *message = &run->messages[ref->entry];
     if (bulk->defer && ref->external_id.ptr && !err_is_set(&entry->err)) {
         struct str key = sync_key(action->arena, ref->field->ref, ref->external_id);
         struct str one = key.ptr ? pg_array_param(action->arena, &key, 1) : STR_ABSENT;
-        if (one.ptr && steering->parents.ptr) /* "{a}" and "{b}" make "{a,b}" */
-            one = str_of(arena_format(action->arena, "%.*s,%s", (int)steering->parents.len - 1,
-                                      steering->parents.ptr, one.ptr + 1));
-        steering->parents = one;
+        if (one.ptr && message->parents.ptr) /* "{a}" and "{b}" make "{a,b}" */
+            one = str_of(arena_format(action->arena, "%.*s,%s", (int)message->parents.len - 1,
+                                      message->parents.ptr, one.ptr + 1));
+        message->parents = one;
         entry->settled = OUTCOME_DEFERRED;
         return;
     }
@@ -31,9 +31,9 @@ static void unknown_parent(struct action *action, const struct bulk *bulk, struc
 
 /* Parents by external id: all references of all records in one query. */
 static bool resolve_references(struct action *action, const struct bulk *bulk, struct tx *tx,
-                               struct work *work, struct err *err) {
+                               struct bulk_run *run, struct err *err) {
     struct reference *refs;
-    size_t n = sync_references(action, bulk, work, &refs);
+    size_t n = sync_references(action, bulk, run, &refs);
     struct str *kinds = arena_array(action->arena, n + 1, sizeof *kinds),
                *ids = arena_array(action->arena, n + 1, sizeof *ids);
     if (!refs || !kinds || !ids)
@@ -58,14 +58,14 @@ static bool resolve_references(struct action *action, const struct bulk *bulk, s
     if (!tx_flush(tx, err))
         return false;
     for (size_t i = 0; i < n; i++) {
-        jv *given = work->given[refs[i].entry];
+        jv *given = run->given[refs[i].entry];
         struct str found = tx_value(tx, slot, i, 0);
         if (found.ptr)
             jv_set(given, refs[i].field->name, jv_new_text(found));
         else if (!refs[i].external_id.ptr && jv_is_null(jv_get(given, refs[i].name)))
             jv_set(given, refs[i].field->name, jv_new_null());
         else
-            unknown_parent(action, bulk, work, &refs[i]);
+            unknown_parent(action, bulk, run, &refs[i]);
         jv_remove(given, refs[i].name);
     }
     return true;
@@ -86,8 +86,8 @@ static void put_external_id(const struct bulk *bulk, struct entry *entry, jv *gi
 }
 
 /* system_modstamp and is_deleted. */
-static bool read_steering(struct action *action, struct entry *entry, const jv *record,
-                          struct sync_message *ret) {
+static bool read_message(struct action *action, struct entry *entry, const jv *record,
+                         struct sync_message *ret) {
     static const struct field fields[] = {
         {.name = "system_modstamp", .type = FIELD_TIME},
         {.name = "is_deleted", .type = FIELD_BOOL},
@@ -106,13 +106,14 @@ static bool read_steering(struct action *action, struct entry *entry, const jv *
     return ret->stamp.ptr || err_memory(&entry->err);
 }
 
-static void sync_entry(struct action *action, const struct bulk *bulk, struct work *work,
+static void sync_entry(struct action *action, const struct bulk *bulk, struct bulk_run *run,
                        size_t i) {
-    static const char *const steering[] = {"external_id", "system_modstamp", "is_deleted", NULL};
+    static const char *const message_members[] = {"external_id", "system_modstamp", "is_deleted",
+                                                  NULL};
     static const char *const one[] = {"system_modstamp", NULL};
-    struct entry *entry = &work->batch->entries[i];
+    struct entry *entry = &run->batch->entries[i];
     const jv *record = jv_at(bulk->records, i);
-    work->steering[i].stamp = STR("");
+    run->messages[i].stamp = STR("");
     if (jv_kind(record) != JV_OBJECT) {
         bad_record(entry, "", "wrong_type", "must be an object");
         return;
@@ -138,10 +139,10 @@ static void sync_entry(struct action *action, const struct bulk *bulk, struct wo
         id = str_of(whole);
     }
     entry->external_id = arena_str(action->arena, id);
-    if (!read_steering(action, entry, record, &work->steering[i]))
+    if (!read_message(action, entry, record, &run->messages[i]))
         return;
     entry->kind = bulk->del ? ENTRY_DELETE : entry->kind;
-    entry->given = work->given[i] = payload(record, bulk->one ? one : steering);
+    entry->given = run->given[i] = payload(record, bulk->one ? one : message_members);
 }
 
 /* Of a record that is not here there is nothing to delete; that it is gone is remembered, so that
@@ -154,32 +155,32 @@ static void deleted_already(const struct bulk *bulk, struct entry *entry) {
         entry->settled = OUTCOME_UNCHANGED;
 }
 
-bool sync_run(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
+bool sync_run(struct action *action, const struct bulk *bulk, struct tx *tx, struct bulk_run *run,
               struct err *err) {
-    if (!work_start(action, bulk, work, err))
+    if (!bulk_run_start(action, bulk, run, err))
         return false;
-    for (size_t i = 0; i < work->batch->n; i++)
-        sync_entry(action, bulk, work, i);
-    refuse_repeats(work->batch);
-    if (!sync_find(action, bulk, tx, work, err) || !resolve_references(action, bulk, tx, work, err))
+    for (size_t i = 0; i < run->batch->n; i++)
+        sync_entry(action, bulk, run, i);
+    refuse_repeats(run->batch);
+    if (!sync_find(action, bulk, tx, run, err) || !resolve_references(action, bulk, tx, run, err))
         return false;
-    for (size_t i = 0; i < work->batch->n; i++) {
-        struct entry *entry = &work->batch->entries[i];
+    for (size_t i = 0; i < run->batch->n; i++) {
+        struct entry *entry = &run->batch->entries[i];
         if (err_is_set(&entry->err) || entry->settled)
             continue;
         if (entry->kind == ENTRY_DELETE && !entry->id.ptr)
             deleted_already(bulk, entry);
         else if (entry->kind != ENTRY_DELETE)
-            put_external_id(bulk, entry, work->given[i]);
+            put_external_id(bulk, entry, run->given[i]);
     }
     /* PUT and DELETE honour If-Match when there is one; upserts need none. */
     if (bulk->one)
-        work->batch->entries[0].unconditional = !action->if_match.ptr;
+        run->batch->entries[0].unconditional = !action->if_match.ptr;
     /* The other system may not know yet that a record was deleted here. */
-    work->batch->references.deleted = true;
-    work->batch->review = sync_resolve_conflicts;
-    work->batch->review_arg = work;
-    return batch_write(action, tx, work->batch, err) &&
-           (work->batch->rolled_back || (sync_remember(action, bulk, tx, work, err) &&
-                                         sync_conflicts_keep(action, bulk, tx, work, err)));
+    run->batch->references.deleted = true;
+    run->batch->review = sync_resolve_conflicts;
+    run->batch->review_arg = run;
+    return batch_write(action, tx, run->batch, err) &&
+           (run->batch->rolled_back || (sync_remember(action, bulk, tx, run, err) &&
+                                        sync_conflicts_keep(action, bulk, tx, run, err)));
 }

@@ -23,15 +23,15 @@ static enum rule rule_by_name(struct str name) {
     return rule < RULES ? rule : SOURCE_WINS;
 }
 
-static enum rule rule_of(const struct work *work, const struct resource *resource,
+static enum rule rule_of(const struct bulk_run *run, const struct resource *resource,
                          const char *field) {
-    for (size_t i = 0; i < jv_len(work->field_rules); i++) {
-        const jv *one = jv_at(work->field_rules, i);
+    for (size_t i = 0; i < jv_len(run->field_rules); i++) {
+        const jv *one = jv_at(run->field_rules, i);
         if (str_is(jv_text(jv_get(one, "resource")), resource->name) &&
             str_is(jv_text(jv_get(one, "field")), field))
             return rule_by_name(jv_text(jv_get(one, "rule")));
     }
-    return rule_by_name(work->policy);
+    return rule_by_name(run->policy);
 }
 
 static struct str digest_of(struct arena *arena, const jv *value) {
@@ -69,11 +69,11 @@ static bool blank(const jv *value) {
 }
 
 /* Times as PostgreSQL and we write them, in UTC with microseconds, compare as texts. */
-static bool theirs_is_later(const struct sync_message *steering, const char *field,
+static bool theirs_is_later(const struct sync_message *message, const char *field,
                             struct str updated) {
-    struct str ours = jv_text(jv_get(steering->changed_at, field));
+    struct str ours = jv_text(jv_get(message->changed_at, field));
     ours = ours.ptr ? ours : updated;
-    return steering->stamp.len == 0 || !ours.ptr || strcmp(steering->stamp.ptr, ours.ptr) >= 0;
+    return message->stamp.len == 0 || !ours.ptr || strcmp(message->stamp.ptr, ours.ptr) >= 0;
 }
 
 static bool source_wins(enum rule rule, bool theirs_later) {
@@ -92,7 +92,7 @@ static bool source_wins(enum rule rule, bool theirs_later) {
     return true;
 }
 
-static void note(struct sync_message *steering, const char *field, const jv *ours, const jv *theirs,
+static void note(struct sync_message *message, const char *field, const jv *ours, const jv *theirs,
                  enum rule rule, bool source) {
     jv *one = jv_new_object();
     jv_set(one, "field", jv_new_text(str_of(field)));
@@ -100,23 +100,23 @@ static void note(struct sync_message *steering, const char *field, const jv *our
     jv_set(one, "system_value", jv_copy(theirs));
     jv_set(one, "rule", jv_new_text(str_of(rule_names[rule])));
     jv_set(one, "winner", jv_new_text(source ? STR("source") : STR("kamd")));
-    if (!steering->conflicts)
-        steering->conflicts = jv_new_array();
-    jv_push(steering->conflicts, one);
+    if (!message->conflicts)
+        message->conflicts = jv_new_array();
+    jv_push(message->conflicts, one);
 }
 
 /* One field that differs. True: ours stays. */
-static bool keep_ours(struct action *action, const struct work *work, size_t i, const char *field,
-                      const jv *ours, const jv *theirs, struct str updated) {
-    struct sync_message *steering = &work->steering[i];
-    enum rule rule = rule_of(work, work->batch->resource, field);
-    struct str before = jv_text(jv_get(steering->said, field));
+static bool keep_ours(struct action *action, const struct bulk_run *run, size_t i,
+                      const char *field, const jv *ours, const jv *theirs, struct str updated) {
+    struct sync_message *message = &run->messages[i];
+    enum rule rule = rule_of(run, run->batch->resource, field);
+    struct str before = jv_text(jv_get(message->previous_digests, field));
     bool they_changed = !before.ptr || !str_eq(before, digest_of(action->arena, theirs));
     bool we_changed = before.ptr ? !str_eq(before, digest_of(action->arena, ours)) : !blank(ours);
-    bool source = source_wins(rule, theirs_is_later(steering, field, updated));
+    bool source = source_wins(rule, theirs_is_later(message, field, updated));
     if (rule == KAMD_OWNS) {
         if (they_changed)
-            note(steering, field, ours, theirs, rule, false);
+            note(message, field, ours, theirs, rule, false);
         return true;
     }
     if (!we_changed)
@@ -124,58 +124,58 @@ static bool keep_ours(struct action *action, const struct work *work, size_t i, 
     /* Said once more, not changed: only a system that always wins overrides what we did since. */
     if (!they_changed && rule != SOURCE_WINS && rule != SOURCE_OWNS)
         return true;
-    note(steering, field, ours, theirs, rule, source);
+    note(message, field, ours, theirs, rule, source);
     return !source;
 }
 
-static bool resolve_fields(struct action *action, const struct work *work, size_t i,
+static bool resolve_fields(struct action *action, const struct bulk_run *run, size_t i,
                            const struct row *row, const jv *current) {
-    struct entry *entry = &work->batch->entries[i];
-    struct str updated = str_of(work->steering[i].updated_at);
+    struct entry *entry = &run->batch->entries[i];
+    struct str updated = str_of(run->messages[i].updated_at);
     const char *lost[256];
     size_t n = 0;
     (void)row;
-    for (void *it = jv_first(work->given[i]); it && n < COUNT_OF(lost);
-         it = jv_next(work->given[i], it)) {
+    for (void *it = jv_first(run->given[i]); it && n < COUNT_OF(lost);
+         it = jv_next(run->given[i], it)) {
         const jv *ours = jv_get(current, jv_key(it)), *theirs = jv_get(entry->clean, jv_key(it));
         if (can_conflict(jv_key(it)) && theirs && ours && !jv_equal(ours, theirs) &&
-            keep_ours(action, work, i, jv_key(it), ours, theirs, updated))
+            keep_ours(action, run, i, jv_key(it), ours, theirs, updated))
             lost[n++] = arena_copy(action->arena, str_of(jv_key(it)));
     }
     for (size_t k = 0; k < n; k++)
         if (lost[k])
-            jv_remove(work->given[i], lost[k]);
+            jv_remove(run->given[i], lost[k]);
     return n > 0;
 }
 
 /* The digests of what is said now, also where it does not win. */
-static void listen(struct action *action, const struct work *work, size_t i) {
-    struct sync_message *steering = &work->steering[i];
-    const jv *clean = work->batch->entries[i].clean;
-    if (work->batch->resource->id == RES_ORDER) /* facts: nobody types them here */
+static void listen(struct action *action, const struct bulk_run *run, size_t i) {
+    struct sync_message *message = &run->messages[i];
+    const jv *clean = run->batch->entries[i].clean;
+    if (run->batch->resource->id == RES_ORDER) /* facts: nobody types them here */
         return;
-    steering->says = jv_new_object();
-    for (void *it = jv_first(work->given[i]); it; it = jv_next(work->given[i], it))
+    message->digests = jv_new_object();
+    for (void *it = jv_first(run->given[i]); it; it = jv_next(run->given[i], it))
         if (can_conflict(jv_key(it)) && jv_get(clean, jv_key(it)))
-            jv_set(steering->says, jv_key(it),
+            jv_set(message->digests, jv_key(it),
                    jv_new_text(digest_of(action->arena, jv_get(clean, jv_key(it)))));
 }
 
 /* One side deleted it, the other changed it. True: it stays as it is here. */
-static bool resolve_existence(const struct work *work, size_t i, const struct row *row) {
-    struct entry *entry = &work->batch->entries[i];
-    struct sync_message *steering = &work->steering[i];
-    const struct resource *resource = work->batch->resource;
+static bool resolve_existence(const struct bulk_run *run, size_t i, const struct row *row) {
+    struct entry *entry = &run->batch->entries[i];
+    struct sync_message *message = &run->messages[i];
+    const struct resource *resource = run->batch->resource;
     bool deleted = row_deleted(resource, row), del = entry->kind == ENTRY_DELETE;
-    bool ours = del ? steering->version > 0 && row_version(resource, row) != steering->version
-                    : steering->known && !steering->was_deleted;
+    bool ours = del ? message->version > 0 && row_version(resource, row) != message->version
+                    : message->known && !message->was_deleted;
     if (deleted == del || !ours || resource->id == RES_ORDER)
         return false;
-    enum rule rule = rule_by_name(work->policy);
-    bool source = source_wins(rule, theirs_is_later(steering, "", str_of(steering->updated_at)));
+    enum rule rule = rule_by_name(run->policy);
+    bool source = source_wins(rule, theirs_is_later(message, "", str_of(message->updated_at)));
     CLEANUP(jv_unref) jv *gone = jv_new_bool(true);
     CLEANUP(jv_unref) jv *there = jv_new_bool(false);
-    note(steering, "deleted_at", deleted ? gone : there, del ? gone : there, rule, source);
+    note(message, "deleted_at", deleted ? gone : there, del ? gone : there, rule, source);
     if (!source)
         entry->settled = OUTCOME_UNCHANGED;
     return !source;
@@ -183,37 +183,37 @@ static bool resolve_existence(const struct work *work, size_t i, const struct ro
 
 bool sync_resolve_conflicts(struct action *action, struct batch *batch, struct entry *entry,
                             const struct row *row, const jv *current, void *arg) {
-    struct work *work = arg;
+    struct bulk_run *run = arg;
     size_t i = (size_t)(entry - batch->entries);
     bool kept = false;
     if (row) {
         struct str updated = row_value(batch->resource, row, "updated_at");
         struct buf text;
-        buf_init(&text, sizeof work->steering[i].updated_at + 2);
+        buf_init(&text, sizeof run->messages[i].updated_at + 2);
         render_value(&(const struct field){.type = FIELD_TIME}, updated, &text);
         if (buf_ok(&text) && text.len > 2)
-            snprintf(work->steering[i].updated_at, sizeof work->steering[i].updated_at, "%.*s",
+            snprintf(run->messages[i].updated_at, sizeof run->messages[i].updated_at, "%.*s",
                      (int)text.len - 2, text.ptr + 1);
         buf_release(&text);
     }
     if (entry->clean)
-        listen(action, work, i);
-    if (row && resolve_existence(work, i, row))
+        listen(action, run, i);
+    if (row && resolve_existence(run, i, row))
         return false;
     if (row && current && entry->clean)
-        kept = resolve_fields(action, work, i, row, current);
+        kept = resolve_fields(action, run, i, row, current);
     return kept;
 }
 
-static void finish(const struct bulk *bulk, const struct work *work, size_t i, jv *conflicts) {
-    const struct entry *entry = &work->batch->entries[i];
-    const struct sync_message *steering = &work->steering[i];
+static void finish(const struct bulk *bulk, const struct bulk_run *run, size_t i, jv *conflicts) {
+    const struct entry *entry = &run->batch->entries[i];
+    const struct sync_message *message = &run->messages[i];
     struct str account = bulk->resource->id == RES_ACCOUNT ? entry->id
                          : (bulk->resource->flags & R_ACCOUNT_SCOPED) != 0 && entry->row
                              ? row_value(bulk->resource, entry->row, "account_id")
                              : STR_ABSENT;
-    for (size_t k = 0; k < jv_len(steering->conflicts); k++) {
-        jv *one = jv_copy(jv_at(steering->conflicts, k));
+    for (size_t k = 0; k < jv_len(message->conflicts); k++) {
+        jv *one = jv_copy(jv_at(message->conflicts, k));
         jv_set(one, "system", jv_new_text(bulk->system));
         jv_set(one, "resource", jv_new_text(str_of(bulk->resource->name)));
         jv_set(one, "external_id", jv_new_text(entry->external_id));
@@ -221,18 +221,18 @@ static void finish(const struct bulk *bulk, const struct work *work, size_t i, j
         jv_set(one, "account_id", account.ptr ? jv_new_text(account) : jv_new_null());
         jv_set(one, "version",
                jv_new_int(entry->row ? row_version(bulk->resource, entry->row) : 0));
-        if (steering->stamp.len > 0)
-            jv_set(one, "system_modstamp", jv_new_text(steering->stamp));
+        if (message->stamp.len > 0)
+            jv_set(one, "system_modstamp", jv_new_text(message->stamp));
         jv_push(conflicts, one);
     }
 }
 
 bool sync_conflicts_keep(struct action *action, const struct bulk *bulk, struct tx *tx,
-                         const struct work *work, struct err *err) {
+                         const struct bulk_run *run, struct err *err) {
     CLEANUP(jv_unref) jv *conflicts = jv_new_array();
-    for (size_t i = 0; conflicts && i < work->batch->n; i++)
-        if (!err_is_set(&work->batch->entries[i].err))
-            finish(bulk, work, i, conflicts);
+    for (size_t i = 0; conflicts && i < run->batch->n; i++)
+        if (!err_is_set(&run->batch->entries[i].err))
+            finish(bulk, run, i, conflicts);
     if (!conflicts)
         return err_memory(err);
     if (jv_len(conflicts) == 0)

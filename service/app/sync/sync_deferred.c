@@ -14,22 +14,22 @@ static bool waits(const struct entry *entry) {
     return entry->settled == OUTCOME_DEFERRED && !err_is_set(&entry->err);
 }
 
-bool sync_defer(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
+bool sync_defer(struct action *action, const struct bulk *bulk, struct tx *tx, struct bulk_run *run,
                 struct err *err) {
-    for (size_t i = 0; i < work->batch->n; i++) {
-        const struct entry *entry = &work->batch->entries[i];
+    for (size_t i = 0; i < run->batch->n; i++) {
+        const struct entry *entry = &run->batch->entries[i];
         if (!waits(entry))
             continue;
         struct str params[] = {bulk->system,
                                str_of(bulk->resource->name),
                                entry->external_id,
-                               work->steering[i].stamp,
+                               run->messages[i].stamp,
                                json_param(action, jv_at(bulk->records, i)),
-                               work->steering[i].parents,
+                               run->messages[i].parents,
                                str_of(action->who->actor)};
         if (!params[4].ptr || !params[5].ptr)
             return err_memory(err);
-        work->waiting = true;
+        run->waiting = true;
         /* What is older than what waits already adds nothing. */
         tx_query(tx,
                  "insert into sync_deferred as d (system, resource, external_id, system_modstamp, "
@@ -45,13 +45,14 @@ bool sync_defer(struct action *action, const struct bulk *bulk, struct tx *tx, s
     return true;
 }
 
-static struct str keys_of(struct action *action, const struct bulk *bulk, const struct work *work) {
-    struct str *keys = arena_array(action->arena, work->batch->n + 1, sizeof *keys);
+static struct str keys_of(struct action *action, const struct bulk *bulk,
+                          const struct bulk_run *run) {
+    struct str *keys = arena_array(action->arena, run->batch->n + 1, sizeof *keys);
     size_t n = 0;
-    for (size_t i = 0; keys && i < work->batch->n; i++)
-        if (work->batch->entries[i].id.ptr && !err_is_set(&work->batch->entries[i].err))
+    for (size_t i = 0; keys && i < run->batch->n; i++)
+        if (run->batch->entries[i].id.ptr && !err_is_set(&run->batch->entries[i].err))
             keys[n++] =
-                sync_key(action->arena, bulk->resource->name, work->batch->entries[i].external_id);
+                sync_key(action->arena, bulk->resource->name, run->batch->entries[i].external_id);
     return keys ? pg_array_param(action->arena, keys, n) : STR_ABSENT;
 }
 
@@ -94,9 +95,9 @@ static bool ready(struct action *action, const struct bulk *bulk, struct tx *tx,
 }
 
 /* Those that were written are gone from here already; the others say why they were not. */
-static void note_failures(struct tx *tx, const struct bulk *bulk, const struct work *work) {
-    for (size_t i = 0; i < work->batch->n; i++) {
-        const struct entry *entry = &work->batch->entries[i];
+static void note_failures(struct tx *tx, const struct bulk *bulk, const struct bulk_run *run) {
+    for (size_t i = 0; i < run->batch->n; i++) {
+        const struct entry *entry = &run->batch->entries[i];
         if (!err_is_set(&entry->err))
             continue;
         struct str params[] = {
@@ -110,11 +111,11 @@ static void note_failures(struct tx *tx, const struct bulk *bulk, const struct w
 }
 
 /* Puts what became of deferred records of this call, now written, into the call's results. */
-static void tell(struct work *work, const struct bulk *bulk, const struct work *late,
+static void tell(struct bulk_run *run, const struct bulk *bulk, const struct bulk_run *late,
                  const struct bulk *what) {
     for (size_t i = 0; what->resource == bulk->resource && i < late->batch->n; i++)
-        for (size_t k = 0; k < work->batch->n; k++) {
-            struct entry *entry = &work->batch->entries[k], *done = &late->batch->entries[i];
+        for (size_t k = 0; k < run->batch->n; k++) {
+            struct entry *entry = &run->batch->entries[k], *done = &late->batch->entries[i];
             if (!waits(entry) || err_is_set(&done->err) ||
                 !str_eq(entry->external_id, done->external_id))
                 continue;
@@ -125,9 +126,9 @@ static void tell(struct work *work, const struct bulk *bulk, const struct work *
 }
 
 static bool round_once(struct action *action, const struct bulk *bulk, struct tx *tx,
-                       struct work *work, struct str *keys, bool *ret_more, struct err *err) {
+                       struct bulk_run *run, struct str *keys, bool *ret_more, struct err *err) {
     CLEANUP(jv_unref) jv *records = NULL;
-    CLEANUP(work_release) struct work late = {0};
+    CLEANUP(bulk_run_release) struct bulk_run late = {0};
     struct bulk what = {0};
     if (!ready(action, bulk, tx, *keys, &what, &records, err))
         return false;
@@ -137,7 +138,7 @@ static bool round_once(struct action *action, const struct bulk *bulk, struct tx
     if (!sync_run(action, &what, tx, &late, err))
         return false;
     note_failures(tx, &what, &late);
-    tell(work, bulk, &late, &what);
+    tell(run, bulk, &late, &what);
     struct str more = keys_of(action, &what, &late); /* they may be parents, too */
     if (more.ptr && more.len > strlen("{}") && keys->len > strlen("{}"))
         *keys = str_of(
@@ -145,12 +146,12 @@ static bool round_once(struct action *action, const struct bulk *bulk, struct tx
     return keys->ptr != NULL || err_memory(err);
 }
 
-bool sync_arrived(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
-                  struct err *err) {
-    struct str keys = keys_of(action, bulk, work);
-    bool more = work->waiting && keys.ptr && keys.len > strlen("{}");
+bool sync_arrived(struct action *action, const struct bulk *bulk, struct tx *tx,
+                  struct bulk_run *run, struct err *err) {
+    struct str keys = keys_of(action, bulk, run);
+    bool more = run->waiting && keys.ptr && keys.len > strlen("{}");
     for (int i = 0; more && i < ROUNDS; i++)
-        if (!round_once(action, bulk, tx, work, &keys, &more, err))
+        if (!round_once(action, bulk, tx, run, &keys, &more, err))
             return false;
     return keys.ptr ? true : err_memory(err);
 }

@@ -8,16 +8,16 @@
 /* The keys of the call's records, and of their parents where they may wait for them: who brings
  * a parent meanwhile is waited for, so that nobody waits for what is here. */
 static struct str locks_of(struct action *action, const struct bulk *bulk,
-                           const struct work *work) {
+                           const struct bulk_run *run) {
     struct reference *refs = NULL;
-    size_t n_refs = bulk->defer ? sync_references(action, bulk, work, &refs) : 0, n = 0;
-    struct str *keys = arena_array(action->arena, work->batch->n + n_refs + 1, sizeof *keys);
+    size_t n_refs = bulk->defer ? sync_references(action, bulk, run, &refs) : 0, n = 0;
+    struct str *keys = arena_array(action->arena, run->batch->n + n_refs + 1, sizeof *keys);
     if (!keys || (bulk->defer && !refs))
         return STR_ABSENT;
-    for (size_t i = 0; i < work->batch->n; i++)
-        if (work->batch->entries[i].external_id.ptr)
+    for (size_t i = 0; i < run->batch->n; i++)
+        if (run->batch->entries[i].external_id.ptr)
             keys[n++] =
-                sync_key(action->arena, bulk->resource->name, work->batch->entries[i].external_id);
+                sync_key(action->arena, bulk->resource->name, run->batch->entries[i].external_id);
     for (size_t i = 0; i < n_refs; i++)
         if (refs[i].external_id.ptr)
             keys[n++] = sync_key(action->arena, refs[i].field->ref, refs[i].external_id);
@@ -31,16 +31,16 @@ static bool read_json(struct str text, jv **ret, struct err *err) {
 /* When we changed which field last, for a policy that looks at that; of what came by this system
  * itself, nothing. */
 static bool our_changes(struct action *action, const struct bulk *bulk, struct tx *tx,
-                        struct work *work, struct err *err) {
-    struct str *ids = arena_array(action->arena, work->batch->n + 1, sizeof *ids);
-    bool looks = str_is(work->policy, "latest_wins");
-    for (size_t i = 0; i < jv_len(work->field_rules) && !looks; i++)
-        looks = str_is(jv_text(jv_get(jv_at(work->field_rules, i), "rule")), "latest_wins");
+                        struct bulk_run *run, struct err *err) {
+    struct str *ids = arena_array(action->arena, run->batch->n + 1, sizeof *ids);
+    bool looks = str_is(run->policy, "latest_wins");
+    for (size_t i = 0; i < jv_len(run->field_rules) && !looks; i++)
+        looks = str_is(jv_text(jv_get(jv_at(run->field_rules, i), "rule")), "latest_wins");
     if (!ids)
         return err_memory(err);
-    for (size_t i = 0; i < work->batch->n; i++)
-        ids[i] = work->batch->entries[i].id.ptr ? work->batch->entries[i].id : STR("");
-    struct str params[] = {bulk->system, pg_array_param(action->arena, ids, work->batch->n)};
+    for (size_t i = 0; i < run->batch->n; i++)
+        ids[i] = run->batch->entries[i].id.ptr ? run->batch->entries[i].id : STR("");
+    struct str params[] = {bulk->system, pg_array_param(action->arena, ids, run->batch->n)};
     if (!looks)
         return true;
     size_t slot = tx_query(
@@ -54,14 +54,15 @@ static bool our_changes(struct action *action, const struct bulk *bulk, struct t
         params, 2);
     if (!params[1].ptr || !tx_flush(tx, err))
         return params[1].ptr ? false : err_memory(err);
-    for (size_t i = 0; i < work->batch->n; i++)
-        if (!read_json(tx_value(tx, slot, i, 0), &work->steering[i].changed_at, err))
+    for (size_t i = 0; i < run->batch->n; i++)
+        if (!read_json(tx_value(tx, slot, i, 0), &run->messages[i].changed_at, err))
             return false;
     return true;
 }
 
-static bool known(struct action *action, struct work *work, size_t i, struct str id, bool stale) {
-    struct entry *entry = &work->batch->entries[i];
+static bool known(struct action *action, struct bulk_run *run, size_t i, struct str id,
+                  bool stale) {
+    struct entry *entry = &run->batch->entries[i];
     if (stale)
         entry->settled = OUTCOME_STALE;
     if (!id.ptr)
@@ -93,18 +94,18 @@ enum {
     FOUND_ERASED
 };
 
-bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
+bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, struct bulk_run *run,
                struct err *err) {
-    size_t n = work->batch->n;
+    size_t n = run->batch->n;
     struct str *ids = arena_array(action->arena, n + 1, sizeof *ids),
                *stamps = arena_array(action->arena, n + 1, sizeof *stamps);
-    struct str lock[] = {bulk->system, locks_of(action, bulk, work)};
+    struct str lock[] = {bulk->system, locks_of(action, bulk, run)};
     if (!ids || !stamps || !lock[1].ptr)
         return err_memory(err);
     for (size_t i = 0; i < n; i++) {
         ids[i] =
-            work->batch->entries[i].external_id.ptr ? work->batch->entries[i].external_id : STR("");
-        stamps[i] = work->steering[i].stamp;
+            run->batch->entries[i].external_id.ptr ? run->batch->entries[i].external_id : STR("");
+        stamps[i] = run->messages[i].stamp;
     }
     struct str params[] = {bulk->system, str_of(bulk->resource->name),
                            pg_array_param(action->arena, ids, n),
@@ -120,29 +121,29 @@ bool sync_find(struct action *action, const struct bulk *bulk, struct tx *tx, st
     size_t slot = tx_query(tx, FIND_SQL, params, 4);
     if (!tx_flush(tx, err))
         return false;
-    work->waiting = tx_bool(tx, waiting, 0, 0);
-    work->policy = bulk->policy.ptr          ? bulk->policy
-                   : tx_rows(tx, policy) > 0 ? tx_value(tx, policy, 0, 0)
-                                             : STR("source_wins");
-    if (!read_json(tx_value(tx, policy, 0, 1), &work->field_rules, err))
+    run->waiting = tx_bool(tx, waiting, 0, 0);
+    run->policy = bulk->policy.ptr          ? bulk->policy
+                  : tx_rows(tx, policy) > 0 ? tx_value(tx, policy, 0, 0)
+                                            : STR("source_wins");
+    if (!read_json(tx_value(tx, policy, 0, 1), &run->field_rules, err))
         return false;
     for (size_t i = 0; i < n; i++) {
-        struct sync_message *steering = &work->steering[i];
-        if (work->batch->entries[i].external_id.ptr &&
-            !known(action, work, i, tx_value(tx, slot, i, FOUND_RECORD),
+        struct sync_message *message = &run->messages[i];
+        if (run->batch->entries[i].external_id.ptr &&
+            !known(action, run, i, tx_value(tx, slot, i, FOUND_RECORD),
                    tx_bool(tx, slot, i, FOUND_STALE)))
             return err_memory(err);
-        steering->known = tx_bool(tx, slot, i, FOUND_KNOWN);
-        steering->was_deleted = tx_bool(tx, slot, i, FOUND_DELETED);
-        steering->version = tx_int(tx, slot, i, FOUND_VERSION);
-        steering->erased = tx_bool(tx, slot, i, FOUND_ERASED);
-        if (steering->erased && work->batch->entries[i].kind != ENTRY_DELETE)
-            err_set(&work->batch->entries[i].err, PROBLEM_CONTACT_ERASED,
+        message->known = tx_bool(tx, slot, i, FOUND_KNOWN);
+        message->was_deleted = tx_bool(tx, slot, i, FOUND_DELETED);
+        message->version = tx_int(tx, slot, i, FOUND_VERSION);
+        message->erased = tx_bool(tx, slot, i, FOUND_ERASED);
+        if (message->erased && run->batch->entries[i].kind != ENTRY_DELETE)
+            err_set(&run->batch->entries[i].err, PROBLEM_CONTACT_ERASED,
                     "The person with this id was erased and is not coming back.");
-        if (!read_json(tx_value(tx, slot, i, FOUND_SAID), &steering->said, err))
+        if (!read_json(tx_value(tx, slot, i, FOUND_SAID), &message->previous_digests, err))
             return false;
     }
-    return our_changes(action, bulk, tx, work, err);
+    return our_changes(action, bulk, tx, run, err);
 }
 
 /* Whether the message counts: one that is stale, or waits for a parent, leaves the stored digests
@@ -153,29 +154,29 @@ static bool message_counts(const struct entry *entry) {
 }
 
 /* Our version of the record after this message; the one before where the message did not count. */
-static long long version_after(const struct work *work, size_t i) {
-    const struct entry *entry = &work->batch->entries[i];
-    return entry->settled ? work->steering[i].version
-           : entry->row   ? row_version(work->batch->resource, entry->row)
+static long long version_after(const struct bulk_run *run, size_t i) {
+    const struct entry *entry = &run->batch->entries[i];
+    return entry->settled ? run->messages[i].version
+           : entry->row   ? row_version(run->batch->resource, entry->row)
                           : 0;
 }
 
-static struct str states_of(struct action *action, const struct work *work) {
+static struct str states_of(struct action *action, const struct bulk_run *run) {
     struct str ret = STR_ABSENT;
     struct buf text;
     buf_init(&text, (size_t)8 << 20);
-    for (size_t i = 0; i < work->batch->n; i++) {
-        const struct entry *entry = &work->batch->entries[i];
-        if (!message_counts(entry) || work->steering[i].erased)
+    for (size_t i = 0; i < run->batch->n; i++) {
+        const struct entry *entry = &run->batch->entries[i];
+        if (!message_counts(entry) || run->messages[i].erased)
             continue;
         buf_text(&text, text.len == 0 ? "[{\"external_id\":" : ",{\"external_id\":");
         buf_json(&text, entry->external_id);
         buf_text(&text, ",\"stamp\":");
-        buf_json(&text, work->steering[i].stamp.len > 0 ? work->steering[i].stamp : STR_ABSENT);
+        buf_json(&text, run->messages[i].stamp.len > 0 ? run->messages[i].stamp : STR_ABSENT);
         buf_format(&text, ",\"is_deleted\":%s,\"version\":%lld,\"said\":",
-                   entry->kind == ENTRY_DELETE ? "true" : "false", version_after(work, i));
-        if (work->steering[i].says)
-            jv_write(work->steering[i].says, &text);
+                   entry->kind == ENTRY_DELETE ? "true" : "false", version_after(run, i));
+        if (run->messages[i].digests)
+            jv_write(run->messages[i].digests, &text);
         else
             buf_text(&text, "{}");
         buf_char(&text, '}');
@@ -187,9 +188,9 @@ static struct str states_of(struct action *action, const struct work *work) {
     return ret;
 }
 
-bool sync_remember(struct action *action, const struct bulk *bulk, struct tx *tx, struct work *work,
-                   struct err *err) {
-    struct str params[] = {bulk->system, str_of(bulk->resource->name), states_of(action, work)};
+bool sync_remember(struct action *action, const struct bulk *bulk, struct tx *tx,
+                   struct bulk_run *run, struct err *err) {
+    struct str params[] = {bulk->system, str_of(bulk->resource->name), states_of(action, run)};
     if (!params[2].ptr)
         return err_memory(err);
     if (params[2].len > strlen("[]"))
@@ -209,7 +210,7 @@ bool sync_remember(struct action *action, const struct bulk *bulk, struct tx *tx
             " (coalesce(excluded.system_modstamp, s.system_modstamp), excluded.is_deleted,"
             " excluded.version, s.said || excluded.said)",
             params, 3);
-    if (work->waiting && params[2].len > strlen("[]"))
+    if (run->waiting && params[2].len > strlen("[]"))
         tx_query(tx,
                  "delete from sync_deferred d using jsonb_to_recordset($3::jsonb) w(external_id "
                  "text, stamp timestamptz) where d.system = $1 and d.resource = $2"

@@ -16,33 +16,33 @@ jv *payload(const jv *record, const char *const *without) {
     return copy;
 }
 
-void work_release(struct work *work) {
-    for (size_t i = 0; work->batch && work->given && i < work->batch->n; i++)
-        jv_unref(&work->given[i]);
-    for (size_t i = 0; work->batch && work->steering && i < work->batch->n; i++) {
-        jv_unref(&work->steering[i].said);
-        jv_unref(&work->steering[i].changed_at);
-        jv_unref(&work->steering[i].says);
-        jv_unref(&work->steering[i].conflicts);
+void bulk_run_release(struct bulk_run *run) {
+    for (size_t i = 0; run->batch && run->given && i < run->batch->n; i++)
+        jv_unref(&run->given[i]);
+    for (size_t i = 0; run->batch && run->messages && i < run->batch->n; i++) {
+        jv_unref(&run->messages[i].previous_digests);
+        jv_unref(&run->messages[i].changed_at);
+        jv_unref(&run->messages[i].digests);
+        jv_unref(&run->messages[i].conflicts);
     }
-    jv_unref(&work->field_rules);
-    batch_release(&work->batch);
+    jv_unref(&run->field_rules);
+    batch_release(&run->batch);
 }
 
-bool work_start(struct action *action, const struct bulk *bulk, struct work *work,
-                struct err *err) {
+bool bulk_run_start(struct action *action, const struct bulk *bulk, struct bulk_run *run,
+                    struct err *err) {
     size_t n = jv_len(bulk->records);
-    work->batch = batch_new(action, bulk->resource, n, err);
-    work->given = arena_array(action->arena, n + 1, sizeof *work->given);
-    work->steering = arena_array(action->arena, n + 1, sizeof *work->steering);
-    if (!work->batch || !work->given || !work->steering)
+    run->batch = batch_new(action, bulk->resource, n, err);
+    run->given = arena_array(action->arena, n + 1, sizeof *run->given);
+    run->messages = arena_array(action->arena, n + 1, sizeof *run->messages);
+    if (!run->batch || !run->given || !run->messages)
         return err_memory(err);
-    work->batch->all_or_none = bulk->all_or_none;
-    work->batch->single = bulk->one;
+    run->batch->all_or_none = bulk->all_or_none;
+    run->batch->single = bulk->one;
     if (bulk->late)
-        work->batch->admin = bulk->admin;
+        run->batch->admin = bulk->admin;
     for (size_t i = 0; i < n; i++) {
-        struct entry *entry = &work->batch->entries[i];
+        struct entry *entry = &run->batch->entries[i];
         entry->at = bulk->one ? "" : arena_format(action->arena, "/records/%zu", i);
         entry->unconditional = !bulk->one;
         entry->account_id = bulk->account_id;

@@ -223,8 +223,9 @@ bool export_open(struct exports *all, struct action *action, const struct resour
     }
     export->format = accepted;
     export->record_key = (struct record_key){.resource = resource};
-    export->list = (struct list){
-        .key = &export->record_key, .page_size = ROWS, .narrow = !role_sees_all(action->who->role)};
+    export->list = (struct list){.key = &export->record_key,
+                                 .page_size = ROWS,
+                                 .by_access_set = !role_sees_all(action->who->role)};
     view_init(&export->list.view);
     if (!take_params(export, params, n_params, err) || !next_page(export, err)) {
         export->failed = true;

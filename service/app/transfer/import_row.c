@@ -21,9 +21,10 @@ static bool is_line_field(const char *name) {
 }
 
 static bool known_column(const struct import *import, const char *name) {
-    static const char *const steering[] = {"external_id", "system_modstamp", "is_deleted", NULL};
+    static const char *const message_members[] = {"external_id", "system_modstamp", "is_deleted",
+                                                  NULL};
     struct str text = str_of(name);
-    for (const char *const *one = steering; *one; one++)
+    for (const char *const *one = message_members; *one; one++)
         if (strcmp(*one, name) == 0)
             return true;
     const struct field *field = resource_field(import->resource, text);

@@ -223,14 +223,14 @@ static void name_line(const struct import_row *row, const char *at, struct err_i
         snprintf(item->detail + len, room, " (line %" PRId64 ")", line);
 }
 
-static bool write_results(struct import *import, const struct rows *rows, const struct work *work,
-                          struct results *ret, struct err *err) {
+static bool write_results(struct import *import, const struct rows *rows,
+                          const struct bulk_run *run, struct results *ret, struct err *err) {
     CLEANUP(buf_release) struct buf errors;
     CLEANUP(buf_release) struct buf records;
     buf_init(&errors, (size_t)8 << 20);
     buf_init(&records, (size_t)1 << 20);
     for (size_t i = 0; i < rows->n; i++) {
-        struct entry *entry = &work->batch->entries[i];
+        struct entry *entry = &run->batch->entries[i];
         bool failed = err_is_set(&entry->err);
         for (size_t k = 0; k < entry->err.n_items; k++)
             name_line(&rows->of[i], entry->at, &entry->err.items[k]);
@@ -303,7 +303,7 @@ static bool keep_results(struct import *import, struct tx *tx, struct rows *rows
 
 static bool write_rows(struct import *import, struct tx **tx, const struct rows *rows,
                        struct results *ret, struct err *err) {
-    CLEANUP(work_release) struct work work = {0};
+    CLEANUP(bulk_run_release) struct bulk_run run = {0};
     CLEANUP(jv_unref) jv *records = jv_new_array();
     CLEANUP(jv_unref) jv *refused = jv_new_array();
     struct bulk bulk = {.resource = import->resource,
@@ -321,9 +321,9 @@ static bool write_rows(struct import *import, struct tx **tx, const struct rows 
     }
     if (rows->n == 0)
         return true;
-    if (!sync_run(&import->action, &bulk, *tx, &work, err) ||
-        (!import->dry_run && !sync_arrived(&import->action, &bulk, *tx, &work, err)) ||
-        !write_results(import, rows, &work, ret, err))
+    if (!sync_run(&import->action, &bulk, *tx, &run, err) ||
+        (!import->dry_run && !sync_arrived(&import->action, &bulk, *tx, &run, err)) ||
+        !write_results(import, rows, &run, ret, err))
         return false;
     if (!import->dry_run)
         return true;

@@ -103,18 +103,18 @@ static void news_of_an_endpoint_stay_until_written(void **state) {
     struct endpoint *endpoint = outbox_add(&outbox, str_of(endpoint_id));
 
     endpoint->pause_ms = 5000;
-    endpoint->told = true;
+    endpoint->report_in_flight = true;
     outbox_written(&outbox, false);
-    assert_true(endpoint->touched);
+    assert_true(endpoint->changed_since_report);
     assert_int_equal(endpoint->pause_ms, 5000);
     queued(&outbox, endpoint, 1, "");
     settled(&outbox, endpoint, OUTCOME_FAILED); /* while it is written */
     outbox_written(&outbox, true);
     assert_int_equal(endpoint->pause_ms, 5000);
-    endpoint->touched = false;
+    endpoint->changed_since_report = false;
     outbox_written(&outbox, true);
     assert_int_equal(endpoint->pause_ms, -1);
-    endpoint->release = true;
+    endpoint->returning = true;
     outbox_written(&outbox, false);
     assert_int_equal(outbox.n_endpoints, 1);
     outbox_written(&outbox, true);
