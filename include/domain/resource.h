@@ -122,7 +122,7 @@ enum resource_id {
 };
 
 enum resource_flag {
-    R_ACCOUNT_SCOPED = 1 << 0, /* belongs to an account: has account_id */
+    R_ACCOUNT_SCOPED = 1 << 0, /* belongs to an account: has account_id (OF_ACCOUNT) */
     R_NESTED = 1 << 1,         /* lives at /v1/accounts/{account_id}/<path> only */
     R_CACHED = 1 << 2,         /* single reads go through Redis */
     R_SYNC = 1 << 3,           /* has external_ids and takes part in /v1/sync */

@@ -9,6 +9,10 @@
 #define FIELDS(name) .fields = (name), .n_fields = COUNT_OF(name)
 #define EXPANSIONS(name) .expansions = (name), .n_expansions = COUNT_OF(name)
 
+/* Records below an account lie in one of its information areas: without one this does not compile.
+ */
+#define OF_ACCOUNT(area_, flags_) .area = (area_), .flags = R_ACCOUNT_SCOPED | (flags_)
+
 #define CHANNELS VALUES("web", "in_person", "phone", "email", "video")
 
 /* clang-format off */

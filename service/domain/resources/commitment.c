@@ -38,6 +38,6 @@ static void commitment_check(const jv *doc, const char *at, struct err *err)
 }
 const struct resource commitment_resource = {
     .id = RES_COMMITMENT, .name = "commitment", .path = "commitments", .table = "commitment", FIELDS(commitment_fields), EXPANSIONS(commitment_expansions),
-    .area = AREA_INTERACTIONS, .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .check = commitment_check, .about = "A promise to the customer, and what became of it (000-15).",
+    OF_ACCOUNT(AREA_INTERACTIONS, R_NESTED | R_SYNC), .check = commitment_check, .about = "A promise to the customer, and what became of it (000-15).",
 };
 /* clang-format on */

@@ -40,6 +40,6 @@ static void contact_check(const jv *doc, const char *at, struct err *err)
 }
 const struct resource contact_resource = {
     .id = RES_CONTACT, .name = "contact", .path = "contacts", .table = "contact", .derived_version = "t.derived_version", FIELDS(contact_fields), EXPANSIONS(contact_expansions),
-    .area = AREA_CONTACTS, .flags = R_ACCOUNT_SCOPED | R_CACHED | R_SYNC, .check = contact_check, .about = "A person at the customer.",
+    OF_ACCOUNT(AREA_CONTACTS, R_CACHED | R_SYNC), .check = contact_check, .about = "A person at the customer.",
 };
 /* clang-format on */

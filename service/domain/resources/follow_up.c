@@ -46,6 +46,6 @@ static void follow_up_check(const jv *doc, const char *at, struct err *err)
 }
 const struct resource follow_up_resource = {
     .id = RES_FOLLOW_UP, .name = "follow_up", .path = "follow-ups", .table = "follow_up", FIELDS(follow_up_fields), EXPANSIONS(follow_up_expansions),
-    .area = AREA_REVIEWS, .flags = R_ACCOUNT_SCOPED | R_SYNC, .check = follow_up_check, .about = "Something to do at a time; its due time makes exactly one event.",
+    OF_ACCOUNT(AREA_REVIEWS, R_SYNC), .check = follow_up_check, .about = "Something to do at a time; its due time makes exactly one event.",
 };
 /* clang-format on */

@@ -29,6 +29,6 @@ static const struct expansion interaction_expansions[] = {
 };
 const struct resource interaction_resource = {
     .id = RES_INTERACTION, .name = "interaction", .path = "interactions", .table = "interaction", FIELDS(interaction_fields), EXPANSIONS(interaction_expansions),
-    .area = AREA_INTERACTIONS, .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .about = "A visit, call, meeting, complaint, ...",
+    OF_ACCOUNT(AREA_INTERACTIONS, R_NESTED | R_SYNC), .about = "A visit, call, meeting, complaint, ...",
 };
 /* clang-format on */

@@ -17,7 +17,6 @@ static void investment_check(const jv *doc, const char *at, struct err *err)
     rule_ordered(doc, "invested_on", "payback_on", at, err);
 }
 const struct resource investment_resource = {
-    .id = RES_INVESTMENT, .name = "investment", .path = "investments", .table = "investment", FIELDS(investment_fields), .area = AREA_ECONOMICS,
-    .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .check = investment_check, .about = "An investment into the relationship, ours, theirs or both (000-18, 002-05).",
+    .id = RES_INVESTMENT, .name = "investment", .path = "investments", .table = "investment", FIELDS(investment_fields), OF_ACCOUNT(AREA_ECONOMICS, R_NESTED | R_SYNC), .check = investment_check, .about = "An investment into the relationship, ours, theirs or both (000-18, 002-05).",
 };
 /* clang-format on */

@@ -29,7 +29,6 @@ static const struct expansion need_expansions[] = {
     {.name = "owner", .target = RES_USER, .field = "owner_id"},
 };
 const struct resource need_resource = {
-    .id = RES_NEED, .name = "need", .path = "needs", .table = "need", FIELDS(need_fields), EXPANSIONS(need_expansions), .area = AREA_INTERACTIONS,
-    .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .about = "What a customer needs, also outside of what we sell (001-16, 002-13).",
+    .id = RES_NEED, .name = "need", .path = "needs", .table = "need", FIELDS(need_fields), EXPANSIONS(need_expansions), OF_ACCOUNT(AREA_INTERACTIONS, R_NESTED | R_SYNC), .about = "What a customer needs, also outside of what we sell (001-16, 002-13).",
 };
 /* clang-format on */

@@ -22,8 +22,7 @@ const struct resource nomination_resource = {
     .table = "nomination",
     FIELDS(nomination_fields),
     EXPANSIONS(nomination_expansions),
-    .area = AREA_PROFILE,
-    .flags = R_ACCOUNT_SCOPED,
+    OF_ACCOUNT(AREA_PROFILE, 0),
     .about = "A region's or manager's proposal of a key account (001-08).",
 };
 /* clang-format on */

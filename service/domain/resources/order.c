@@ -40,7 +40,6 @@ static void order_check(const jv *doc, const char *at, struct err *err)
     }
 }
 const struct resource order_resource = {
-    .id = RES_ORDER, .name = "order", .path = "orders", .table = "sales_order", FIELDS(order_fields), .area = AREA_SALES,
-    .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .check = order_check, .about = "A sales fact, sent by integrations in bulk (003-01).",
+    .id = RES_ORDER, .name = "order", .path = "orders", .table = "sales_order", FIELDS(order_fields), OF_ACCOUNT(AREA_SALES, R_NESTED | R_SYNC), .check = order_check, .about = "A sales fact, sent by integrations in bulk (003-01).",
 };
 /* clang-format on */

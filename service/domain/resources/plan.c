@@ -56,7 +56,6 @@ static void plan_check(const jv *doc, const char *at, struct err *err)
     rule_ordered(doc, "period_start", "period_end", at, err);
 }
 const struct resource plan_resource = {
-    .id = RES_PLAN, .name = "plan", .path = "plans", .table = "plan", .derived_version = "t.derived_version", FIELDS(plan_fields), EXPANSIONS(plan_expansions), .area = AREA_PLAN,
-    .flags = R_ACCOUNT_SCOPED | R_CACHED | R_SYNC, .check = plan_check, .about = "The strategic plan of one account for a period (004-10).",
+    .id = RES_PLAN, .name = "plan", .path = "plans", .table = "plan", .derived_version = "t.derived_version", FIELDS(plan_fields), EXPANSIONS(plan_expansions), OF_ACCOUNT(AREA_PLAN, R_CACHED | R_SYNC), .check = plan_check, .about = "The strategic plan of one account for a period (004-10).",
 };
 /* clang-format on */

@@ -38,7 +38,6 @@ static void plan_section_check(const jv *doc, const char *at, struct err *err)
     }
 }
 const struct resource plan_section_resource = {
-    .id = RES_PLAN_SECTION, .name = "plan_section", .path = "sections", .table = "plan_section", FIELDS(plan_section_fields), .area = AREA_PLAN,
-    .flags = R_ACCOUNT_SCOPED, .check = plan_section_check, .about = "One of the sections a to h of a plan's single template (004-15 to 004-23).",
+    .id = RES_PLAN_SECTION, .name = "plan_section", .path = "sections", .table = "plan_section", FIELDS(plan_section_fields), OF_ACCOUNT(AREA_PLAN, 0), .check = plan_section_check, .about = "One of the sections a to h of a plan's single template (004-15 to 004-23).",
 };
 /* clang-format on */

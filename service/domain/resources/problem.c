@@ -25,7 +25,6 @@ static void problem_check(const jv *doc, const char *at, struct err *err)
         rule_broken(at, "currency_code", "required", "An amount needs its currency_code.", err);
 }
 const struct resource problem_resource = {
-    .id = RES_PROBLEM, .name = "problem", .path = "problems", .table = "problem", FIELDS(problem_fields), .area = AREA_PROBLEMS,
-    .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .check = problem_check, .about = "A service problem, also outside sales (001-17).",
+    .id = RES_PROBLEM, .name = "problem", .path = "problems", .table = "problem", FIELDS(problem_fields), OF_ACCOUNT(AREA_PROBLEMS, R_NESTED | R_SYNC), .check = problem_check, .about = "A service problem, also outside sales (001-17).",
 };
 /* clang-format on */

@@ -41,7 +41,6 @@ static void project_check(const jv *doc, const char *at, struct err *err)
     rule_ordered(doc, "starts_on", "due_on", at, err);
 }
 const struct resource project_resource = {
-    .id = RES_PROJECT, .name = "project", .path = "projects", .table = "project", FIELDS(project_fields), EXPANSIONS(project_expansions), .area = AREA_PLAN,
-    .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .check = project_check, .about = "A major project with the customer (002-22, 004-29).",
+    .id = RES_PROJECT, .name = "project", .path = "projects", .table = "project", FIELDS(project_fields), EXPANSIONS(project_expansions), OF_ACCOUNT(AREA_PLAN, R_NESTED | R_SYNC), .check = project_check, .about = "A major project with the customer (002-22, 004-29).",
 };
 /* clang-format on */

@@ -64,7 +64,6 @@ static const struct expansion review_expansions[] = {
     {.name = "plan", .target = RES_PLAN, .field = "plan_id"},
 };
 const struct resource review_resource = {
-    .id = RES_REVIEW, .name = "review", .path = "reviews", .table = "review", FIELDS(review_fields), EXPANSIONS(review_expansions), .area = AREA_REVIEWS,
-    .flags = R_ACCOUNT_SCOPED | R_SYNC, .about = "The regular follow-up of an account.",
+    .id = RES_REVIEW, .name = "review", .path = "reviews", .table = "review", FIELDS(review_fields), EXPANSIONS(review_expansions), OF_ACCOUNT(AREA_REVIEWS, R_SYNC), .about = "The regular follow-up of an account.",
 };
 /* clang-format on */

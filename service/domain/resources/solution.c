@@ -55,7 +55,6 @@ static void solution_check(const jv *doc, const char *at, struct err *err)
         rule_broken(at, "value/currency_code", "required", "An amount needs its currency_code.", err);
 }
 const struct resource solution_resource = {
-    .id = RES_SOLUTION, .name = "solution", .path = "solutions", .table = "solution", FIELDS(solution_fields), EXPANSIONS(solution_expansions), .area = AREA_INTERACTIONS,
-    .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .check = solution_check, .about = "Our answer to needs of a customer, made with them (002-21).",
+    .id = RES_SOLUTION, .name = "solution", .path = "solutions", .table = "solution", FIELDS(solution_fields), EXPANSIONS(solution_expansions), OF_ACCOUNT(AREA_INTERACTIONS, R_NESTED | R_SYNC), .check = solution_check, .about = "Our answer to needs of a customer, made with them (002-21).",
 };
 /* clang-format on */

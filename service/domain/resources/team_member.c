@@ -51,6 +51,6 @@ static void team_member_check(const jv *doc, const char *at, struct err *err)
 }
 const struct resource team_member_resource = {
     .id = RES_TEAM_MEMBER, .name = "team_member", .path = "team", .table = "team_member", FIELDS(team_member_fields), EXPANSIONS(team_member_expansions),
-    .area = AREA_PROFILE, .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC, .check = team_member_check, .about = "A member of the account's matrix team (004-12).",
+    OF_ACCOUNT(AREA_PROFILE, R_NESTED | R_SYNC), .check = team_member_check, .about = "A member of the account's matrix team (004-12).",
 };
 /* clang-format on */

@@ -35,8 +35,7 @@ const struct resource wallet_resource = {
     .path = "wallet",
     .table = "wallet",
     FIELDS(wallet_fields),
-    .area = AREA_ECONOMICS,
-    .flags = R_ACCOUNT_SCOPED | R_NESTED | R_SYNC,
+    OF_ACCOUNT(AREA_ECONOMICS, R_NESTED | R_SYNC),
     .check = wallet_check,
     .about = "What a customer spends on a category in a period, and our share of it (002-29).",
 };
