@@ -32,7 +32,7 @@ after(() => world?.close());
 const seen = async (client) => (await client.all('/v1/accounts')).map(({ id }) => id).sort();
 const path = (account) => `/v1/accounts/${account.id}`;
 
-test('a manager sees own accounts and those below; a member those of the teams; the others all', async () => {
+test('a manager sees own accounts and those below; a member those of the teams; the others all (002-15, 004-28)', async () => {
   const { top, below, other } = accounts;
   assert.deepEqual(await seen(clients.one), [top.id, below.id].sort());
   assert.deepEqual(await seen(clients.two), [below.id, other.id].sort());
@@ -41,7 +41,7 @@ test('a manager sees own accounts and those below; a member those of the teams; 
   assert.equal((await clients.one.get('/v1/accounts?include_total=true')).page.total, 2, 'a total does not tell more');
 });
 
-test('what one may not see is not there: 404 on every way', async () => {
+test('what one may not see is not there: 404 on every way (004-28)', async () => {
   const { one } = clients;
   const hidden = path(accounts.other);
   const ways = [

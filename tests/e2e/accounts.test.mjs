@@ -16,7 +16,7 @@ const path = ({ id }) => `/v1/accounts/${id}`;
 const patch = async (account, body) => api.patch(path(account), (await api.get(path(account))).etag, body);
 const refused = async (status, code, account, body) => api.fails(status, code, 'PATCH', path(account), { body, headers: { 'if-match': (await api.get(path(account))).etag } });
 
-test('levels strictly descend along the tree', async () => {
+test('levels strictly descend along the tree (004-05)', async () => {
   const global = await makeAccount(api, { level: 'global' });
   const national = await makeAccount(api, { level: 'national', parent_id: global.id });
   for (const level of ['national', 'regional', 'global', null]) {
@@ -30,7 +30,7 @@ test('levels strictly descend along the tree', async () => {
   assert.deepEqual((await api.all(`/v1/accounts?parent_id=${national.id}`)).map(({ id }) => id), [low.id]);
 });
 
-test('a cycle is refused as one, also when two moves make it together', async () => {
+test('a cycle is refused as one, also when two moves make it together (004-05)', async () => {
   const a = await makeAccount(api, { level: 'global' });
   const b = await makeAccount(api, { level: 'regional', parent_id: a.id });
   await refused(409, 'account_cycle', a, { parent_id: a.id });
@@ -121,7 +121,7 @@ test('ids of other systems: one record each, Salesforce ids in either length', a
   await makeAccount(api, { external_ids: { crm: one.external_ids.crm } });
 });
 
-test("a person's allocations over all accounts are at most 100 %, also at once", async () => {
+test("a person's allocations over all accounts are at most 100 %, also at once (004-12)", async () => {
   const user = await api.create('/v1/users', { name: unique('Allocated') });
   const accounts = await Promise.all(Array.from({ length: 8 }, () => makeAccount(api)));
   const first = await api.create(`${path(accounts[0])}/team`, { user_id: user.id, role: 'controlling', allocation_pct: 70 });

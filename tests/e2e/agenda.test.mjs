@@ -51,7 +51,7 @@ test('follow-ups, reviews and promises of a person, overdue ones first, in pages
   await mine.fails(400, 'invalid_request', 'GET', `/v1/users/${person.id}/agenda?due_before=tomorrow`);
 });
 
-test('a review is due for who covers, while the cover lasts', async () => {
+test('a review is due for who covers, while the cover lasts (003-09)', async () => {
   const cover = await api.create('/v1/users', { name: 'Cover' });
   const read = async () => api.get(`/v1/accounts/${account.id}`);
   const isReview = ({ kind }) => kind === 'review';

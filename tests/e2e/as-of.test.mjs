@@ -35,7 +35,7 @@ async function withPast() {
   return account;
 }
 
-test('as_of tells status, tier, since and terms as they were at the end of that day, UTC', async () => {
+test('as_of tells status, tier, since and terms as they were at the end of that day, UTC (002-18)', async () => {
   const account = await withPast();
   const { stack: { settings } } = world;
   const moves = (await status(account)).history.map(({ from_status: from, to_status: to }) => `${from} ${to}`).reverse();

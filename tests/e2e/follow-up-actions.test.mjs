@@ -140,7 +140,7 @@ const dueBecomes = (one, on) => touchBecomes(one, (all) => all.length === 1 && a
 const interact = (one, fields) => api.create(`/v1/accounts/${one.id}/interactions`, { kind: 'call', channel: 'phone', occurred_at: inMs(-1000), ...fields });
 const change = async (one, fields) => api.patch(`/v1/accounts/${one.id}`, (await api.get(`/v1/accounts/${one.id}`)).etag, fields);
 
-test('the cadence of a key account makes one open follow-up per channel; each real interaction moves it', async () => {
+test('the cadence of a key account makes one open follow-up per channel; each real interaction moves it (002-23)', async () => {
   const one = await isKey({ cadence: [{ channel: 'phone', every: 'monthly', note: 'Ask for the plant' }, { channel: 'in_person', every: 'quarterly' }] });
   const [visit, call] = await touchBecomes(one, (all) => all.length === 2, 'two follow-ups');
   assert.deepEqual([call.due_on, visit.due_on], [addMonths(day(), 1), addMonths(day(), 3)]);

@@ -49,7 +49,7 @@ test('003-10: diagnose, prescribe, resolve: only forward, and nothing is prescri
   assert.deepEqual((await api.all(`${path}?depth=secret&horizon=future&in_scope=false`)).map(({ id }) => id), [aside.id]);
 });
 
-test('000-38: from need to solution to outcome; interactions and solutions name needs of their own account only', async () => {
+test('000-38, 002-13: from need to solution to outcome; interactions and solutions name needs of their own account only', async () => {
   const [account, other] = [await makeAccount(api), await makeAccount(api)];
   const need = await api.create(under(account, 'needs'), { kind: 'challenge', title: 'Space' });
   const stranger = await api.create(under(other, 'needs'), { kind: 'challenge', title: 'Space' });
@@ -101,7 +101,7 @@ test('004-29: a project is late when it or an open milestone is past its day, an
   assert.ok(places(await api.fails(422, 'validation_failed', 'POST', path, { body: { title: 'x', plan_id: elsewhere.id } })).includes('/plan_id'));
 });
 
-test('000-35, 004-29: follow-ups and the actions of a plan name needs and projects of their own account; the next occurrence keeps them', async () => {
+test('000-35, 004-02, 004-29: follow-ups and the actions of a plan name needs and projects of their own account; the next occurrence keeps them', async () => {
   const [account, other] = [await makeAccount(api), await makeAccount(api)];
   const [need, project] = [await api.create(under(account, 'needs'), { kind: 'growth', title: 'x' }), await api.create(under(account, 'projects'), { title: 'x' })];
   const body = { account_id: account.id, title: 'Ask', due_at: '2099-01-31T09:00:00Z', time_zone: 'Europe/Berlin', recurrence: 'FREQ=MONTHLY;BYMONTHDAY=-1', need_id: need.id, project_id: project.id };

@@ -26,7 +26,7 @@ const nominate = (client, account, region = 'South') => client.create(NOMINATION
 const read = (nomination) => api.get(`${NOMINATIONS}/${nomination.id}`);
 const act = (client, status, nomination, word, body = {}) => client.call(status, 'POST', `${NOMINATIONS}/${nomination.id}/${word}`, { body });
 
-test('001-08: a region cannot have criteria of its own, by no way', async () => {
+test('001-08, 002-10: a region cannot have criteria of its own, by no way', async () => {
   const metrics = [{ metric: 'revenue_ttm', weight: '1', floor: '0', ceiling: '1000' }];
   // What is typed: evaluations in the background move the rest.
   const typed = async () => {

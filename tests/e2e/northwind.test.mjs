@@ -20,7 +20,7 @@ after(() => world?.close());
 const total = async (path) => (await api.get(`${path}${path.includes('?') ? '&' : '?'}page_size=1&include_total=true`)).page.total;
 const numberOf = (account) => account.account_number;
 
-test('91 accounts, 91 contacts, 9 users, 830 orders, 58 missed deliveries', async () => {
+test('91 accounts, 91 contacts, 9 users, 830 orders, 58 missed deliveries (001-17)', async () => {
   assert.equal(accounts.length, 91);
   assert.equal(await total('/v1/accounts'), 91);
   assert.equal(await total('/v1/contacts'), 91);

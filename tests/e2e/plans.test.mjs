@@ -23,7 +23,7 @@ const codes = (problem) => problem.errors.map(({ code }) => code);
 
 // ---- the template -------------------------------------------------------------------------------
 
-test('one template for all: nine sections, in force as version 1 (004-15)', async () => {
+test('one template for all: nine sections, in force as version 1 (002-10, 004-15)', async () => {
   const { data } = await api.get('/v1/plan-templates');
   assert.deepEqual(data.filter(({ active }) => active).map(({ version }) => version), [1]);
   const template = await api.get('/v1/plan-templates/1');
@@ -80,7 +80,7 @@ test('a template that makes no sense is refused, with every fault', async () => 
 
 // ---- activation ----------------------------------------------------------------------------------
 
-test('activation names every gate that is shut (000-01, 000-08, 004-10)', async () => {
+test('activation names every gate that is shut (000-01, 000-08, 004-02, 004-10)', async () => {
   const account = await makeAccount(api);
   const plan = await makePlan(api, account, { win_win: [{ our_gain: 'Revenue', their_gain: 'Time' }, { our_gain: 'More', their_gain: ' ' }] });
   const problem = await post(409, `/v1/plans/${plan.id}/activate`, {});
@@ -103,7 +103,7 @@ test('with nothing but the fit check missing the code says so; an old one is non
   assert.equal((await post(200, `/v1/plans/${plan.id}/activate`, {})).status, 'active');
 });
 
-test('an account of tier A needs a sponsor', async () => {
+test('an account of tier A needs a sponsor (000-14)', async () => {
   const { account, plan } = await readyPlan(api, { world });
   await api.call(201, 'POST', `/v1/accounts/${account.id}/designate`, { body: {} });
   assert.deepEqual(codes(await post(409, `/v1/plans/${plan.id}/activate`, {})), ['sponsor_required_for_tier_a']);
@@ -242,7 +242,7 @@ test('members acknowledge a version; who is missing is named (004-03)', async ()
   await post(404, path, {}, outsider);
 });
 
-test("the customer's copy: of the version in force, without what is ours", async () => {
+test("the customer's copy: of the version in force, without what is ours (002-09)", async () => {
   const { plan } = await readyPlan(api, { world });
   await write(plan, 'competitive_environment', { content: { threats: ['SECRET threat'] } });
   await write(plan, 'capabilities', { content: { capabilities: ['Two mills'] } });

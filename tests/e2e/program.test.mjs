@@ -48,7 +48,7 @@ test('criteria are versioned, checked, and one version is active', async () => {
   await api.fails(404, 'not_found', 'POST', '/v1/program/criteria/9999/activate', { body: {} });
 });
 
-test('25 at once for one free place: exactly one gets it, the others learn who is weakest', async () => {
+test('25 at once for one free place: exactly one gets it, the others learn who is weakest (001-07)', async () => {
   await program({ max_key_accounts: await members() + 2 });
   const first = await makeAccount(api);
   assert.equal((await designate(first)).status, 201);
@@ -67,7 +67,7 @@ test('25 at once for one free place: exactly one gets it, the others learn who i
   }
 });
 
-test('a lower cap throws nobody out, and lets nobody in', async () => {
+test('a lower cap throws nobody out, and lets nobody in (001-07)', async () => {
   const count = await members();
   await program({ max_key_accounts: 1 });
   assert.equal(await members(), count);
@@ -75,7 +75,7 @@ test('a lower cap throws nobody out, and lets nobody in', async () => {
   await program({ max_key_accounts: 100 });
 });
 
-test('only an existing customer; only once; within the manager\'s capacity', async () => {
+test('only an existing customer; only once; within the manager\'s capacity (001-09, 002-11)', async () => {
   for (const lifecycle of ['prospect', 'former']) {
     const { status, body } = await designate(await makeAccount(api, { lifecycle }));
     assert.deepEqual([status, body.code], [422, 'not_existing_customer']);
@@ -96,7 +96,7 @@ test('only an existing customer; only once; within the manager\'s capacity', asy
   await api.fails(409, 'conflict', 'DELETE', `/v1/accounts/${one.id}`, { headers: { 'if-match': (await api.get(`/v1/accounts/${one.id}`)).etag } });
 });
 
-test('the growth of the list in a program year is bounded', async () => {
+test('the growth of the list in a program year is bounded (002-20)', async () => {
   await program({ max_net_growth: await members() + 1 });
   assert.equal((await designate(await makeAccount(api))).status, 201);
   assert.equal((await designate(await makeAccount(api))).body.code, 'key_account_growth_reached');
@@ -140,7 +140,7 @@ test('a currency without a rate is a missing input, not a zero', async () => {
   assert.equal(explained.contributions.find(({ metric }) => metric === 'revenue_ttm').value, null);
 });
 
-test('who is calling: by phone, e-mail, domain, number, Salesforce id; unknown callers too', async () => {
+test('who is calling: by phone, e-mail, domain, number, Salesforce id; unknown callers too (001-04)', async () => {
   const manager = await api.create('/v1/users', { name: unique('Manager'), email: 'm@example.com' });
   const account = await makeAccount(api, {
     phones: ['+4930888001'], emails: ['key@caller.example'], domain: 'caller.example', manager_id: manager.id, external_ids: { salesforce: '001M00000062mQq' } });

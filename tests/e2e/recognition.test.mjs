@@ -131,7 +131,7 @@ test('an identifier that several key accounts share: the first by number, and ho
   await becomes('phone=%2B493099990001', 'a switchboard is nobody in particular', ({ contact, others }) => contact === null && others === 2);
 });
 
-test('001-02: whom to alert: the cover while there is one, else the manager; then the sponsor', async () => {
+test('001-02, 003-09: whom to alert: the cover while there is one, else the manager; then the sponsor', async () => {
   const [manager, cover, sponsor] = [await person(), await person(), await person()];
   const account = await keyAccount({ manager_id: manager.id, sponsor_id: sponsor.id });
   const query = `account_number=${account.account_number}`;

@@ -262,7 +262,7 @@ test('capacity (001-09): accounts and promised visits against what each manager 
   await api.patch(`/v1/accounts/${made.top.id}`, (await api.get(`/v1/accounts/${made.top.id}`)).etag, { cadence: monthly });
 });
 
-test('rollup: regions by the tree, managers, whole customers; sums are those of the parts', async () => {
+test('rollup: regions by the tree, managers, whole customers; sums are those of the parts (004-05)', async () => {
   const of = async (by) => (await api.get(`/v1/program/rollup?group_by=${by}`)).data;
   const regions = new Map((await of('region')).map((row) => [row.name, row]));
   const north = regions.get('North');

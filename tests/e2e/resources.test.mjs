@@ -23,6 +23,8 @@ for (const [name, kind] of Object.entries(KINDS)) {
     let path, sample, made;
     const item = () => `${path}/${made.id}`;
 
+    // What only has to be kept is proven here: of accounts the customer's plans (001-15); of interactions the questions
+    // and answers (000-34); of solutions the bundle (003-02), and its worth to the customer (000-10, 003-03).
     test('is created with what was given, and read the same', async () => {
       path = kind.path(under);
       sample = await kind.make(under, api);

@@ -76,7 +76,7 @@ test('one date that is moved does not move the series; the first one, or another
 
 // ---- completion ----------------------------------------------------------------------------------------
 
-test('completion: held, follow-ups, the next version of the plan, the next review, one event (004-33)', async () => {
+test('completion: held, follow-ups, the next version of the plan, the next review, one event (002-26, 004-33)', async () => {
   const { account: its, plan } = await readyPlan(api, { world });
   await api.call(200, 'POST', `/v1/plans/${plan.id}/activate`, { body: {} });
   const user = await addUser(api);

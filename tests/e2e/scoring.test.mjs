@@ -68,7 +68,7 @@ async function knownAccount() {
   return account;
 }
 
-test('every metric of the catalogue, and an assessed one by its name (002-07, 002-16, 002-17)', async () => {
+test('every metric of the catalogue, and an assessed one by its name (002-06, 002-07, 002-16, 002-17)', async () => {
   const account = await knownAccount();
   const metrics = {
     revenue_ttm: ['10000.0000', '0', '20000', '50.0000'],
@@ -128,7 +128,7 @@ test('amounts in another currency need a rate; a rate scores all again', async (
   assert.equal((await status(account.id)).score, null);
 });
 
-test('gates: a transactional sales cycle and an unsuitable fit check block, unless a director overrides (000-01, 000-02, 000-07)', async () => {
+test('gates: a transactional sales cycle and an unsuitable fit check block, unless a director overrides (000-01, 000-02, 000-07, 002-04)', async () => {
   await program({ max_key_accounts: 500, max_net_growth: null });
   const account = await makeAccount(api, { sales_cycle: 'transactional' });
   const code = async (body) => { const got = await designate(account.id, body); return got.body.code ?? got.status; };

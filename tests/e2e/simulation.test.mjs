@@ -50,7 +50,7 @@ function same(entries, expected, what) {
   }
 }
 
-test('002-16: Northwind on 1998-05-06, from an empty list: the ten best at cap 10 are those of the files', async () => {
+test('002-16, 002-18: Northwind on 1998-05-06, from an empty list: the ten best at cap 10 are those of the files', async () => {
   const got = await simulate({ criteria: CRITERIA, max_key_accounts: 10, ...LOW, as_of: AS_OF, start: 'empty' });
   const ranked = reference(CRITERIA);
   const qualified = ranked.filter(({ score }) => score >= 200_000n);

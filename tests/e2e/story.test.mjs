@@ -24,7 +24,7 @@ const on = (days) => new Date(Date.now() + days * 86400e3).toISOString().slice(0
 const told = (type) => events(director, `types=${type}&account_id=${account.id}`);
 const hear = (type, n = 1) => until(async () => { const all = await told(type); return all.length >= n && all; }, { ms: 30_000, what: `${n} ${type}` });
 
-test('Königlich Essen is a customer of ours, with a manager, a sponsor and a team of four functions', async () => {
+test('Königlich Essen is a customer of ours, with a manager, a sponsor and a team of four functions (004-12, 004-13)', async () => {
   account = await makeAccount(director, { name: 'Königlich Essen', manager_id: people.manager.id, sponsor_id: people.sponsor.id, lifecycle: 'customer' });
   for (const name of ['sales', 'intelligence', 'controlling', 'support']) {
     await director.create(`/v1/accounts/${account.id}/team`, { user_id: people[name].id, role: { sales: 'category_manager', intelligence: 'intelligence', controlling: 'controlling', support: 'customer_support' }[name], function: name });
@@ -48,7 +48,7 @@ test('before any strategy there is a draft and a question: do we fit at all? (00
   assert.equal(check.verdict, 'suitable');
 });
 
-test('four functions draft the plan, each what it knows (004-11, 004-16 to 004-23)', async () => {
+test('four functions draft the plan, each what it knows (002-27, 004-01, 004-11, 004-16 to 004-23)', async () => {
   const drafted = {
     intelligence: { competitive_environment: { threats: ['A cheaper dairy'], opportunities: ['Regional food is asked for'], competitors: [{ name: 'Nordmilch', strengths: 'Price' }] }, leader_perceptions: { market: ['Grows'], themselves: ['Best kitchen of the town'] } },
     sales: { contacts_and_decisions: { steps: [{ step: 'Menu of the quarter', decision_makers: [contacts.buyer.id], influencers: [contacts.chef.id] }] }, negotiations: { negotiations: [{ title: 'Frame contract', stage: 'offer', next_step: 'Tasting', next_step_on: on(30) }] } },
@@ -76,13 +76,13 @@ test('the manager puts it in force; the team hears of it and says that it knows 
   assert.deepEqual([acknowledged.map(({ name }) => name), missing.map(({ name }) => name)], [['sales', 'intelligence', 'controlling'], ['support']]);
 });
 
-test('the customer gets a copy, and not what is ours', async () => {
+test('the customer gets a copy, and not what is ours (002-09)', async () => {
   const copy = await people.manager.client.get(`/v1/plans/${plan.id}?view=shared`);
   assert.ok(JSON.stringify(copy).includes('Four houses'));
   for (const secret of ['Nordmilch', 'First source of dairy', 'Frame contract']) assert.ok(!JSON.stringify(copy).includes(secret), secret);
 });
 
-test('the review of the quarter falls due, is held, and adapts the plan (004-32, 004-33)', async () => {
+test('the review of the quarter falls due, is held, and adapts the plan (002-26, 004-32, 004-33)', async () => {
   review = await people.manager.client.create('/v1/reviews', { account_id: account.id, plan_id: plan.id, cadence: 'quarterly', due_on: on(-1), time_zone: 'Europe/Berlin' });
   assert.equal((await hear('review.due'))[0].data.review_id, review.id);
   held = (await people.manager.client.call(200, 'POST', `/v1/reviews/${review.id}/complete`, {
