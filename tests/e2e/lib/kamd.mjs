@@ -63,7 +63,7 @@ export async function startKamd(settings, ...words) {
   };
   await until(async () => {
     if (child.exitCode !== null) throw new Error(`kamd ended with ${child.exitCode}`);
-    return await statusOf(`${args[0] === 'worker' ? kamd.adminUrl : kamd.url}${probe}`) === 200;
+    return await statusOf(`${args[0] === 'worker' ? kamd.adminUrl : kamd.url}${probe}`, 5000) === 200;
   }, { ms: 30_000, what: 'kamd being ready' }).catch((error) => {
     child.kill('SIGKILL');
     throw new Error(`${error.message}\n${log.slice(-3000)}`, { cause: error.cause });
