@@ -10,9 +10,7 @@ const PROCESSES = 3;
 let world, api, receiver, criteriaVersion;
 
 before(async () => {
-  world = await openWorld({
-    processes: PROCESSES, settings: { KAMD_WEBHOOK_RETRY_MS: Array(12).fill(300).join(','), KAMD_WEBHOOK_TOTAL_MS: '2000' },
-  });
+  world = await openWorld({ processes: PROCESSES, settings: { KAMD_WEBHOOK_RETRY_MS: Array(12).fill(300).join(',') } });
   api = world.api;
   const metrics = [
     { metric: 'revenue_ttm', weight: '70', floor: '0', ceiling: '100000' },
