@@ -13,7 +13,7 @@ const canaries = new Map(); // text -> what it is
 const said = []; // all answers but those that show a secret, as text
 
 before(async () => {
-  world = await openWorld({ own: true, settings: { KAMD_LOG_LEVEL: 'debug', KAMD_WEBHOOK_RETRY_MS: '300,300', KAMD_WEBHOOK_TOTAL_MS: '1000' } });
+  world = await openWorld({ own: true, settings: { KAMD_LOG_LEVEL: 'debug', KAMD_WEBHOOK_RETRY_MS: '300,300', KAMD_WEBHOOK_CONNECT_MS: '60000', KAMD_WEBHOOK_TOTAL_MS: '120000' } });
   ({ api } = world);
   canaries.set(api.key, 'the key that is used');
 });
