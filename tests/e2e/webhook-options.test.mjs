@@ -12,7 +12,8 @@ let world, api;
 const opened = [];
 
 before(async () => {
-  world = await openWorld({ settings: { KAMD_WEBHOOK_RETRY_MS: '1500,200,200', KAMD_WEBHOOK_TOTAL_MS: '2000' } });
+  // What is done between two attempts has a second and a half where it is quick, and where it is not there are still attempts to come.
+  world = await openWorld({ settings: { KAMD_WEBHOOK_RETRY_MS: [1500, ...Array(30).fill(500)].join(',') } });
   api = world.api;
 });
 afterEach(async () => {
