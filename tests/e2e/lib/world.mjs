@@ -17,7 +17,8 @@ export const DEADLINES = {
 // PostgreSQL then has the library `preload`.
 export async function openWorld({ processes = 1, settings = {}, own = false, preload } = {}) {
   const stack = await openStack({ own, preload });
-  const env = { ...stack.settings, ...(own ? {} : DEADLINES), ...settings };
+  // Behind no load balancer nobody needs a process that serves on after it was told to end.
+  const env = { ...stack.settings, KAMD_DRAIN_MS: '0', ...(own ? {} : DEADLINES), ...settings };
   const world = {
     stack,
     settings: env,
