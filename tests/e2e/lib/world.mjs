@@ -1,7 +1,7 @@
 // What a test file stands on: the servers, one or more kamd on them, and an administrator's client.
 import { Client } from './client.mjs';
 import { makeKey, startKamd } from './kamd.mjs';
-import { openStack } from './stack.mjs';
+import { openStack, sql } from './stack.mjs';
 
 let count = 0;
 // A name that no other record of this run has.
@@ -13,12 +13,14 @@ export const DEADLINES = {
   KAMD_REQUEST_MS: '20000', KAMD_DB_ACQUIRE_MS: '10000', KAMD_REDIS_MS: '1000', KAMD_WEBHOOK_CONNECT_MS: '60000', KAMD_WEBHOOK_TOTAL_MS: '120000',
 };
 
-// `settings` go to kamd beside those of the servers; with `own` the servers are the test's alone, and the deadlines the product's;
+// `settings` go to kamd beside those of the servers; with `own` the servers are the test's alone, and the deadlines the product's, unless others are given;
 // PostgreSQL then has the library `preload`.
-export async function openWorld({ processes = 1, settings = {}, own = false, preload } = {}) {
+export async function openWorld({ processes = 1, settings = {}, own = false, deadlines = own ? {} : DEADLINES, preload } = {}) {
   const stack = await openStack({ own, preload });
+  // The runner does the same for the servers of its lanes.
+  if (stack.start && deadlines === DEADLINES) sql(stack.settings, "alter role kamd_app set statement_timeout = '8s'");
   // Behind no load balancer nobody needs a process that serves on after it was told to end.
-  const env = { ...stack.settings, KAMD_DRAIN_MS: '0', ...(own ? {} : DEADLINES), ...settings };
+  const env = { ...stack.settings, KAMD_DRAIN_MS: '0', ...deadlines, ...settings };
   const world = {
     stack,
     settings: env,
