@@ -9,12 +9,12 @@ import { addUser } from './lib/planning.mjs';
 import { startReceiver } from './lib/receiver.mjs';
 import { sql } from './lib/stack.mjs';
 import { until } from './lib/wait.mjs';
-import { makeAccount, openWorld, unique } from './lib/world.mjs';
+import { DEADLINES, makeAccount, openWorld, unique } from './lib/world.mjs';
 
 const NEVER = '01970000-0000-7000-8000-000000000000';
 let world, api, clients, receiver, users;
 before(async () => {
-  world = await openWorld({ own: true, settings: { KAMD_WEBHOOK_RETRY_MS: '200', KAMD_REPORT_ACCOUNTS: '0' } });
+  world = await openWorld({ own: true, deadlines: DEADLINES, settings: { KAMD_WEBHOOK_RETRY_MS: '200', KAMD_REPORT_ACCOUNTS: '0' } });
   ({ api } = world);
   receiver = await startReceiver();
   users = { one: await addUser(api), two: await addUser(api) };
