@@ -14,8 +14,8 @@ export const DEADLINES = {
 };
 
 // `settings` go to kamd beside those of the servers; with `own` the servers are the test's alone, and the deadlines the product's, unless others are given;
-// PostgreSQL then has the library `preload`.
-export async function openWorld({ processes = 1, settings = {}, own = false, deadlines = own ? {} : DEADLINES, preload } = {}) {
+// PostgreSQL then has the library `preload`. `workers` of the processes have workers inside: each of those costs a machine its part, also where nothing happens.
+export async function openWorld({ processes = 1, workers = processes, settings = {}, own = false, deadlines = own ? {} : DEADLINES, preload } = {}) {
   const stack = await openStack({ own, preload });
   // The runner does the same for the servers of its lanes.
   if (stack.start && deadlines === DEADLINES) sql(stack.settings, "alter role kamd_app set statement_timeout = '8s'");
@@ -47,7 +47,8 @@ export async function openWorld({ processes = 1, settings = {}, own = false, dea
     },
   };
   try {
-    await Promise.all(Array.from({ length: processes }, () => world.add()));
+    const started = await Promise.all(Array.from({ length: processes }, (_, i) => world.add({}, ...(i < workers ? [] : ['serve', '--no-worker']))));
+    world.kamds.splice(0, processes, ...started); // those with workers first
     world.api = new Client(world.kamds[0].url, await makeKey(stack.settings, 'admin'));
     world.apis = world.kamds.map((kamd) => world.api.at(kamd.url));
   } catch (error) {
