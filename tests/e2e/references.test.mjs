@@ -9,7 +9,7 @@ import { KINDS } from './lib/lifecycle.mjs';
 import { addUser, makePlan } from './lib/planning.mjs';
 import { KAMD, sql } from './lib/stack.mjs';
 import { until } from './lib/wait.mjs';
-import { makeAccount, openWorld, unique } from './lib/world.mjs';
+import { DEADLINES, makeAccount, openWorld, unique } from './lib/world.mjs';
 
 const NONE = '01970000-0000-7000-8000-000000000000';
 const printed = JSON.parse(execFileSync(KAMD, ['--print-api'], { encoding: 'utf8', maxBuffer: 1 << 26 }));
@@ -29,7 +29,7 @@ async function targetsBelow(account) {
   };
 }
 before(async () => {
-  world = await openWorld({ own: true, preload: 'pg_stat_statements', settings: { KAMD_RATE_LIMIT: '0' } });
+  world = await openWorld({ own: true, preload: 'pg_stat_statements', deadlines: DEADLINES, settings: { KAMD_RATE_LIMIT: '0' } });
   ({ api } = world);
   const user = await addUser(api);
   manager = await world.clientOf('account_manager', { user_id: user.id });
@@ -217,7 +217,7 @@ async function request({ method, path, resource }, ids) {
   return [method, url, { body, headers: { 'if-match': mine.account.etag } }];
 }
 
-test(`${paths.length} paths, and references: hidden and never been are one, also in what they cost`, { timeout: 280_000 }, async () => {
+test(`${paths.length} paths, and references: hidden and never been are one, also in what they cost`, async () => {
   const followUp = await api.create('/v1/follow-ups', KINDS['follow-ups'].make(hidden.account));
   // A caller with many accounts: to put them together is what is done for one that is there, or for none.
   sql(world.settings, `insert into account (id, name, manager_id) select gen_random_uuid(), 'Mine too', '${mine.account.manager_id}' from generate_series(1, 300);
