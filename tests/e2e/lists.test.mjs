@@ -6,7 +6,7 @@ import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 let world, api, apis, account;
 before(async () => {
-  world = await openWorld({ processes: 2 });
+  world = await openWorld({ processes: 2, workers: 1 });
   ({ api, apis } = world);
   account = await makeAccount(api);
 });
