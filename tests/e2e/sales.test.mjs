@@ -8,7 +8,7 @@ import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 let world, api, apis;
 before(async () => {
-  world = await openWorld({ processes: 2 });
+  world = await openWorld({ processes: 2, workers: 1 });
   ({ api, apis } = world);
 });
 after(() => world?.close());
