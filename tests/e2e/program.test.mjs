@@ -8,7 +8,7 @@ import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 let world, api, apis;
 before(async () => {
-  world = await openWorld({ processes: 2 });
+  world = await openWorld({ processes: 2, workers: 1 });
   ({ api, apis } = world);
 });
 after(() => world?.close());
@@ -113,13 +113,11 @@ test('an order is scored within two seconds; the contributions add up to the dig
   for (let i = 1; i <= 5; i++) {
     const account = await makeAccount(api);
     const order = (day, amount) => ({ external_id: unique('o'), ordered_on: day, currency_code: 'USD', lines: [{ line_no: 1, amount, cost: '0.3' }] });
-    const sent = Date.now();
     await api.call(200, 'POST', `/v1/accounts/${account.id}/orders/bulk`, { body: { records: [order(today, `${i}.37`), order(lastYear, '4.1')] }, headers: { 'idempotency-key': unique('k') } });
     const explained = await until(async () => {
       const now = await api.get(`/v1/accounts/${account.id}/key-status`);
       return now.contributions[0]?.value === `${i}.3700` && now;
-    }, { ms: 5000, what: 'the score' });
-    assert.ok(Date.now() - sent < 4000);
+    }, { ms: 4000, what: 'the score' });
     const sum = explained.contributions.reduce((part, { contribution }) => part + tenThousandths(contribution), 0n);
     assert.equal(sum, tenThousandths(explained.score), JSON.stringify(explained.contributions));
     assert.deepEqual(explained.missing, []);
