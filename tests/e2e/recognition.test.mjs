@@ -6,7 +6,7 @@ import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 let world, api, apis, person;
 before(async () => {
-  world = await openWorld({ processes: 2 });
+  world = await openWorld({ processes: 2, workers: 1 });
   ({ api, apis } = world);
   await api.patch('/v1/program', (await api.get('/v1/program')).etag, { max_key_accounts: 1000 });
   person = async (fields = {}) => api.create('/v1/users', { name: unique('Person'), email: `${unique('p')}@us.example`, ...fields });
