@@ -6,7 +6,7 @@ import { openWorld, unique } from './lib/world.mjs';
 
 let world, api, apis;
 before(async () => {
-  world = await openWorld({ processes: 2, settings: { KAMD_BODY_SECONDS: '120' } });
+  world = await openWorld({ processes: 2, workers: 1, settings: { KAMD_BODY_SECONDS: '120' } });
   ({ api, apis } = world);
 });
 after(() => world?.close());
