@@ -9,7 +9,7 @@ import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 let world, api, apis, receiver;
 before(async () => {
-  world = await openWorld({ processes: 2 });
+  world = await openWorld({ processes: 2, workers: 1 });
   ({ api, apis } = world);
   await program({ enter_score: '60', recover_score: '1', exit_score: '0' }); // nobody slips by itself here
   receiver = await startReceiver();
@@ -45,7 +45,7 @@ const activate = async (metrics) => {
 };
 // Nothing is left to score.
 const quiet = () => until(() => sql(world.stack.settings, `select (select count(*) from rescore) + (select count(*) from operation where status in ('queued', 'running'))`).trim() === '0',
-  { ms: 30_000, what: 'all scores' });
+  { ms: 30_000, every: 200, what: 'all scores' });
 const addUp = (contributions) => contributions.reduce((part, { contribution }) => part + (contribution === null ? 0n : tenThousandths(contribution)), 0n);
 const answer = (possible) => ({ possible, evidence: 'Asked in May.' });
 const fit = (account, sales_cycle, possible) => api.send('PUT', `/v1/accounts/${account.id}/fit-check`,
