@@ -10,7 +10,7 @@ const NOBODY = '01970000-0000-7000-8000-000000000000';
 let world, api, apis;
 before(async () => {
   // Built with the address sanitizer, the HTTP library takes long over large bodies.
-  world = await openWorld({ processes: 2, settings: { KAMD_BODY_SECONDS: '120' } });
+  world = await openWorld({ processes: 2, workers: 1, settings: { KAMD_BODY_SECONDS: '120' } });
   ({ api, apis } = world);
 });
 after(() => world?.close());
@@ -156,7 +156,7 @@ test('what is sent by a system bears its name in history and events', async () =
 
 test('a call that meets its deadline does nothing at all, and says 503', async () => {
   for (const ms of [150, 300]) {
-    const kamd = await world.add({ KAMD_REQUEST_MS: String(ms) });
+    const kamd = await world.add({ KAMD_REQUEST_MS: String(ms) }, 'serve', '--no-worker');
     const client = api.at(kamd.url);
     for (let round = 0; round < 3; round++) {
       const industry = unique('Deadline');
