@@ -10,22 +10,23 @@ import { makeAccount, openWorld } from './lib/world.mjs';
 
 let world, api;
 before(async () => {
-  world = await openWorld({ settings: { KAMD_HEADER_SECONDS: '1', KAMD_BODY_SECONDS: '2', KAMD_HTTP_CONNECTIONS: '32' } });
+  // Five seconds for a head and a body: long enough for a busy machine, and over before raw() gives up.
+  world = await openWorld({ settings: { KAMD_HEADER_SECONDS: '5', KAMD_BODY_SECONDS: '5', KAMD_HTTP_CONNECTIONS: '32' } });
   ({ api } = world);
 });
 after(() => world?.close());
 
 // Sends bytes (or several, with pauses) and reads until the server closes or is silent for `ms`:
-// {answers: [{status, headers, text}], closed, took}. `next` is sent after an answer that leaves the connection open.
-function raw(parts, { ms = 3000, enough = Infinity, url = api.url, head = false, next } = {}) {
+// {answers: [{status, headers, text}], closed, took, sent: of the parts}. `next` is sent after an answer that leaves the connection open.
+function raw(parts, { ms = 15_000, enough = Infinity, url = api.url, head = false, next } = {}) {
   return new Promise((done) => {
     const socket = connect(Number(url.port), url.hostname);
     const started = Date.now();
-    let bytes = '';
+    let bytes = '', sent = 0;
     const end = (closed) => {
       clearTimeout(timer);
       socket.destroy();
-      done({ answers: parse(bytes, head), closed, took: Date.now() - started });
+      done({ answers: parse(bytes, head), closed, took: Date.now() - started, sent });
     };
     const timer = setTimeout(() => end(false), ms);
     socket.setEncoding('latin1').on('error', () => end(true)).on('close', () => end(true)).on('data', (text) => {
@@ -37,7 +38,10 @@ function raw(parts, { ms = 3000, enough = Infinity, url = api.url, head = false,
     socket.on('connect', async () => {
       for (const part of [parts].flat()) {
         if (typeof part === 'number') await pause(part);
-        else if (!socket.destroyed) socket.write(part, 'latin1');
+        else if (!socket.destroyed) {
+          socket.write(part, 'latin1');
+          sent++;
+        }
       }
     });
   });
@@ -200,7 +204,7 @@ test('HEAD is GET without the body', async () => {
   const own = `Authorization: Bearer ${api.key}\r\n`;
   for (const path of ['/livez', '/v1/accounts', '/v1/nothing']) {
     const [whole] = (await raw(get(path, own), { enough: 1 })).answers;
-    const { answers: [head] } = await raw(get(path, own).replace('GET', 'HEAD'), { ms: 400, head: true });
+    const { answers: [head] } = await raw(get(path, own).replace('GET', 'HEAD'), { enough: 1, head: true });
     for (const answer of [whole, head]) for (const name of ['x-request-id', 'date']) delete answer.headers[name];
     assert.deepEqual({ ...head, text: '' }, { ...whole, text: '' }, path);
   }
@@ -246,14 +250,17 @@ test('gzip for those who take it', async () => {
   assert.equal((await fetch(new URL('/livez', api.url), { headers: { 'accept-encoding': 'gzip' } })).headers.get('content-encoding'), null, 'not worth it');
 });
 
-test('drops of a request do not hold a connection for ever', async () => {
-  const drops = (first, drop) => raw([first, ...Array.from({ length: 60 }, () => [100, drop]).flat()], { ms: 8000 });
+// A head may take a second here, a body two: the connection is closed before so many drops have come, ten of them a second at most.
+test('drops of a request do not hold a connection for ever', async (t) => {
+  const kamd = await world.add({ KAMD_HEADER_SECONDS: '1', KAMD_BODY_SECONDS: '2' }, 'serve', '--no-worker');
+  t.after(() => kamd.stop());
+  const drops = (first, drop) => raw([first, ...Array.from({ length: 60 }, () => [100, drop]).flat()], { ms: 60_000, url: new URL(kamd.url) });
   const [line, head, body] = await Promise.all([
     drops('GET /', 'a'), drops(`GET /livez HTTP/1.1\r\n${HOST}`, 'X: y\r\n'), drops(post('Content-Length: 100\r\n', ''), ' '),
   ]);
   for (const slow of [line, head, body]) assert.ok(slow.closed && !slow.answers.length);
-  assert.ok(line.took < 3000 && head.took < 3000, `${line.took} and ${head.took} ms`);
-  assert.ok(body.took < 5000, `${body.took} ms`);
+  assert.ok(line.sent < 30 && head.sent < 30, `${line.sent} and ${head.sent} drops`);
+  assert.ok(body.sent < 50, `${body.sent} drops`);
 });
 
 test('a path that is a format string, and a client that is gone', async () => {
@@ -269,8 +276,9 @@ test('a path that is a format string, and a client that is gone', async () => {
   assert.equal((await Promise.race([kamd.ended, pause(100, 'alive')])), 'alive');
 });
 
-test('beyond the limit of connections each gets 503 at once, and the admin port answers', async () => {
-  const kamd = await world.add({ KAMD_HEADER_SECONDS: '60' });
+test('beyond the limit of connections each gets 503 at once, and the admin port answers', async (t) => {
+  const kamd = await world.add({ KAMD_HEADER_SECONDS: '60' }, 'serve', '--no-worker');
+  t.after(() => kamd.stop());
   const url = new URL(kamd.url);
   const sockets = [];
   try {
@@ -280,22 +288,28 @@ test('beyond the limit of connections each gets 503 at once, and the admin port 
       }));
       sockets.at(-1).removeAllListeners('error').on('error', () => {});
     }
-    const { answers: [answer], took } = await raw(get('/v1/accounts'), { enough: 1, url });
-    assert.equal(answer.status, 503);
-    assert.equal(answer.headers['retry-after'], '1');
-    assert.equal(JSON.parse(answer.text).code, 'overloaded');
-    assert.ok(took < 1000, `${took} ms`);
+    // At once: a busy machine may take longer for one of them, not for each.
+    const refused = [];
+    await until(async () => {
+      const { answers: [answer], took } = await raw(get('/v1/accounts'), { enough: 1, url });
+      refused.push(answer);
+      return took < 1000;
+    }, { what: 'a refusal at once' });
+    for (const answer of refused) {
+      assert.equal(answer.status, 503);
+      assert.equal(answer.headers['retry-after'], '1');
+      assert.equal(JSON.parse(answer.text).code, 'overloaded');
+    }
     const admin = await raw(get('/livez'), { enough: 1, url: new URL(kamd.adminUrl) });
     assert.equal(admin.answers[0].status, 200);
   } finally {
     for (const socket of sockets) socket.destroy();
   }
-  await pause(200);
-  await api.at(kamd.url).call(200, 'GET', '/livez');
+  await until(async () => (await api.at(kamd.url).send('GET', '/livez')).status === 200, { what: 'a place' });
 });
 
 test('a stop loses no request', async () => {
-  const kamd = await world.add({ KAMD_DRAIN_MS: '500' });
+  const kamd = await world.add({ KAMD_DRAIN_MS: '500' }, 'serve', '--no-worker');
   const client = api.at(kamd.url);
   let stopping = false;
   const count = { fine: 0, refused: 0 };
@@ -313,7 +327,7 @@ test('a stop loses no request', async () => {
       }
     }
   });
-  await pause(300);
+  await until(() => count.fine >= 8, { every: 5, what: 'an answer for each' });
   stopping = true;
   const [stopped] = await Promise.all([kamd.stop(), ...load]);
   assert.equal(stopped, undefined);
