@@ -1,13 +1,14 @@
 // What the database itself promises: row level security wherever a row belongs to an account, an
 // application role that owns nothing, and an order of events that holds per account.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { events } from './lib/client.mjs';
 import { KINDS } from './lib/lifecycle.mjs';
 import { sql } from './lib/stack.mjs';
-import { sleep, until } from './lib/wait.mjs';
+import { until } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 let world, api;
@@ -50,12 +51,14 @@ test('without a context, or with one of nobody, no row shows and none can be wri
 
 test('events of one account keep their order while a transaction that began earlier stays open', async () => {
   const account = await makeAccount(api);
-  const scope = "select set_config('kamd.scope', 'all', true), set_config('kamd.areas', '-1', true)";
   // It has its transaction id before the others, and touches the account last.
-  const slow = asApp(`begin; ${scope}; insert into idempotency (principal, key, request_hash, status, etag, location, body, touches)
-    values ('${unique('p')}', 'k', '\\x', 200, '', '', '', ''); select pg_sleep(1);
-    update account set industry = 'third', version = version + 1 where id = '${account.id}'; commit`);
-  await sleep(300);
+  const slow = spawn('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', world.settings.DATABASE_URL], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(slow, 'exit');
+  let said = '';
+  slow.stdout.setEncoding('utf8').on('data', (text) => { said += text; });
+  slow.stdin.write(`begin; set local idle_in_transaction_session_timeout = 0; select set_config('kamd.scope', 'all', true), set_config('kamd.areas', '-1', true);
+    insert into idempotency (principal, key, request_hash, status, etag, location, body, touches) values ('${unique('p')}', 'k', '\\x', 200, '', '', '', ''); select 'begun';\n`);
+  await until(() => said.includes('begun'), { what: 'the transaction' });
   const first = await api.patch(`/v1/accounts/${account.id}`, account.etag, { industry: 'first' });
   await api.patch(`/v1/accounts/${account.id}`, first.etag, { industry: 'second' });
   const early = await until(async () => {
@@ -63,7 +66,8 @@ test('events of one account keep their order while a transaction that began earl
     return seen.length >= 2 && seen;
   }, { ms: 5000 });
   assert.deepEqual(early, [2, 3], 'an open transaction delays only its own events');
-  await slow;
+  slow.stdin.end(`update account set industry = 'third', version = version + 1 where id = '${account.id}'; commit;\n`);
+  assert.deepEqual(await ended, [0, null]);
   const all = await until(async () => {
     const seen = (await events(api, `account_id=${account.id}`)).map(({ sequence }) => sequence);
     return seen.length >= 4 && seen;
