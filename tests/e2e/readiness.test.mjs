@@ -64,7 +64,7 @@ test('kamd serve with workers inside begins when both are there, and then goes o
 });
 
 test('PostgreSQL that stands still for less than half of what a request may take costs that time, and no request', async () => {
-  const { url } = await world.add({ KAMD_REQUEST_MS: '20000', KAMD_DB_ACQUIRE_MS: '10000' }, 'serve', '--no-worker');
+  const { url } = await world.add({ KAMD_REQUEST_MS: '60000', KAMD_DB_ACQUIRE_MS: '10000' }, 'serve', '--no-worker');
   const api = world.api.at(url);
   await makeAccount(api);
   const still = world.stack.holdPostgres();
