@@ -78,18 +78,19 @@ async function works(client) {
 // Runs the fault under load. Afterwards both processes work within RECOVERY, and keep working.
 async function withFault(t, { allowed, inject, during, heal }) {
   const traffic = load();
-  let healed;
+  let recovered;
   try {
-    await sleep(500);
+    await until(() => traffic.answers.length > 200 && traffic.acknowledged.size > 5, { ms: 30_000, what: 'load' });
     await inject();
     await sleep(FAULT / 2);
     await during?.();
     await sleep(FAULT / 2);
     await heal();
-    healed = Date.now();
+    const healed = Date.now();
     for (const client of world.apis) {
-      await until(() => works(client), { ms: RECOVERY - (Date.now() - healed), what: 'recovery' });
+      await until(() => works(client), { ms: RECOVERY - (Date.now() - healed), looks: 0, what: 'recovery' });
     }
+    recovered = Math.max(Date.now(), healed + RECOVERY);
     await sleep(500);
   } finally {
     await traffic.stop();
@@ -98,20 +99,19 @@ async function withFault(t, { allowed, inject, during, heal }) {
   const refused = traffic.answers.filter(({ status }) => status === 503).length;
   const slowest = Math.max(...traffic.answers.map(({ took }) => took));
   t.diagnostic(`${traffic.answers.length} answers, ${refused} of them 503, the slowest after ${slowest} ms, ${traffic.acknowledged.size} rows acknowledged`);
-  assert.ok(traffic.answers.length > 200 && traffic.acknowledged.size > 5, 'there was load');
-  assert.equal(traffic.answers.filter(({ at, status }) => at > healed + RECOVERY && status >= 500).length, 0, 'nothing fails after the recovery');
+  assert.equal(traffic.answers.filter(({ at, status }) => at > recovered && status >= 500).length, 0, 'nothing fails after the recovery');
   const rows = new Map(sql(world.settings, 'select id, name from account').split('\n').map((row) => row.split('|')));
   for (const [id, name] of traffic.acknowledged) assert.equal(rows.get(id), name, 'an acknowledged row is there');
   for (const kamd of world.kamds) {
-    assert.equal(await statusOf(`${kamd.url}/readyz`), 200);
+    assert.equal(await statusOf(`${kamd.url}/readyz`, BOUND), 200);
     assert.equal(spawnSync('kill', ['-0', String(kamd.pid)]).status, 0, 'the same process');
   }
 }
 
 async function databaseIsGone() {
   for (const kamd of world.kamds) {
-    assert.equal(await statusOf(`${kamd.url}/livez`), 200);
-    assert.equal(await statusOf(`${kamd.adminUrl}/livez`), 200);
+    assert.equal(await statusOf(`${kamd.url}/livez`, BOUND), 200);
+    assert.equal(await statusOf(`${kamd.adminUrl}/livez`, BOUND), 200);
     assert.equal(await statusOf(`${kamd.url}/readyz`, BOUND), 200);
     assert.equal(await statusOf(`${kamd.adminUrl}/readyz`, BOUND), 200);
     assert.match(await (await fetch(`${kamd.adminUrl}/metrics`)).text(), /^kamd_db_breaker_open\{pool="api"\} 1$/m);
@@ -122,10 +122,10 @@ async function databaseIsGone() {
     const caller = (await client.call(200, 'GET', `/v1/recognition?phone=${encodeURIComponent('+4930555000')}`)).body;
     assert.deepEqual([caller.is_key, caller.account_id, caller.stale], [true, key, true]);
     assert.deepEqual((await client.call(200, 'GET', '/v1/recognition?phone=%2B4930555999')).body.is_key, false);
-    const refused = await client.send('GET', '/v1/accounts?page_size=1');
-    assert.equal(refused.status, 503);
-    assert.ok(refused.ms < 1500, `the breaker is open: refused at once, not after ${refused.ms} ms`);
-    assert.ok(refused.body.retry_after_seconds >= 1);
+    // The breaker is open: refused at once, not after the deadline. A busy machine may take as long for one of them, not for each.
+    const refusals = [];
+    await until(async () => refusals.push(await client.send('GET', '/v1/accounts?page_size=1')) && refusals.at(-1).ms < 1500, { what: 'a refusal at once' });
+    for (const refused of refusals) assert.deepEqual([refused.status, refused.body.retry_after_seconds >= 1], [503, true]);
   }
 }
 
@@ -184,7 +184,7 @@ test('kamd that starts while PostgreSQL is down is alive, not ready, and serves 
   assert.deepEqual([answer.status, (await answer.json()).reasons], [503, ['database', 'worker_database']]);
   await assert.rejects(client.send('GET', '/v1/accounts'), { code: 'ECONNRESET' });
   await world.stack.start();
-  await until(() => works(client).catch(() => false), { ms: RECOVERY, what: 'recovery' });
+  await until(() => works(client).catch(() => false), { ms: RECOVERY, looks: 0, what: 'recovery' });
   world.stack.killPostgres();
   await until(async () => (await client.send('GET', '/v1/accounts?page_size=1')).status === 503, { what: 'the outage being noticed' });
   await door.probed(4);
@@ -192,7 +192,7 @@ test('kamd that starts while PostgreSQL is down is alive, not ready, and serves 
   checkProblem(refused, 'refused');
   assert.deepEqual([refused.status, door.ready()], [503, 1]);
   await world.stack.start();
-  await until(() => works(client), { ms: RECOVERY, what: 'recovery' });
+  await until(() => works(client), { ms: RECOVERY, looks: 0, what: 'recovery' });
   client.close();
   await door.stop();
 });
