@@ -31,7 +31,7 @@ after(async () => {
   await world?.close();
 });
 
-// Clients of all kinds, without a pause, at both processes. Each answer is written down.
+// Clients of all kinds, with hardly a pause, at both processes. Each answer is written down.
 function load() {
   const answers = [];
   const acknowledged = new Map();
@@ -53,7 +53,7 @@ function load() {
       const at = Date.now();
       const answer = await send().catch((error) => ({ status: 0, error, headers: {} }));
       answers.push({ kind: kind % 5, at, took: Date.now() - at, ...answer });
-      await sleep(10);
+      await sleep(30);
     }
   }));
   return { answers, acknowledged, async stop() { stopped = true; await running; } };
