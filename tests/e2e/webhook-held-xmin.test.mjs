@@ -51,7 +51,7 @@ const rounds = () => execFileSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', sta
   end $$;
   select round(avg(claim_ms) filter (where i <= 20), 1), round(avg(claim_ms) filter (where i > (select max(i) from took) - 20), 1), round(max(claim_ms), 1), sum(n) from took;` }).trim().split('|').map(Number);
 
-test('a held snapshot: the last claims take what the first ones do, and nothing dead is left in what they read', { timeout: 200_000 }, async (t) => {
+test('a held snapshot: the last claims take what the first ones do, and nothing dead is left in what they read', async (t) => {
   const free = rounds();
   const holder = spawn('psql', ['-XAtq', stack.settings.DATABASE_SUPERUSER_URL], { stdio: ['pipe', 'pipe', 'inherit'] });
   try {
