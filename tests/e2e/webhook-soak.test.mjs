@@ -210,7 +210,7 @@ async function measure(accounts, healthy, badOnes) {
   return { p50: took[Math.floor(took.length * 0.5)], p99: took[Math.floor(took.length * 0.99)], n: took.length };
 }
 
-test('delivered holds all that is committed and nothing else, per account in order, under kills, crashes and bad receivers', { timeout: (SECONDS + 2 * CALM + 420) * 1000 }, async (t) => {
+test('delivered holds all that is committed and nothing else, per account in order, under kills, crashes and bad receivers', async (t) => {
   const { accounts, aborted } = await prepare();
   const healthy = endpoints.filter(({ kind }) => kind === 'healthy');
   t.diagnostic(`seed ${SEED}`);
