@@ -12,6 +12,7 @@ import { Client } from './lib/client.mjs';
 import { makeKey, startKamd } from './lib/kamd.mjs';
 import { KAMD, environment, openStack, sql } from './lib/stack.mjs';
 import { until } from './lib/wait.mjs';
+import { DEADLINES } from './lib/world.mjs';
 
 const data = (name) => readFileSync(fileURLToPath(new URL(`../data/schema/${name}`, import.meta.url)));
 const CATALOGUE = data('catalogue.sql').toString();
@@ -71,11 +72,11 @@ test('all schema files applied once more leave the schema as it was', () => {
   assert.deepEqual(catalogue(settings), wanted);
 });
 
-test('what was recorded before the upgrade is served after it, and goes on', { timeout: 120_000 }, async () => {
+test('what was recorded before the upgrade is served after it, and goes on', async () => {
   const settings = makeDatabase('served');
   restore(settings);
   migrate(settings);
-  const kamd = await startKamd({ ...settings, KAMD_RATE_LIMIT: '0' });
+  const kamd = await startKamd({ ...settings, ...DEADLINES, KAMD_RATE_LIMIT: '0' });
   const api = new Client(kamd.url, await makeKey(settings, 'admin'));
   try {
     const accounts = (await api.all('/v1/accounts')).sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -88,7 +89,7 @@ test('what was recorded before the upgrade is served after it, and goes on', { t
     const changed = await api.patch(`/v1/accounts/${account.id}`, (await api.get(`/v1/accounts/${account.id}`)).etag, { industry: 'dairy' });
     assert.equal(changed.version, account.version + 1);
     await until(() => sql(settings, `select e.type from event e join event_position p on p.at = e.at and p.seq = e.seq where e.seq > ${last}`) === 'account.updated',
-      { ms: 15_000, what: 'the event of the change getting its position' });
+      { ms: 15_000, every: 200, what: 'the event of the change getting its position' });
     assert.equal(sql(settings, `select count(*) from audit_breaks('${account.id}')`), '0');
   } finally {
     api.close();
