@@ -9,7 +9,7 @@ import test, { after, before } from 'node:test';
 import YAML from 'js-yaml';
 import { startReceiver, subscribe } from '../e2e/lib/receiver.mjs';
 import { freePort } from '../e2e/lib/stack.mjs';
-import { sleep, until } from '../e2e/lib/wait.mjs';
+import { until } from '../e2e/lib/wait.mjs';
 import { makeAccount, openWorld, unique } from '../e2e/lib/world.mjs';
 import { find, missing, run, top } from './lib/tools.mjs';
 
@@ -130,16 +130,23 @@ test('a real Prometheus that scraped it answers every query of the dashboards an
     await until(async () => (await ask('sum(up{job="kamd"})')).length > 0, { ms: 30_000, what: 'the first scrape' });
     await work();
     await until(async () => Number((await ask('sum(increase(kamd_webhook_attempts_total[1m]))'))[0]?.value[1]) > 0, { ms: 30_000, what: 'deliveries in a scrape' });
-    await sleep(2000);
-    const empty = [];
-    for (const { title, expr } of queries) {
-      const result = await ask(expr.replaceAll('$__rate_interval', '1m'));
-      if (!result.length || result.every(({ value }) => value[1] === 'NaN')) empty.push(`${title}: ${expr}`);
-      if (process.env.SHOW) console.log(`${title}: ${result.slice(0, 4).map(({ metric, value }) => `${Object.values(metric).join(' ')} ${value[1]}`).join('; ')}`);
-    }
-    assert.deepEqual(empty, []);
-    const { data } = await (await fetch(`http://127.0.0.1:${port}/api/v1/rules`)).json();
-    const all = data.groups.flatMap((group) => group.rules);
+    let left = queries;
+    await until(async () => {
+      const empty = [];
+      for (const { title, expr } of left) {
+        const result = await ask(expr.replaceAll('$__rate_interval', '1m'));
+        if (!result.length || result.every(({ value }) => value[1] === 'NaN')) empty.push({ title, expr });
+        if (process.env.SHOW) console.log(`${title}: ${result.slice(0, 4).map(({ metric, value }) => `${Object.values(metric).join(' ')} ${value[1]}`).join('; ')}`);
+      }
+      left = empty;
+      return left.length === 0;
+    }, { ms: 20_000, every: 500, what: 'an answer to each query' }).catch(() => {});
+    assert.deepEqual(left.map(({ title, expr }) => `${title}: ${expr}`), []);
+    const all = await until(async () => {
+      const { data } = await (await fetch(`http://127.0.0.1:${port}/api/v1/rules`)).json();
+      const found = data.groups.flatMap((group) => group.rules);
+      return found.every(({ health }) => health !== 'unknown') && found;
+    }, { ms: 20_000, every: 500, what: 'all rules being evaluated' });
     assert.equal(all.length, rules.groups.flatMap((group) => group.rules).length);
     assert.deepEqual(all.filter(({ health }) => health === 'err').map(({ name, lastError }) => `${name}: ${lastError}`), []);
     assert.deepEqual(all.filter(({ state, name }) => state === 'firing' && name !== 'KamdDown').map(({ name }) => name), []);
