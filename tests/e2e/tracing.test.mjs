@@ -130,8 +130,9 @@ test('no secret and nobody\'s data is in what is sent', async () => {
 test('a collector that is too busy is asked again; one that refuses is not; what it does not take is counted', async (t) => {
   const busy = await startCollector((nth) => (nth === 1 ? { status: 503, headers: { 'retry-after': '1' } }
     : nth === 2 ? { status: 200 } : nth === 3 ? { status: 400 } : { status: 200, body: '{"partialSuccess":{"rejectedSpans":"1","errorMessage":"one"}}' }));
-  t.after(() => busy.stop());
-  const kamd = await world.add({ KAMD_OTLP_ENDPOINT: busy.url, KAMD_OTLP_SAMPLE_PER_MILLE: '1000' }, 'serve', '--no-worker');
+  let kamd;
+  t.after(async () => { await kamd?.stop(); await busy.stop(); });
+  kamd = await world.add({ KAMD_OTLP_ENDPOINT: busy.url, KAMD_OTLP_SAMPLE_PER_MILLE: '1000' }, 'serve', '--no-worker');
   const other = api.at(kamd.url);
   await other.call(200, 'GET', '/v1/me');
   await until(async () => busy.spans.length > 0 && await counted(kamd, 'sent') === busy.spans.length, { ms: 20_000, what: 'the same spans again' });
@@ -150,7 +151,7 @@ test('a collector that is too busy is asked again; one that refuses is not; what
 test('what waits is sent before the process ends', async (t) => {
   const late = await startCollector();
   t.after(() => late.stop());
-  const kamd = await world.add({ KAMD_OTLP_ENDPOINT: late.url, KAMD_DRAIN_MS: '0' }, 'serve', '--no-worker');
+  const kamd = await world.add({ KAMD_OTLP_ENDPOINT: late.url }, 'serve', '--no-worker');
   const { headers, traceId } = caller();
   await api.at(kamd.url).call(200, 'GET', '/v1/me', { headers });
   await kamd.stop();
@@ -161,7 +162,7 @@ test('a collector that is away, or never answers, costs requests nothing and the
   const mute = await startCollector(() => null);
   t.after(() => mute.stop());
   for (const url of [mute.url, 'http://127.0.0.1:9', 'http://nobody.invalid:9']) {
-    const kamd = await world.add({ KAMD_OTLP_ENDPOINT: url, KAMD_OTLP_SAMPLE_PER_MILLE: '1000', KAMD_DRAIN_MS: '0' }, 'serve', '--no-worker');
+    const kamd = await world.add({ KAMD_OTLP_ENDPOINT: url, KAMD_OTLP_SAMPLE_PER_MILLE: '1000' }, 'serve', '--no-worker');
     const other = api.at(kamd.url);
     const answers = await inParallel(8, Array.from({ length: 400 }), () => other.send('GET', '/v1/me'));
     assert.ok(answers.every(({ status }) => status === 200), url);
