@@ -4,11 +4,12 @@ import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { freePort } from './lib/stack.mjs';
+import { PATIENCE } from './lib/wait.mjs';
 import { openWorld, unique } from './lib/world.mjs';
 
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 const skip = existsSync(CHROMIUM) ? false : `${CHROMIUM} is not there`;
-const MS = 60_000;
+const MS = 60_000 * PATIENCE;
 const sites = [];
 let world, api, browser, allowed, other;
 
@@ -28,7 +29,7 @@ before(async () => {
   ({ api } = world);
   if (skip) return;
   const { chromium } = (await import('playwright-core')).default;
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  browser = await chromium.launch({ executablePath: CHROMIUM, timeout: MS, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 });
 after(async () => {
   await browser?.close();
@@ -72,8 +73,9 @@ test('a preflight is answered without a key, with the methods of the path', asyn
   assert.deepEqual([plain.headers['access-control-allow-methods'], plain.headers['access-control-allow-origin']], [undefined, allowed]);
 });
 
-test('without the setting there is none of it', async () => {
-  const kamd = await world.add({ KAMD_CORS_ORIGINS: '' });
+test('without the setting there is none of it', async (t) => {
+  const kamd = await world.add({ KAMD_CORS_ORIGINS: '' }, 'serve', '--no-worker');
+  t.after(() => kamd.stop());
   const { headers } = await api.at(kamd.url).call(200, 'GET', '/v1/me', { headers: { origin: allowed } });
   assert.deepEqual([headers['access-control-allow-origin'], headers.vary], [undefined, 'Accept, Accept-Encoding, Authorization']);
 });
@@ -99,7 +101,7 @@ async function visit({ url, key, name }) {
   }
 }
 
-test('in a browser: a page of an allowed origin works with everything it needs, one of another origin with nothing', { skip, timeout: 4 * MS }, async () => {
+test('in a browser: a page of an allowed origin works with everything it needs, one of another origin with nothing', { skip }, async () => {
   for (let i = 0; i < 2; i++) await api.create('/v1/users', { name: unique('Person') });
   const from = async (site) => {
     const page = await browser.newPage();
