@@ -3,18 +3,19 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { PATIENCE } from './lib/wait.mjs';
 import { makeAccount, openWorld } from './lib/world.mjs';
 
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
 const skip = existsSync(CHROMIUM) ? false : `${CHROMIUM} is not there`;
-const MS = 60_000;
+const MS = 60_000 * PATIENCE;
 let world, browser, chromium;
 
 before(async () => {
   world = await openWorld();
   if (skip) return;
   ({ chromium } = (await import('playwright-core')).default);
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  browser = await chromium.launch({ executablePath: CHROMIUM, timeout: MS, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 });
 after(async () => {
   await browser?.close();
@@ -60,7 +61,7 @@ function watch(page, origin) {
   return wrong;
 }
 
-test('a call is tried out', { skip, timeout: 4 * MS }, async () => {
+test('a call is tried out', { skip }, async () => {
   const account = await makeAccount(world.api);
   const page = await browser.newPage({ viewport: { width: 1280, height: 1400 } });
   page.setDefaultTimeout(MS);
