@@ -96,7 +96,7 @@ test('answers that hold a secret are kept nowhere', async () => {
 });
 
 test('Strict-Transport-Security when the setting says that TLS ends before kamd', async () => {
-  const kamd = await world.add({ KAMD_HSTS_SECONDS: '31536000' });
+  const kamd = await world.add({ KAMD_HSTS_SECONDS: '31536000' }, 'serve', '--no-worker');
   const client = api.at(kamd.url);
   check(await client.call(200, 'GET', '/v1/me'), '/v1/me', { hsts: 'max-age=31536000' });
   check(await client.as().call(401, 'GET', '/v1/me'), 'an error', { hsts: 'max-age=31536000' });
