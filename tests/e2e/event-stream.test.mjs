@@ -164,7 +164,7 @@ test('what is no stream', async () => {
   assert.equal(head.status, 200);
 });
 
-test('a thousand listeners hold no thread and no place of others; each gets what happens; they hear from us when nothing does', { timeout: 120_000 }, async () => {
+test('a thousand listeners hold no thread and no place of others; each gets what happens; they hear from us when nothing does', async () => {
   const streams = [];
   // Places of those who left are free within two seconds or so.
   const place = () => until(async () => {
