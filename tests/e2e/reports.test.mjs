@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { events } from './lib/client.mjs';
 import { load, revenueTtm, sales, tenThousandths } from './lib/northwind.mjs';
 import { sql } from './lib/stack.mjs';
-import { sleep, until } from './lib/wait.mjs';
+import { PATIENCE, sleep, until } from './lib/wait.mjs';
 import { makeAccount, openWorld, unique } from './lib/world.mjs';
 
 const CHROMIUM = process.env.CHROMIUM || '/usr/bin/chromium';
@@ -117,13 +117,14 @@ test('what a report does not know is refused by name', async () => {
 
 // ---- the picture ---------------------------------------------------------------------------------
 
-test('the curve as a picture: axes, legend, cut-off, alt text; readable at 800 px', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not there`, timeout: 120_000 }, async () => {
+test('the curve as a picture: axes, legend, cut-off, alt text; readable at 800 px', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not there` }, async () => {
   const answer = await api.call(200, 'GET', `${REVENUE}&format=svg`, { headers: { accept: 'image/svg+xml' } });
   assert.equal(answer.headers['content-type'], 'image/svg+xml');
   const { chromium } = (await import('playwright-core')).default;
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, timeout: 60_000 * PATIENCE, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
   try {
     const page = await browser.newPage({ viewport: { width: 800, height: 600 }, extraHTTPHeaders: { authorization: `Bearer ${api.key}` } });
+    page.setDefaultTimeout(60_000 * PATIENCE);
     const wrong = [];
     page.on('console', (message) => wrong.push(message.text()));
     await page.goto(new URL(`${REVENUE}&format=svg`, api.url).href);
@@ -498,8 +499,9 @@ test('every report as CSV holds the same rows; no cell is a formula', async () =
   assert.equal(parseCsv((await api.call(200, 'GET', `/v1/program/pareto?metric=revenue&format=csv&page_size=2&cursor=${cursor}`)).text)[0].rank, '3');
 });
 
-test('over many accounts a report is an operation, and then at hand in each form', async () => {
-  const large = await world.add({ KAMD_REPORT_ACCOUNTS: '5' });
+test('over many accounts a report is an operation, and then at hand in each form', async (t) => {
+  const large = await world.add({ KAMD_REPORT_ACCOUNTS: '5' }, 'serve', '--no-worker');
+  t.after(() => large.stop());
   const client = api.at(large.url);
   const path = '/v1/program/pareto?metric=revenue';
   const { page, ...want } = await api.get(path);
@@ -525,7 +527,7 @@ test('over many accounts a report is an operation, and then at hand in each form
 
 test('a report that the database has no time for now is an operation, too', async () => {
   const path = '/v1/program/pareto?metric=revenue&period=all';
-  const blocker = spawn('psql', ['-Xq', '-c', 'begin; lock table program_rate; select pg_sleep(60)', world.settings.DATABASE_SUPERUSER_URL], { stdio: 'ignore' });
+  const blocker = spawn('psql', ['-Xq', '-c', 'begin; lock table program_rate; select pg_sleep(600)', world.settings.DATABASE_SUPERUSER_URL], { stdio: 'ignore' });
   const gone = new Promise((done) => { blocker.on('exit', done); });
   const holder = () => sql(world.settings, "select pid from pg_locks where relation = 'program_rate'::regclass and mode = 'AccessExclusiveLock' and granted");
   await until(holder, { ms: 15_000, what: 'the lock' });
