@@ -11,7 +11,7 @@ const people = {}; // name: {id, client}
 let account, contacts, plan, review, held;
 
 before(async () => {
-  world = await openWorld({ processes: 2 });
+  world = await openWorld();
   director = await world.clientOf('director');
   for (const [name, role] of Object.entries({ manager: 'account_manager', sponsor: 'account_manager', sales: 'member', intelligence: 'member', controlling: 'member', support: 'member' })) {
     const { id } = await director.create('/v1/users', { name, function: name });
