@@ -37,7 +37,7 @@ const isPast = (stack, id, from = '') => sql(stack.settings, `select ${id}::text
 
 // `run(api, kamd)` with a kamd of these servers.
 async function withKamd(stack, args, run) {
-  const kamd = await startKamd({ ...stack.settings, ...DEADLINES }, ...args);
+  const kamd = await startKamd({ ...stack.settings, ...DEADLINES, KAMD_DRAIN_MS: '0' }, ...args);
   key ??= await makeKey(stack.settings, 'admin');
   const api = new Client(kamd.url, key);
   try {
