@@ -12,7 +12,7 @@ const MS = 60_000 * PATIENCE;
 let world, browser, chromium;
 
 before(async () => {
-  world = await openWorld();
+  world = await openWorld({ workers: 0 });
   if (skip) return;
   ({ chromium } = (await import('playwright-core')).default);
   browser = await chromium.launch({ executablePath: CHROMIUM, timeout: MS, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
