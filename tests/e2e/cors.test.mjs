@@ -25,7 +25,7 @@ async function openSite() {
 before(async () => {
   allowed = await openSite();
   other = await openSite();
-  world = await openWorld({ settings: { KAMD_CORS_ORIGINS: `https://app.example.com, ${allowed}` } });
+  world = await openWorld({ workers: 0, settings: { KAMD_CORS_ORIGINS: `https://app.example.com, ${allowed}` } });
   ({ api } = world);
   if (skip) return;
   const { chromium } = (await import('playwright-core')).default;
