@@ -7,7 +7,7 @@ import { openWorld } from './lib/world.mjs';
 
 let world, api, nobody;
 before(async () => {
-  world = await openWorld();
+  world = await openWorld({ workers: 0 });
   ({ api } = world);
   nobody = api.as();
 });
