@@ -11,7 +11,7 @@ import { makeAccount, openWorld } from './lib/world.mjs';
 let world, api;
 before(async () => {
   // Five seconds for a head and a body: long enough for a busy machine, and over before raw() gives up.
-  world = await openWorld({ settings: { KAMD_HEADER_SECONDS: '5', KAMD_BODY_SECONDS: '5', KAMD_HTTP_CONNECTIONS: '32' } });
+  world = await openWorld({ workers: 0, settings: { KAMD_HEADER_SECONDS: '5', KAMD_BODY_SECONDS: '5', KAMD_HTTP_CONNECTIONS: '32' } });
   ({ api } = world);
 });
 after(() => world?.close());
