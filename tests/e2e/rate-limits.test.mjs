@@ -8,7 +8,7 @@ import { makeAccount, openWorld } from './lib/world.mjs';
 
 let world, api;
 before(async () => {
-  world = await openWorld();
+  world = await openWorld({ workers: 0 });
   ({ api } = world);
 });
 after(() => world?.close());
