@@ -29,7 +29,7 @@ async function targetsBelow(account) {
   };
 }
 before(async () => {
-  world = await openWorld({ own: true, preload: 'pg_stat_statements', deadlines: DEADLINES, settings: { KAMD_RATE_LIMIT: '0' } });
+  world = await openWorld({ own: true, workers: 0, preload: 'pg_stat_statements', deadlines: DEADLINES, settings: { KAMD_RATE_LIMIT: '0' } });
   ({ api } = world);
   const user = await addUser(api);
   manager = await world.clientOf('account_manager', { user_id: user.id });
