@@ -3,7 +3,8 @@
 // With SOAK they make 10,000 edits.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { sleep } from './lib/wait.mjs';
+import { sql } from './lib/stack.mjs';
+import { sleep, until } from './lib/wait.mjs';
 import { openWorld, unique } from './lib/world.mjs';
 
 const EDITS = process.env.SOAK ? 10_000 : 120;
@@ -134,9 +135,11 @@ test(`${EDITS} random edits on both sides: they converge, and fall silent`, { ti
     if (random(6) === 0) await salesforce.tell();
     if (random(6) === 0) await salesforce.hear();
   }
-  // No more edits: they tell and hear until there is nothing more to say.
+  // No more edits: they tell and hear until there is nothing more to say, and each time all that happened is in the feed.
+  const unsaid = 'select count(*) from event e where not exists (select from event_position p where p.at = e.at and p.seq = e.seq)';
   for (let quiet = 0, rounds = 0; quiet < 3; rounds++) {
     assert.ok(rounds < 60, 'they never fall silent');
+    await until(() => sql(world.settings, unsaid) === '0', { ms: 20_000, what: 'everything being in the feed' });
     const said = await salesforce.tell() + await salesforce.hear();
     quiet = said === 0 ? quiet + 1 : 0;
     await sleep(400);
