@@ -13,7 +13,7 @@ export async function startService(kamds) {
   let stopped = false;
   const probing = ends.map(async (end) => {
     while (!stopped) {
-      const fine = await statusOf(end.probe, 2000) === 200;
+      const fine = await statusOf(end.probe, 5000) === 200;
       end.misses = fine ? 0 : end.misses + 1;
       end.ready = fine || (end.ready && end.misses < FAILURES);
       end.probes++;
