@@ -179,6 +179,13 @@ $(foreach t,$(FUZZ_ENTRIES),$(eval $(call test_rule,$(t))))
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
 
+# What a compiler says of each C file, tests too; makes nothing: make syntax CC=clang
+C_FILES := $(call sources,service api tests/unit tests/integration tests/fuzz)
+.PHONY: syntax $(foreach l,$(LAYERS) main,syntax-$(l))
+syntax: $(foreach l,$(LAYERS) main,syntax-$(l))
+$(foreach l,$(LAYERS) main,syntax-$(l)): syntax-%: $(BUILD)/view/made
+	@$(CC) $(call flags_of,$*) -fsyntax-only $(foreach f,$(C_FILES),$(if $(filter $*,$(call layer_of,$(f))),$(f)))
+
 # For the lints: the flags that each layer's files are compiled with, one layer a line.
 .PHONY: flags
 flags: $(BUILD)/view/made

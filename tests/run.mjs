@@ -301,11 +301,10 @@ async function nodeSuite(folders, busy) {
   }));
 }
 
-async function compileWithClang() {
-  const args = ['-k', '-s', `BUILD=${join(BUILD, 'clang')}`, 'CC=clang', 'build', 'unit-tests', 'integration-tests'];
-  if (await step('build with clang', 'make', args, { seconds: SECONDS.build })) {
-    record('build with clang', { passed: 1, failed: 0, skipped: 0 }, 0, '');
-  }
+// The second compiler's warnings. It generates no code: that the program works when it does is for the fuzzers, which it builds.
+async function checkWithClang() {
+  const args = ['-s', `BUILD=${join(BUILD, 'clang')}`, 'CC=clang', 'syntax'];
+  if (await step('clang', 'make', args, { seconds: SECONDS.build })) record('clang', { passed: 1, failed: 0, skipped: 0 }, 0, '');
 }
 
 async function stopStack() {
@@ -326,7 +325,7 @@ async function main() {
       if (wants('house')) await house();
       if (wants('unit')) await unit();
       if (wants('fuzz')) await buildOnce('fuzz', fuzz);
-      if (suite === 'all' && !only.length) await buildOnce('clang', compileWithClang);
+      if (suite === 'all' && !only.length) await buildOnce('clang', checkWithClang);
     })(),
     (async () => {
       if (wants('deploy')) await step('tests/deploy/tools', 'tests/deploy/tools', [], { seconds: SECONDS.npm, env: { BUILD } });

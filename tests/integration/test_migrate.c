@@ -314,16 +314,14 @@ static const struct migration calls_first[] = {
     M(1, "create table a(id int default answer());"),
     M(2, "-- min-binary: 1\nalter table a add column b int;"),
 };
-static const struct schema_file files[] = {
-    F(0, "first", "create or replace function answer() returns int language sql as 'select 42'"),
-    F(1, "one", "create or replace function one() returns int language sql as 'select two() + 1'"),
-    F(1, "two", "create or replace function two() returns int language sql as 'select 2'"),
-};
-static const struct schema_file changed[] = {
-    files[0],
-    files[1],
-    F(1, "two", "create or replace function two() returns int language sql as 'select 20'"),
-};
+#define FIRST                                                                                      \
+    F(0, "first", "create or replace function answer() returns int language sql as 'select 42'")
+#define ONE                                                                                        \
+    F(1, "one", "create or replace function one() returns int language sql as 'select two() + 1'")
+#define TWO F(1, "two", "create or replace function two() returns int language sql as 'select 2'")
+#define TWO_CHANGED                                                                                \
+    F(1, "two", "create or replace function two() returns int language sql as 'select 20'")
+static const struct schema_file files[] = {FIRST, ONE, TWO}, changed[] = {FIRST, ONE, TWO_CHANGED};
 #define WITH(n_, files_)                                                                           \
     { calls_first, (n_), (files_), 3 }
 
@@ -380,8 +378,7 @@ static void files_are_applied_together(void **state) {
     (void)state;
     ERR(err);
     struct migrated done;
-    static const struct schema_file bad[] = {files[0], changed[2],
-                                             F(1, "three", "select nonsense")};
+    static const struct schema_file bad[] = {FIRST, TWO_CHANGED, F(1, "three", "select nonsense")};
     const struct schema before = WITH(1, files), after = WITH(1, bad);
 
     use_schema();
@@ -398,8 +395,7 @@ static void steps_are_applied_one_by_one(void **state) {
     (void)state;
     ERR(err);
     struct migrated done;
-    static const struct schema_file bad[] = {files[0], changed[2],
-                                             F(2, "guards", "select nonsense")};
+    static const struct schema_file bad[] = {FIRST, TWO_CHANGED, F(2, "guards", "select nonsense")};
     const struct schema before = WITH(1, files), after = WITH(1, bad);
 
     use_schema();
