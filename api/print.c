@@ -62,6 +62,10 @@ static void fields(struct buf *ret, const struct field *list, size_t n) {
         }
         if (field->preset)
             buf_format(ret, ",\"preset\":%s", field->preset);
+        if (field->area != 0) {
+            buf_char(ret, ',');
+            text(ret, "area", area_name(field->area));
+        }
         flag(ret, field, F_REQUIRED, "required");
         flag(ret, field, F_NOT_NULL, "not_null");
         flag(ret, field, F_READ_ONLY, "read_only");

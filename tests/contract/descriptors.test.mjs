@@ -98,6 +98,10 @@ for (const resource of api.resources) {
     const read = schemaOf(name);
     same(Object.keys(read.properties), [...resource.fields.map((field) => field.name), ...resource.expand.map((one) => one.name), ...(resource.name === 'account' ? ['redacted'] : []), 'etag']);
     compareFields(resource.fields, read.properties, name, true);
+    // What lies in another area than the record is left out for who does not see that area; all else is always there.
+    const always = [...resource.fields.filter(({ area }) => !area).map((field) => field.name), 'etag'];
+    same(read.required, always, `${name}: required`);
+    if (doc.components.schemas[`Expanded${name}`]) same(schemaOf(`Expanded${name}`).required, always, `Expanded${name}: required`);
     for (const one of resource.expand) {
       const schema = read.properties[one.name];
       assert.equal(one.many ? schema.items.$ref : schema.$ref, `#/components/schemas/${one.many ? '' : 'Expanded'}${pascal(one.target)}`);

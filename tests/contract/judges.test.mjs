@@ -47,7 +47,11 @@ export async function rename(account: Account, name: string): Promise<string | u
   const { data } = await kamd.PATCH('/v1/accounts/{id}', { params: { path: { id: account.id }, header: { 'If-Match': account.etag } }, body: { name } });
   return data?.tier;
 }
+// What a record always has needs no second thought; what may be empty is null.
+export const label = (account: Account): string => [account.name.toUpperCase(), account.tier, account.manager_id ?? 'nobody'].join();
 export async function wrong(): Promise<void> {
+  // @ts-expect-error who does not see the economics has no score
+  const score: string | null = (await best())[0]!.score;
   // @ts-expect-error there is no such tier
   await kamd.GET('/v1/accounts', { params: { query: { tier: ['D'] } } });
   // @ts-expect-error derived fields cannot be written

@@ -114,6 +114,10 @@ function expansions(resource) {
     : ref(`Expanded${pascal(target)}`)]));
 }
 
+// A record has all its fields, empty ones as null; but one that lies in another area than the record
+// itself is not there for who does not see that area.
+const always = (resource) => ['etag', ...resource.fields.filter((field) => !field.area).map((field) => field.name)];
+
 // Nested resources take the account from the path.
 const needed = (resource) => resource.fields.filter((field) => field.required && !(resource.nested && field.name === 'account_id')).map((field) => field.name);
 
@@ -124,8 +128,8 @@ function schemasOf(resource, expanded) {
   const result = {
     [name]: {
       type: 'object',
-      description: `${resource.about} With \`fields\` only those are there, beside id and etag; without it all are.`,
-      required: ['id', 'etag'], properties: { ...all, ...expansions(resource) },
+      description: `${resource.about} An answer to \`fields\` has only those members, id and etag.`,
+      required: always(resource), properties: { ...all, ...expansions(resource) },
     },
     [`${name}Create`]: {
       type: 'object', ...(needed(resource).length && { required: needed(resource) }), properties: properties(writable, name, 'create'), additionalProperties: false,
@@ -151,7 +155,7 @@ function schemasOf(resource, expanded) {
   if (expanded.has(resource.name)) {
     result[`Expanded${name}`] = {
       type: 'object', nullable: true, readOnly: true, description: `${article(resource.name).replace(/^a/, 'A')} that another record refers to; only with \`expand\`. Null when there is none.`,
-      required: ['id', 'etag'], properties: all,
+      required: always(resource), properties: all,
     };
   }
   shapes(resource.fields, name, result);
@@ -239,7 +243,7 @@ function viewsOf(resource, isListed) {
   return {
     ...(isListed && { [`${name}OrderBy`]: choices('order_by', sortable.flatMap((one) => [one, `-${one}`]),
       'Fields to order by, the first one first; `-` turns the direction round. What is empty comes last. The id decides between equals.', 5) }),
-    [`${name}Fields`]: choices('fields', resource.fields.map((field) => field.name), 'Only these fields, beside id and etag.', resource.fields.length),
+    [`${name}Fields`]: choices('fields', resource.fields.map((field) => field.name), 'Only these fields, beside id and etag: the others are not there, whatever the schema requires.', resource.fields.length),
     ...(resource.expand.length && { [`${name}Expand`]: choices('expand', resource.expand.map((one) => one.name),
       'Related records to put into each record, one level deep.', resource.expand.length) }),
   };

@@ -58,12 +58,12 @@ const empty = (field) => (field.required || field.not_null ? EMPTY[field.type] :
 
 // A whole record: what its example says, else what its creation says, else what is empty. The first version
 // of everything comes with a creation.
-function whole(resource, own, lacks = [], created = {}) {
+function whole(resource, own, created = {}) {
   const given = { version: 1, ...created, ...own };
   const result = {};
   for (const field of resource.fields) {
     const value = field.name in given ? given[field.name] : field.name === 'updated_at' ? given.created_at : empty(field);
-    if (value !== undefined && !lacks.includes(field.name)) result[field.name] = value;
+    if (value !== undefined) result[field.name] = value;
   }
   return { ...result, ...own };
 }
@@ -71,16 +71,14 @@ function whole(resource, own, lacks = [], created = {}) {
 const pageOf = (data, more) => ({ data, page: { next_cursor: null, has_more: false, ...more } });
 
 // A record, as it is got, created, changed, in a list and in bulk: {name: example}. In `page`, records are
-// whole; in `fields`, they have only what a caller asked
-// for; `more` says what the page says of itself when it is not the last one; `lacks` names
-// fields that the examples do without.
+// whole; `more` says what the page says of itself when it is not the last one.
 export function examplesOf(resource, source, words, has) {
   const name = pascal(resource.name);
-  const { record: own, create, update, page, fields, more, bulk, lacks, summaries = {} } = source.examples ?? {};
-  const record = own && whole(resource, own, lacks, create);
+  const { record: own, create, update, page, more, bulk, summaries = {} } = source.examples ?? {};
+  const record = own && whole(resource, own, create);
   const values = {
     '': record, Create: create, Update: update,
-    Page: record && pageOf(fields ?? (page ? page.map((one) => whole(resource, one, lacks)) : [record]), more),
+    Page: record && pageOf(page ? page.map((one) => whole(resource, one)) : [record], more),
     Bulk: bulk ?? (create && update && record && { all_or_none: false, records: [create, { id: record.id, ...update }] }),
   };
   const says = { '': words.The, Create: `A new ${words.one}`, Update: `A change of ${words.a}`, Page: `A page of ${words.many}`, Bulk: `Several ${words.many}` };

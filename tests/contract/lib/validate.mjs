@@ -21,6 +21,15 @@ function closed(doc, node, name) {
   return copy;
 }
 
+// The schema of an answer to `fields=`: of each record only these, id and etag are there.
+export function sparse(doc, schema, fields) {
+  const whole = schema.$ref ? lookUp(doc, schema.$ref) : schema;
+  const { data } = whole.properties ?? {};
+  if (data) return { ...whole, properties: { ...whole.properties, data: { ...data, items: sparse(doc, data.items, fields) } } };
+  const names = [...new Set(['id', ...fields, 'etag'])];
+  return { ...whole, required: names, properties: Object.fromEntries(names.map((name) => [name, whole.properties[name]])) };
+}
+
 // check(schema, value): a sentence that says what is wrong, or nothing.
 export function validator(doc) {
   const ajv = new Ajv({ strict: false, allErrors: true });
