@@ -4,6 +4,7 @@
 
 #include "app/events.h"
 #include "call.h"
+#include "domain/access.h"
 #include "domain/check.h"
 
 static void text(struct buf *ret, const char *name, const char *value) {
@@ -114,6 +115,19 @@ static void resource(struct buf *ret, const struct resource *r) {
     buf_char(ret, '}');
 }
 
+/* {"read":["admin",...],...}: the roles that have each right, before a key's scopes narrow them. */
+static void rights(struct buf *ret) {
+    buf_char(ret, '{');
+    for (enum verb verb = VERB_READ; verb < VERB_COUNT; verb++) {
+        buf_format(ret, "%s\"%s\":[", verb > VERB_READ ? "," : "", verb_name(verb));
+        for (int role = ROLE_ADMIN, n = 0; role < ROLE_COUNT; role++)
+            if (access_allows((enum role)role, verb))
+                buf_format(ret, "%s\"%s\"", n++ > 0 ? "," : "", role_name((enum role)role));
+        buf_char(ret, ']');
+    }
+    buf_char(ret, '}');
+}
+
 /* The parameters of the query that a route's table names. */
 static void parameters(struct buf *ret, const struct query_param *table) {
     static const char *const types[] = {
@@ -175,7 +189,9 @@ void api_print(struct buf *ret) {
         buf_text(ret, id > RES_USER ? ",\n" : "\n");
         resource(ret, resource_of(id));
     }
-    buf_text(ret, "],\n\"problems\":[");
+    buf_text(ret, "],\n\"rights\":");
+    rights(ret);
+    buf_text(ret, ",\n\"problems\":[");
     for (int p = PROBLEM_NONE + 1; p < PROBLEM_COUNT; p++) {
         const struct problem_info *info = problem_info((enum problem)p);
         buf_format(ret, "%s{\"status\":%d,\"code\":\"%s\",", p > 1 ? ",\n" : "\n", info->status,

@@ -31,7 +31,11 @@ test('each operation has prose, a tag and an example', () => {
   }
 });
 
+const roles = schemaOf('Role').enum;
+const rolesWith = (right) => (roles.every((role) => api.rights[right].includes(role)) ? 'every role' : roles.filter((role) => api.rights[right].includes(role)).join(', '));
+
 test('bodies, rights and keys are those of the table', () => {
+  assert.deepEqual(roles, api.rights.any, 'every role may do what any caller may');
   for (const route of api.routes) {
     const { operation, parameters } = find(route);
     const what = `${route.method} ${route.path}`;
@@ -44,8 +48,8 @@ test('bodies, rights and keys are those of the table', () => {
     if (route.bulk) assert.equal(header('Idempotency-Key')?.required, true, what);
     if (route.merge_patch) assert.ok(header('If-Match'), what);
     assert.deepEqual(operation.security, route.verb === 'public' ? [] : undefined, `${what}: security`);
-    const right = /Needs the right `(\w+)`/.exec(operation.description)?.[1];
-    assert.equal(right, ['public', 'any'].includes(route.verb) ? undefined : route.verb, `${what}: right`);
+    const right = /Needs the right `(\w+)` \(([^)]+)\)/.exec(operation.description)?.slice(1);
+    assert.deepEqual(right, ['public', 'any'].includes(route.verb) ? undefined : [route.verb, rolesWith(route.verb)], `${what}: right`);
   }
 });
 

@@ -91,7 +91,7 @@ function pathsOf(api, sources, shorts) {
   for (const route of api.routes) {
     const { tag, short } = shorts[route.operation_id];
     const item = paths[route.path] ??= { parameters: pathParameters(route.path, short.path, finder(tag), sources.common.types) };
-    item[route.method.toLowerCase()] = operation(route, tag.tag, short, sources.common);
+    item[route.method.toLowerCase()] = operation(route, tag.tag, short, { rights: api.rights, types: sources.common.types });
   }
   return paths;
 }

@@ -123,12 +123,12 @@ function bodyOf(route, body = 'NoInput') {
 
 // ---- all of it ----------------------------------------------------------------------------------
 
-// The sentence that says which right is needed. `rights` are those who have it.
+// The sentence that says which right is needed, and which roles have it.
 export function rightOf(route, rights) {
   if (route.verb === 'public') return undefined;
   if (route.verb === 'any') return 'Any valid key may ask.';
-  if (!rights[route.verb]) throw new Error(`common.yaml does not say who has the right ${route.verb}`);
-  return `Needs the right \`${route.verb}\` (${rights[route.verb]}).`;
+  const roles = rights[route.verb];
+  return `Needs the right \`${route.verb}\` (${roles.length === rights.any.length ? 'every role' : roles.join(', ')}).`;
 }
 
 export function operation(route, tag, short, { rights, types }) {
@@ -140,7 +140,7 @@ export function operation(route, tag, short, { rights, types }) {
   for (const [status, name] of errorsOf(errorsByRule(route, names), errors)) responses[status] = reference('responses', name);
   return {
     operationId: route.operation_id, tags: [tag], summary,
-    description: [description, right ?? rightOf(route, rights)].filter(Boolean).join('\n\n'),
+    description: [description, [rightOf(route, rights), right].filter(Boolean).join(' ')].filter(Boolean).join('\n\n'),
     ...(route.verb === 'public' && { security: [] }),
     ...(parameters.length && { parameters: parameters.map((one) => parameter(one, types)) }),
     ...(route.body && { requestBody: bodyOf(route, body) }),
