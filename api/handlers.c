@@ -37,8 +37,13 @@ void section_write(struct call *call) {
 /* ---- program ---- */
 
 /* The route's last part is the report's name. */
+const struct report *route_report(const struct route *route) {
+    return route->handler == report_show ? report_by_name(str_of(strrchr(route->path, '/') + 1))
+                                         : NULL;
+}
+
 void report_show(struct call *call) {
-    const struct report *report = report_by_name(str_of(strrchr(call->route->path, '/') + 1));
+    const struct report *report = route_report(call->route);
     if (report)
         report_get(&call->action, report, call->action.params, call->action.n_params,
                    &call->outcome, &call->err);

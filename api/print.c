@@ -6,6 +6,7 @@
 #include "call.h"
 #include "domain/access.h"
 #include "domain/check.h"
+#include "handlers.h"
 
 static void text(struct buf *ret, const char *name, const char *value) {
     buf_format(ret, "\"%s\":", name);
@@ -128,7 +129,7 @@ static void rights(struct buf *ret) {
     buf_char(ret, '}');
 }
 
-/* The parameters of the query that a route's table names. */
+/* The parameters of the query that a table names. */
 static void parameters(struct buf *ret, const struct query_param *table) {
     static const char *const types[] = {
         [QUERY_TEXT] = "text",   [QUERY_ID] = "id",     [QUERY_DATE] = "date",
@@ -149,6 +150,7 @@ static void parameters(struct buf *ret, const struct query_param *table) {
 }
 
 static void route(struct buf *ret, const struct route *r) {
+    const struct report *report = route_report(r);
     buf_char(ret, '{');
     text(ret, "method", r->method);
     buf_char(ret, ',');
@@ -159,7 +161,7 @@ static void route(struct buf *ret, const struct route *r) {
     text(ret, "verb", verb_name((enum verb)r->verb));
     buf_format(ret,
                ",\"body\":%s,\"form\":%s,\"raw\":%s,\"optional_body\":%s,\"merge_patch\":%s,"
-               "\"bulk\":%s,\"query\":%s,"
+               "\"bulk\":%s,\"query\":%s,\"report\":%s,"
                "\"resource\":",
                (r->flags & (ROUTE_BODY | ROUTE_FORM | ROUTE_RAW)) != 0 ? "true" : "false",
                (r->flags & ROUTE_FORM) != 0 ? "true" : "false",
@@ -167,14 +169,15 @@ static void route(struct buf *ret, const struct route *r) {
                (r->flags & ROUTE_OPTIONAL) != 0 ? "true" : "false",
                (r->flags & ROUTE_MERGE) != 0 ? "true" : "false",
                (r->flags & ROUTE_BULK) != 0 ? "true" : "false",
-               (r->flags & ROUTE_QUERY) != 0 || r->query ? "true" : "false");
+               (r->flags & ROUTE_QUERY) != 0 || r->query ? "true" : "false",
+               report ? "true" : "false");
     buf_json(ret, r->resource != RES_NONE ? str_of(resource_of(r->resource)->name) : STR_ABSENT);
     buf_text(ret, ",\"areas\":[");
     for (int area = 0, n = 0; area < AREA_COUNT; area++)
         if ((r->areas >> area & 1) != 0)
             buf_format(ret, "%s\"%s\"", n++ > 0 ? "," : "", area_name((enum area)area));
     buf_char(ret, ']');
-    parameters(ret, r->query);
+    parameters(ret, report ? report_params(report) : r->query);
     buf_char(ret, '}');
 }
 

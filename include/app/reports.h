@@ -3,6 +3,7 @@
 #ifndef KAMD_APP_REPORTS_H
 #define KAMD_APP_REPORTS_H
 
+#include "app/query.h"
 #include "app/records.h"
 
 struct report;
@@ -11,6 +12,8 @@ struct report;
 const struct report *report_by_name(struct str name);
 /* The SQL function: parameters as jsonb, the document as jsonb. */
 const char *report_function(const struct report *report);
+/* The parameters that it takes beside format, page_size and cursor. */
+const struct query_param *report_params(const struct report *report);
 
 /* Answers at once, unless the caller sees more than KAMD_REPORT_ACCOUNTS accounts, or the database
  * cannot do it in time: then 202 with an operation, and the report itself when the same is asked

@@ -178,10 +178,24 @@ test('single reads take fields and, where there is something to expand, expand',
   }
 });
 
-test('routes that take parameters have some, the others none', () => {
-  for (const route of api.routes) {
-    const names = find(route).parameters.filter((parameter) => parameter.in === 'query').map(({ name }) => name);
-    assert.equal(names.length > 0, route.query, `${route.operation_id}: ${names}`);
+// What a descriptor says is compared above; all else is a table of parameters. Each report takes three more.
+const OF_REPORTS = ['format', 'page_size', 'cursor'];
+const FORMS = { id: { format: 'uuid' }, date: { format: 'date' }, time: { format: 'date-time' }, month: { maxLength: 7 }, number: { type: 'integer' }, page_size: { type: 'integer' }, some: { type: 'array' } };
+
+test('all other parameters are those of the route\'s table, with its choices and limits', () => {
+  for (const route of api.routes.filter(({ query, parameters, report }) => !query || parameters.length || report)) {
+    const query = find(route).parameters.filter((parameter) => parameter.in === 'query');
+    same(query.map(({ name }) => name), [...route.parameters.map(({ name }) => name), ...(route.report ? OF_REPORTS : [])], route.operation_id);
+    for (const { name, type, min, max, values } of route.parameters) {
+      const { schema: given, style, explode } = query.find((parameter) => parameter.name === name);
+      const schema = deref(doc, given);
+      const what = `${name} of ${route.operation_id}`;
+      for (const [key, value] of Object.entries(FORMS[type] ?? {})) assert.equal(schema[key], value, `${what}: ${key}`);
+      if (type === 'text') assert.ok(schema.type !== 'integer' && !schema.format, `${what}: the program takes any text`);
+      if (type === 'number') assert.deepEqual([schema.minimum, schema.maximum], [min, max], what);
+      if (values) assert.deepEqual(schema.type === 'boolean' ? ['true', 'false'] : (schema.items ?? schema).enum, values, what);
+      if (type === 'some') assert.deepEqual([style, explode], ['form', false], what);
+    }
   }
 });
 

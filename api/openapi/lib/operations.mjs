@@ -14,9 +14,11 @@ const isMap = (value) => value && typeof value === 'object' && !Array.isArray(va
 
 // ---- parameters ---------------------------------------------------------------------------------
 
+const OF_PAGES = { page_size: 'PageSize', cursor: 'Cursor' };
+
 // What a route takes when its source does not say.
 export function parametersByRule(route) {
-  if (route.method === 'GET') return route.query ? ['PageSize', 'Cursor'] : [];
+  if (route.method === 'GET') return route.parameters.map(({ name }) => OF_PAGES[name]).filter(Boolean);
   return [...(route.merge_patch || route.method === 'DELETE' && route.resource ? ['IfMatch'] : []), route.bulk ? 'IdempotencyKeyRequired' : 'IdempotencyKey'];
 }
 

@@ -28,8 +28,7 @@ struct column {
 
 struct report {
     const char *name, *function;
-    const struct query_param *params;
-    size_t n_params;
+    const struct query_param *params; /* its own; every report takes format and pages */
     const struct column *columns;
     size_t n_columns;
     bool drawn;
@@ -40,7 +39,7 @@ struct report {
 #define ACCOUNT SAME("account_id"), SAME("account_number"), SAME("name")
 
 static const struct query_param pareto_params[] = {
-    QUERY_ONE_OF("metric", "profit", "revenue"), QUERY_ONE_OF("period", "ttm", "all"), {.name = "as_of", .type = QUERY_DATE}};
+    QUERY_ONE_OF("metric", "profit", "revenue"), QUERY_ONE_OF("period", "ttm", "all"), {.name = "as_of", .type = QUERY_DATE}, {.name = NULL}};
 static const struct column pareto_columns[] = {
     SAME("rank"), ACCOUNT, SAME("key_status"), SAME("amount"), SAME("share"), SAME("cumulative_share")};
 
@@ -48,13 +47,13 @@ static const struct column capacity_columns[] = {
     SAME("user_id"), SAME("name"), SAME("accounts"), SAME("key_accounts"), SAME("capacity"), SAME("capacity_left"), SAME("promised_visits"), SAME("promised_visits_key"),
     SAME("visit_days"), SAME("visit_days_left"), SAME("load"), SAME("over_capacity"), SAME("over_visit_days")};
 
-static const struct query_param gap_params[] = {{.name = "as_of", .type = QUERY_DATE}, QUERY_ONE_OF("key_only", "true", "false")};
+static const struct query_param gap_params[] = {{.name = "as_of", .type = QUERY_DATE}, QUERY_ONE_OF("key_only", "true", "false"), {.name = NULL}};
 static const struct column gap_columns[] = {
     ACCOUNT, SAME("key_status"), SAME("manager_id"), SAME("purchases"), SAME("rank_purchases"), SAME("touches"), SAME("last_interaction_at"), SAME("attention"),
     SAME("wanted_per_year"), SAME("adjusted_attention"), SAME("rank_attention"), SAME("gap"), SAME("kind"), SAME("held"), SAME("do_not_contact_until")};
 
 static const struct query_param cadence_params[] = {
-    {.name = "as_of", .type = QUERY_DATE}, QUERY_ONE_OF("key_only", "true", "false"), {.name = "account_id", .type = QUERY_ID}};
+    {.name = "as_of", .type = QUERY_DATE}, QUERY_ONE_OF("key_only", "true", "false"), {.name = "account_id", .type = QUERY_ID}, {.name = NULL}};
 static const struct column cadence_columns[] = {
     ACCOUNT, SAME("key_status"), SAME("manager_id"), SAME("channel"), SAME("every"), SAME("promised_per_year"), SAME("wanted_per_year"), SAME("channel_wanted"), SAME("actual"),
     SAME("last_at"), SAME("due_on"), SAME("days_late"), SAME("adherence")};
@@ -70,22 +69,23 @@ static const struct column candidates_columns[] = {
 static const struct column late_access_columns[] = {
     SAME("account_id"), SAME("user_id"), SAME("areas"), SAME("needed_by"), SAME("opened_at"), SAME("days_late"), SAME("needed_for")};
 
-static const struct query_param rollup_params[] = {QUERY_ONE_OF("group_by", "region", "manager", "parent"), {.name = "as_of", .type = QUERY_DATE}};
+static const struct query_param rollup_params[] = {QUERY_ONE_OF("group_by", "region", "manager", "parent"), {.name = "as_of", .type = QUERY_DATE}, {.name = NULL}};
 static const struct column rollup_columns[] = {
     SAME("id"), SAME("name"), SAME("accounts"), SAME("key_accounts"), SAME("candidates"), {"tier_a", "tiers,A"}, {"tier_b", "tiers,B"}, {"tier_c", "tiers,C"},
     SAME("revenue_ttm"), SAME("margin_ttm"), {"missing_revenue", "missing,revenue"}, {"missing_margin", "missing,margin"}, SAME("average_score"), SAME("average_health"), SAME("share")};
 
-#define PARAMS(table) table, COUNT_OF(table)
-#define NONE NULL, 0
+static const struct query_param none[] = {{.name = NULL}};
+
+#define COLUMNS(table) table, COUNT_OF(table)
 static const struct report reports[] = {
-    {"pareto", "report_pareto", PARAMS(pareto_params), PARAMS(pareto_columns), true},
-    {"capacity", "report_capacity", NONE, PARAMS(capacity_columns), false},
-    {"attention-gap", "report_attention_gap", PARAMS(gap_params), PARAMS(gap_columns), false},
-    {"cadence", "report_cadence", PARAMS(cadence_params), PARAMS(cadence_columns), false},
-    {"compliance", "report_compliance", NONE, PARAMS(compliance_columns), false},
-    {"candidates", "report_candidates", NONE, PARAMS(candidates_columns), false},
-    {"late-access", "report_late_access", NONE, PARAMS(late_access_columns), false},
-    {"rollup", "report_rollup", PARAMS(rollup_params), PARAMS(rollup_columns), false},
+    {"pareto", "report_pareto", pareto_params, COLUMNS(pareto_columns), true},
+    {"capacity", "report_capacity", none, COLUMNS(capacity_columns), false},
+    {"attention-gap", "report_attention_gap", gap_params, COLUMNS(gap_columns), false},
+    {"cadence", "report_cadence", cadence_params, COLUMNS(cadence_columns), false},
+    {"compliance", "report_compliance", none, COLUMNS(compliance_columns), false},
+    {"candidates", "report_candidates", none, COLUMNS(candidates_columns), false},
+    {"late-access", "report_late_access", none, COLUMNS(late_access_columns), false},
+    {"rollup", "report_rollup", rollup_params, COLUMNS(rollup_columns), false},
 };
 /* clang-format on */
 
@@ -97,6 +97,8 @@ const struct report *report_by_name(struct str name) {
 }
 
 const char *report_function(const struct report *report) { return report->function; }
+
+const struct query_param *report_params(const struct report *report) { return report->params; }
 
 /* ---- parameters ---- */
 
@@ -142,7 +144,7 @@ static bool take_size(struct asked *asked, struct str value, struct err *err) {
 static void take(struct action *action, struct asked *asked, const struct param *param,
                  struct err *err) {
     const struct report *report = asked->report;
-    for (size_t i = 0; i < report->n_params; i++)
+    for (size_t i = 0; report->params[i].name; i++)
         if (str_is(param->name, report->params[i].name)) {
             asked->values[i] = param->value;
             query_check_value(&report->params[i], action->arena, &asked->values[i], err);
@@ -185,7 +187,7 @@ static bool add_page(struct action *action, struct asked *asked, struct str list
 static bool make_doc(struct action *action, struct asked *asked, struct err *err) {
     struct buf doc;
     buf_init(&doc, 4096);
-    for (size_t i = 0; i < asked->report->n_params; i++)
+    for (size_t i = 0; asked->report->params[i].name; i++)
         if (asked->values[i].ptr)
             add_member(&doc, asked->report->params[i].name, asked->values[i]);
     struct str list = str_of(arena_format(action->arena, "report|%s|%.*s", asked->report->name,
