@@ -19,6 +19,7 @@ enum route_flag {
     ROUTE_MEMORY = 1 << 5,    /* answers from memory, so a known key need not be looked up anew */
     ROUTE_EMPTY = 1 << 7,     /* the document has no members */
     ROUTE_HTML = 1 << 6,      /* answers browsers: Accept is not ours to refuse */
+    ROUTE_CHOICE = 1 << 14,   /* the handler chooses between types by Accept, and may refuse */
     ROUTE_FREE = 1 << 8,      /* a probe: no rate limit */
     ROUTE_RAW = 1 << 12,      /* takes text/csv or application/x-ndjson of up to 8 MiB, as it is */
     ROUTE_FORM = 1 << 10,     /* takes a form instead of a document */

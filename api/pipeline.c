@@ -82,7 +82,7 @@ static bool authorize(struct call *call) {
 
 static bool accepts(struct call *call) {
     const struct request *request = call->request;
-    if ((call->route->flags & ROUTE_HTML) != 0 ||
+    if ((call->route->flags & (ROUTE_HTML | ROUTE_CHOICE)) != 0 ||
         request_accepts(request, "Accept", "application/json") != 0 ||
         request_accepts(request, "Accept", "application/problem+json") > 0)
         return true;

@@ -161,7 +161,7 @@ static void route(struct buf *ret, const struct route *r) {
     text(ret, "verb", verb_name((enum verb)r->verb));
     buf_format(ret,
                ",\"body\":%s,\"form\":%s,\"raw\":%s,\"optional_body\":%s,\"merge_patch\":%s,"
-               "\"bulk\":%s,\"query\":%s,\"report\":%s,"
+               "\"bulk\":%s,\"query\":%s,\"report\":%s,\"accept\":%s,"
                "\"resource\":",
                (r->flags & (ROUTE_BODY | ROUTE_FORM | ROUTE_RAW)) != 0 ? "true" : "false",
                (r->flags & ROUTE_FORM) != 0 ? "true" : "false",
@@ -170,7 +170,7 @@ static void route(struct buf *ret, const struct route *r) {
                (r->flags & ROUTE_MERGE) != 0 ? "true" : "false",
                (r->flags & ROUTE_BULK) != 0 ? "true" : "false",
                (r->flags & ROUTE_QUERY) != 0 || r->query ? "true" : "false",
-               report ? "true" : "false");
+               report ? "true" : "false", (r->flags & ROUTE_HTML) == 0 ? "true" : "false");
     buf_json(ret, r->resource != RES_NONE ? str_of(resource_of(r->resource)->name) : STR_ABSENT);
     buf_text(ret, ",\"areas\":[");
     for (int area = 0, n = 0; area < AREA_COUNT; area++)

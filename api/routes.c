@@ -243,7 +243,7 @@ const struct route routes[] = {
     {.method = "POST", .path = "/v1/sync/{system}/{resource}", .run = sync_bulk, .flags = ROUTE_BODY | ROUTE_BULK, .verb = VERB_SYNC, .operation_id = "syncRecords"},
 
 #define EXPORT(path_, res, Names)                                                                   \
-    {.method = "GET", .path = "/v1/" path_ "/export", .handler = resource_export, .flags = ROUTE_QUERY | ROUTE_HTML, .resource = res, .verb = VERB_READ, .operation_id = "export" Names}
+    {.method = "GET", .path = "/v1/" path_ "/export", .handler = resource_export, .flags = ROUTE_QUERY | ROUTE_CHOICE, .resource = res, .verb = VERB_READ, .operation_id = "export" Names}
     EXPORT("accounts", RES_ACCOUNT, "Accounts"),
     EXPORT("contacts", RES_CONTACT, "Contacts"),
     EXPORT("plans", RES_PLAN, "Plans"),

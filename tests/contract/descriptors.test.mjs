@@ -62,6 +62,7 @@ test('the statuses that every request of a kind can get are there', () => {
       ...(route.path.includes('{') ? [404] : []), ...(route.body ? [413, 415] : []), ...(route.body && !route.form ? [422] : []), ...(has('If-Match') ? [412] : []),
       ...(has('Idempotency-Key') ? [409] : []), ...(has('If-None-Match') ? [304] : [])];
     for (const status of expected) assert.ok(operation.responses[status], `${route.method} ${route.path}: ${status}`);
+    assert.equal(Boolean(operation.responses[406]), route.accept, `${route.method} ${route.path}: 406`);
     assert.ok(Object.keys(operation.responses).some((status) => /^2/.test(status)), `${route.method} ${route.path}: success`);
   }
 });

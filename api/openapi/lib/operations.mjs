@@ -41,7 +41,7 @@ export function errorsByRule(route, names) {
   return [
     ...(takes('IfNoneMatch') ? [304] : []), 400,
     ...(route.verb === 'public' ? [] : [401]), ...(['public', 'any'].includes(route.verb) ? [] : [403]),
-    ...(route.path.includes('{') || route.bulk ? [404] : []), 406,
+    ...(route.path.includes('{') || route.bulk ? [404] : []), ...(route.accept ? [406] : []),
     ...(route.method === 'GET' ? [] : [409]), ...(writesOne ? [412] : []),
     ...(route.body ? [413] : []), 414, ...(route.body ? [415] : []),
     ...(route.body && !route.form || takes('IdempotencyKey') ? [422] : []),
@@ -50,7 +50,7 @@ export function errorsByRule(route, names) {
   ];
 }
 
-// `errors: [+409, -406, {503: NotReady}]`: one more, one less, another answer than the usual one.
+// `errors: [+404, -409, {503: NotReady}]`: one more, one less, another answer than the usual one.
 export function errorsOf(rule, changes = []) {
   const result = new Map(rule.map((status) => [status, NAMES[status]]));
   for (const change of changes) {

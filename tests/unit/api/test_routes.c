@@ -43,7 +43,7 @@ static void flags_differ(void **state) {
     static const unsigned flags[] = {ROUTE_BODY,   ROUTE_OPTIONAL, ROUTE_MERGE, ROUTE_BULK,
                                      ROUTE_QUERY,  ROUTE_MEMORY,   ROUTE_EMPTY, ROUTE_HTML,
                                      ROUTE_FREE,   ROUTE_RAW,      ROUTE_FORM,  ROUTE_SECRET,
-                                     ROUTE_MINUTE, ROUTE_NO_STORE};
+                                     ROUTE_MINUTE, ROUTE_NO_STORE, ROUTE_CHOICE};
     unsigned all = 0;
     for (size_t i = 0; i < COUNT_OF(flags); i++) {
         assert_int_equal(all & flags[i], 0);
