@@ -129,6 +129,15 @@ static void rights(struct buf *ret) {
     buf_char(ret, '}');
 }
 
+/* The roles that see only accounts of their own. */
+static void own_accounts(struct buf *ret) {
+    buf_char(ret, '[');
+    for (int role = ROLE_ADMIN, n = 0; role < ROLE_COUNT; role++)
+        if (!role_sees_all((enum role)role))
+            buf_format(ret, "%s\"%s\"", n++ > 0 ? "," : "", role_name((enum role)role));
+    buf_char(ret, ']');
+}
+
 /* The parameters of the query that a table names. */
 static void parameters(struct buf *ret, const struct query_param *table) {
     static const char *const types[] = {
@@ -194,6 +203,8 @@ void api_print(struct buf *ret) {
     }
     buf_text(ret, "],\n\"rights\":");
     rights(ret);
+    buf_text(ret, ",\n\"own_accounts\":");
+    own_accounts(ret);
     buf_text(ret, ",\n\"problems\":[");
     for (int p = PROBLEM_NONE + 1; p < PROBLEM_COUNT; p++) {
         const struct problem_info *info = problem_info((enum problem)p);

@@ -64,10 +64,8 @@ function shortForms(api, sources, listed) {
       const { like, ...rest } = own.source;
       result[route.operation_id] = { tag: own.tag, short: like ? patterned(sources.plain.likes[like], rest) : rest };
     } else if (holder) {
-      // What a new record must refer to may not be there; below an account the rule for paths says so.
-      const refers = kind === 'create' && resource.fields.some((field) => field.required && field.ref) && !route.path.includes('{');
       const taken = { list: listed.lists, of_account: listed.lists, get: listed.reads, export: listed.exports }[kind]?.[resource.name];
-      const pattern = { ...sources.plain.kinds[kind], ...(taken && { parameters: taken }), ...(refers && { errors: [404] }) };
+      const pattern = { ...sources.plain.kinds[kind], ...(taken && { parameters: taken }) };
       result[route.operation_id] = { tag: holder.tag, short: patterned(pattern, holder.source[kind], wordsOf(resource, holder.source)) };
     } else {
       wrong.push(`nothing is said of ${route.method} ${route.path} (${route.operation_id})`);
@@ -91,7 +89,7 @@ function pathsOf(api, sources, shorts) {
   for (const route of api.routes) {
     const { tag, short } = shorts[route.operation_id];
     const item = paths[route.path] ??= { parameters: pathParameters(route.path, short.path, finder(tag), sources.common.types) };
-    item[route.method.toLowerCase()] = operation(route, tag.tag, short, { rights: api.rights, types: sources.common.types });
+    item[route.method.toLowerCase()] = operation(route, tag.tag, short, { api, types: sources.common.types });
   }
   return paths;
 }

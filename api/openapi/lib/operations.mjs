@@ -35,13 +35,17 @@ export function pathParameters(path, own, find, types) {
 
 // ---- errors -------------------------------------------------------------------------------------
 
-export function errorsByRule(route, names) {
+// Who sees accounts of their own only may have lost, by the time that a request is repeated, an account of
+// which its first answer tells: then it is not given again, but 404.
+const mayLose = (route, { rights, own_accounts: roles }) => roles.some((role) => rights[route.verb].includes(role));
+
+export function errorsByRule(route, names, api) {
   const takes = (name) => names.some((one) => one === name || one.startsWith?.(name));
   const writesOne = takes('IfMatch');
   return [
     ...(takes('IfNoneMatch') ? [304] : []), 400,
     ...(route.verb === 'public' ? [] : [401]), ...(['public', 'any'].includes(route.verb) ? [] : [403]),
-    ...(route.path.includes('{') || route.bulk ? [404] : []), ...(route.accept ? [406] : []),
+    ...(route.path.includes('{') || takes('IdempotencyKey') && mayLose(route, api) ? [404] : []), ...(route.accept ? [406] : []),
     ...(route.method === 'GET' ? [] : [409]), ...(writesOne ? [412] : []),
     ...(route.body ? [413] : []), 414, ...(route.body ? [415] : []),
     ...(route.body && !route.form || takes('IdempotencyKey') ? [422] : []),
@@ -133,16 +137,16 @@ export function rightOf(route, rights) {
   return `Needs the right \`${route.verb}\` (${roles.length === rights.any.length ? 'every role' : roles.join(', ')}).`;
 }
 
-export function operation(route, tag, short, { rights, types }) {
+export function operation(route, tag, short, { api, types }) {
   const { summary, description, right, parameters = parametersByRule(route), body, answers, errors, path: _path, ...more } = short;
   if (!summary || !description || !Object.keys(answers ?? {}).length) throw new Error(`${route.operation_id} needs summary, description and answers`);
   const names = parameters.map((one) => (typeof one === 'string' ? one : one.name));
   const responses = {};
   for (const [status, answer] of Object.entries(answers)) responses[status] = success(route, names, status, answer);
-  for (const [status, name] of errorsOf(errorsByRule(route, names), errors)) responses[status] = reference('responses', name);
+  for (const [status, name] of errorsOf(errorsByRule(route, names, api), errors)) responses[status] = reference('responses', name);
   return {
     operationId: route.operation_id, tags: [tag], summary,
-    description: [description, [rightOf(route, rights), right].filter(Boolean).join(' ')].filter(Boolean).join('\n\n'),
+    description: [description, [rightOf(route, api.rights), right].filter(Boolean).join(' ')].filter(Boolean).join('\n\n'),
     ...(route.verb === 'public' && { security: [] }),
     ...(parameters.length && { parameters: parameters.map((one) => parameter(one, types)) }),
     ...(route.body && { requestBody: bodyOf(route, body) }),
