@@ -12,7 +12,7 @@ static void what_names_an_account_lies_in_an_area(void **state) {
     size_t found = 0;
 
     (void)state;
-    for (enum resource_id id = 0; id < RES_COUNT; id++) {
+    for (enum resource_id id = RES_USER; id < RES_COUNT; id++) {
         const struct resource *resource = resource_of(id);
         if (resource_field(resource, STR("account_id")) == NULL)
             continue;
