@@ -10,7 +10,8 @@ struct asset {
     const char *name;          /* path below api/assets/, or "openapi.json" */
     const unsigned char *data; /* len bytes of gzip */
     size_t len;
-    size_t size; /* of the file */
+    size_t size;                  /* of the file */
+    const char *etag, *gzip_etag; /* as it is, and as gzip: each changes with its bytes */
 };
 
 extern const struct asset assets[];

@@ -3,6 +3,7 @@
 
 #include "admin.h"
 #include "assets.h"
+#include "domain/render.h"
 #include "gzip.h"
 #include "problem.h"
 
@@ -36,21 +37,32 @@ static const char *type_of(const char *name) {
     return "application/octet-stream";
 }
 
+static bool asset_body(struct call *call, const struct asset *asset, bool gzip) {
+    if (!gzip)
+        return gzip_open(asset->data, asset->len, asset->size, &call->answer->body);
+    buf_add(&call->answer->body, asset->data, asset->len);
+    answer_header(call->answer, "Content-Encoding", STR("gzip"));
+    return true;
+}
+
+/* Each coding has an ETag of its own: they are different bytes (RFC 9110 section 8.8.3.3). */
 static void asset_answer(struct call *call, const char *name, const char *cache) {
     const struct asset *asset = asset_by_name(name);
+    struct str known = call->action.if_none_match;
     if (!asset) {
         err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such page.");
         return;
     }
-    if (request_accepts(call->request, "Accept-Encoding", "gzip") > 0) {
-        buf_add(&call->answer->body, asset->data, asset->len);
-        answer_header(call->answer, "Content-Encoding", STR("gzip"));
-    } else if (!gzip_open(asset->data, asset->len, asset->size, &call->answer->body)) {
+    bool gzip = request_accepts(call->request, "Accept-Encoding", "gzip") > 0;
+    struct str etag = str_of(gzip ? asset->gzip_etag : asset->etag);
+    bool same = known.ptr && etag_all_matches(known, etag);
+    if (!same && !asset_body(call, asset, gzip)) {
         err_memory(&call->err);
         return;
     }
     call->answer->content_type = type_of(name);
-    call->answer->status = 200;
+    call->answer->status = same ? 304 : 200;
+    answer_header(call->answer, "ETag", etag);
     answer_header(call->answer, "Cache-Control", str_of(cache));
     call->done = true;
 }

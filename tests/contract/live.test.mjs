@@ -317,6 +317,10 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await call(204, 'DELETE', `/v1/api-keys/${made.id}`);
   for (const path of ['/livez', '/readyz', '/problems/not_found', '/docs', '/docs/page.js', '/openapi-salesforce.json']) await get(path);
   assert.deepEqual((await get('/openapi.json')).paths, doc.paths, 'the program serves this openapi.yaml');
+  for (const path of ['/openapi.json', '/openapi-salesforce.json', '/docs', '/docs/page.js']) {
+    const { headers: { etag } } = await api.send('GET', path);
+    await call(304, 'GET', path, { headers: { 'if-none-match': etag } });
+  }
 });
 
 test('a plan and its reviews', async () => {

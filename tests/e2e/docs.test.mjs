@@ -48,6 +48,36 @@ test('files come as they are, with and without gzip', async () => {
   }
 });
 
+test('each file has an ETag for each coding, and who has it gets 304', async () => {
+  for (const name of ['openapi.json', 'openapi-salesforce.json', 'docs', 'docs/page.css']) {
+    const ask = async (coding, known) => {
+      const answer = await fetch(new URL(name, world.api.url), { headers: { 'accept-encoding': coding, ...(known && { 'if-none-match': known }) } });
+      const { length } = Buffer.from(await answer.arrayBuffer());
+      return { status: answer.status, headers: Object.fromEntries(answer.headers), length };
+    };
+    const [zipped, plain] = [await ask('gzip'), await ask('identity')];
+    for (const { status, headers, length } of [zipped, plain]) {
+      assert.equal(status, 200, name);
+      assert.match(headers.etag, /^"[0-9a-f]{16}-[0-9a-f]{8}"$/, name);
+      assert.ok(length > 0, name);
+    }
+    assert.notEqual(zipped.headers.etag, plain.headers.etag, name);
+    for (const [coding, mine, other] of [['gzip', zipped, plain], ['identity', plain, zipped]]) {
+      const { etag } = mine.headers;
+      for (const known of [etag, `W/${etag}`, `"0000000000000000-00000000", ${etag}`, '*']) {
+        const { status, headers, length } = await ask(coding, known);
+        assert.deepEqual([status, length, headers.etag], [304, 0, etag], `${name}, ${coding}, ${known}`);
+        assert.equal(headers['content-encoding'], undefined, name);
+        for (const header of ['cache-control', 'vary']) assert.equal(headers[header], mine.headers[header], `${name}: ${header}`);
+      }
+      for (const known of [other.headers.etag, '"0000000000000000-00000000"']) {
+        const { status, headers, length } = await ask(coding, known);
+        assert.deepEqual([status, length, headers.etag], [200, mine.length, etag], `${name}, ${coding}, ${known}`);
+      }
+    }
+  }
+});
+
 // What the page says and asks for, beyond what it should.
 function watch(page, origin) {
   const wrong = [];
