@@ -9,10 +9,17 @@
 enum entry_kind { ENTRY_CREATE, ENTRY_CHANGE, ENTRY_DELETE, ENTRY_RESTORE };
 
 /* What became of an entry. OPEN: it is not known yet. */
-#define ENTRY_OUTCOMES(X)                                                                          \
-    X(OPEN, "")                                                                                    \
-    X(CREATED, "created") X(UPDATED, "updated") X(UNCHANGED, "unchanged") X(STALE, "stale")        \
-        X(DEFERRED, "deferred") X(DELETED, "deleted") X(ERROR, "error")
+/* clang-format off */
+#define ENTRY_OUTCOMES(X) \
+    X(OPEN, "") \
+    X(CREATED, "created") \
+    X(UPDATED, "updated") \
+    X(UNCHANGED, "unchanged") \
+    X(STALE, "stale") \
+    X(DEFERRED, "deferred") \
+    X(DELETED, "deleted") \
+    X(ERROR, "error")
+/* clang-format on */
 enum entry_outcome {
 #define X(name, text) OUTCOME_##name,
     ENTRY_OUTCOMES(X)
