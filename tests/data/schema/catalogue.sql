@@ -1,17 +1,20 @@
 -- What the catalogue says of kamd's schema, a line each, in an order of its own: equal texts are equal schemas.
 -- The partitions of single days are one; numbers of columns that were dropped do not count.
 with tables as (
-    select c.oid, c.relkind, c.relowner, c.relacl, c.reloptions, c.relrowsecurity, c.relforcerowsecurity, c.relpersistence,
+    select c.oid, c.relkind, c.relowner, c.relacl, c.reloptions, c.relrowsecurity, c.relforcerowsecurity,
+        c.relpersistence,
            regexp_replace(c.relname, '\d{8}', 'DAY') as name
       from pg_class c
      where c.relnamespace = 'public'::regnamespace
        and c.relkind in ('r', 'p', 'v', 'm', 'S', 'c')
        and not exists (select 1 from pg_depend d where d.objid = c.oid and d.deptype = 'e')
 ), granted as (
-    select oid, kind, string_agg(pg_get_userbyid(grantee) || '=' || privilege_type || case when is_grantable then '*' else '' end, ' '
+    select oid, kind, string_agg(pg_get_userbyid(grantee) || '=' || privilege_type || case when is_grantable then '*'
+        else '' end, ' '
                                  order by pg_get_userbyid(grantee), privilege_type) as to_whom
       from (select t.oid, 'class' as kind, a.* from tables t
-              cross join aclexplode(coalesce(t.relacl, acldefault(case when t.relkind = 'S' then 's'::"char" else 'r' end, t.relowner))) a
+              cross join aclexplode(coalesce(t.relacl, acldefault(case when t.relkind = 'S' then 's'::"char" else 'r'
+                  end, t.relowner))) a
             union all
             select p.oid, 'proc', a.* from pg_proc p
               cross join aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
@@ -19,13 +22,16 @@ with tables as (
      group by oid, kind
 )
 select distinct line from (select null::text as line where false union all
-    select format('table %s kind %s owner %s options %s security %s%s %s grants %s', t.name, t.relkind, pg_get_userbyid(t.relowner),
+    select format('table %s kind %s owner %s options %s security %s%s %s grants %s', t.name, t.relkind,
+        pg_get_userbyid(t.relowner),
                   t.reloptions, t.relrowsecurity, t.relforcerowsecurity, t.relpersistence, g.to_whom)
       from tables t left join granted g on g.oid = t.oid and g.kind = 'class'
     union all
-    select format('column %s %s %s %s null %s default %s identity %s generated %s storage %s statistics %s grants %s comment %s',
+    select
+        format('column %s %s %s %s null %s default %s identity %s generated %s storage %s statistics %s grants %s comment %s',
                   t.name, lpad(row_number() over (partition by t.oid order by a.attnum)::text, 3), a.attname,
-                  format_type(a.atttypid, a.atttypmod), not a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attidentity,
+                  format_type(a.atttypid, a.atttypmod), not a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
+                    a.attidentity,
                   a.attgenerated, a.attstorage, a.attstattarget, a.attacl, col_description(t.oid, a.attnum))
       from tables t join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
       left join pg_attrdef d on d.adrelid = t.oid and d.adnum = a.attnum
@@ -43,14 +49,16 @@ select distinct line from (select null::text as line where false union all
     select format('trigger %s enabled %s', regexp_replace(pg_get_triggerdef(r.oid), '\d{8}', 'DAY', 'g'), r.tgenabled)
       from pg_trigger r join tables t on t.oid = r.tgrelid where not r.tgisinternal
     union all
-    select format('policy %s %s permissive %s for %s to %s using %s check %s', t.name, p.polname, p.polpermissive, p.polcmd,
+    select format('policy %s %s permissive %s for %s to %s using %s check %s', t.name, p.polname, p.polpermissive,
+        p.polcmd,
                   (select string_agg(pg_get_userbyid(r), ' ' order by 1) from unnest(p.polroles) r),
                   pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
       from pg_policy p join tables t on t.oid = p.polrelid
     union all
     select format('function %s owner %s cost %s rows %s grants %s comment %s' || chr(10) || '%s', p.oid::regprocedure,
                   pg_get_userbyid(p.proowner), p.procost, p.prorows, g.to_whom, obj_description(p.oid, 'pg_proc'),
-                  case when p.prokind = 'a' then (select format('%s', row (a.aggtransfn, a.aggfinalfn, a.aggtranstype, a.agginitval)) from pg_aggregate a where a.aggfnoid = p.oid)
+                  case when p.prokind = 'a' then (select format('%s', row (a.aggtransfn, a.aggfinalfn, a.aggtranstype,
+                    a.agginitval)) from pg_aggregate a where a.aggfnoid = p.oid)
                        else pg_get_functiondef(p.oid) end)
       from pg_proc p left join granted g on g.oid = p.oid and g.kind = 'proc'
      where p.pronamespace = 'public'::regnamespace
