@@ -6,14 +6,14 @@ import { after, before, test } from 'node:test';
 import { startReceiver } from './lib/receiver.mjs';
 import { signalAll, sql } from './lib/stack.mjs';
 import { until } from './lib/wait.mjs';
-import { makeAccount, openWorld, unique } from './lib/world.mjs';
+import { DEADLINES, makeAccount, openWorld, unique } from './lib/world.mjs';
 
 let world, api, receiver;
 const canaries = new Map(); // text -> what it is
 const said = []; // all answers but those that show a secret, as text
 
 before(async () => {
-  world = await openWorld({ own: true, settings: { KAMD_LOG_LEVEL: 'debug', KAMD_WEBHOOK_RETRY_MS: '300,300', KAMD_WEBHOOK_CONNECT_MS: '60000', KAMD_WEBHOOK_TOTAL_MS: '120000' } });
+  world = await openWorld({ own: true, deadlines: DEADLINES, settings: { KAMD_LOG_LEVEL: 'debug', KAMD_WEBHOOK_RETRY_MS: '300,300' } });
   ({ api } = world);
   canaries.set(api.key, 'the key that is used');
 });
