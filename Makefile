@@ -110,8 +110,10 @@ test_bins = $(patsubst tests/%.c,$(OUT)/tests/%,$(1))
 shared_with = $(call objects,$(if $(filter tests/fuzz/%,$(1)),,$(filter-out $(dir $(1))test_%,$(wildcard \
               $(dir $(1))*.c))))
 
-# tests/fuzz/<layer>_<what>.c is a libFuzzer entry that needs that layer and those below.
+# tests/fuzz/<layer>_<what>.c is a libFuzzer entry that needs that layer and those below. Other
+# builds than that for fuzzing get a program that replays the inputs that are known.
 FUZZ_ENTRIES := $(sort $(wildcard tests/fuzz/*.c))
+REPLAY := $(if $(filter fuzz,$(VARIANT)),,$(call objects,tests/fuzz/replay/replay.c))
 
 # ---- rules ------------------------------------------------------------------------------------
 
@@ -170,12 +172,12 @@ $(OUT)/kamd: $(MAIN) $(call libs,main) $(OUT)/flags $(OUT)/objects
 	$(call link)
 
 define test_rule
-$(call test_bins,$(1)): $(call objects,$(1)) $(call shared_with,$(1)) $(call libs,$(call layer_of,$(1))) \
+$(call test_bins,$(1)): $(call objects,$(1)) $(3) $(call shared_with,$(1)) $(call libs,$(call layer_of,$(1))) \
     $(OUT)/flags $(OUT)/objects
 	$$(call link,$(2))
 endef
 $(foreach t,$(UNIT_TESTS) $(INTEGRATION_TESTS),$(eval $(call test_rule,$(t),-lcmocka)))
-$(foreach t,$(FUZZ_ENTRIES),$(eval $(call test_rule,$(t))))
+$(foreach t,$(FUZZ_ENTRIES),$(eval $(call test_rule,$(t),,$(REPLAY))))
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
 

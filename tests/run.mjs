@@ -221,15 +221,15 @@ function freshDatabase(lane) {
 
 // ---- the suites -------------------------------------------------------------------------------------
 
-async function cmocka(lane, variant, source, seconds, envOf = () => ({})) {
+async function cmocka(lane, variant, source, seconds, { args = [], envOf = () => ({}) } = {}) {
   const binary = binaryOf(variant, source);
   const name = `${source.replace(/^tests\//, '')} (${variant})`;
   if (!existsSync(binary)) {
     record(name, { ...FAILED_ONCE, why: ['was not built'] }, 0, '');
     return;
   }
-  const ran = await run(binary, [], { seconds, env: { ...sanitizerEnv(lane), CMOCKA_MESSAGE_OUTPUT: 'TAP', ...envOf(lane) } });
-  judge(lane, name, ran, readCmocka(ran.out, ran.end), ran.all, () => cmocka(lane, variant, source, seconds, envOf));
+  const ran = await run(binary, args, { seconds, env: { ...sanitizerEnv(lane), CMOCKA_MESSAGE_OUTPUT: 'TAP', ...envOf(lane) } });
+  judge(lane, name, ran, readCmocka(ran.out, ran.end), ran.all, () => cmocka(lane, variant, source, seconds, { args, envOf }));
 }
 
 async function nodeTest(lane, file, envOf = () => ({})) {
@@ -260,18 +260,16 @@ async function integration() {
   const builds = VARIANTS.map((variant) => buildOnce(`${variant} integration`, () => build(variant, 'integration-tests')));
   for (const [i, variant] of VARIANTS.entries()) {
     await builds[i];
-    for (const source of integrationTests) await cmocka(lanes[0], variant, source, SECONDS.integration, freshDatabase);
+    for (const source of integrationTests) await cmocka(lanes[0], variant, source, SECONDS.integration, { envOf: freshDatabase });
   }
 }
 
-// A few seconds for each parser, from the inputs that are known: that these still pass is the test.
+// The inputs that are known of each parser: `make fuzz` looks for more.
+const fuzzEntries = chosen(find('tests/fuzz', /^[a-z]+_.*\.c$/));
 async function fuzz() {
-  if (!find('tests/fuzz', /\.c$/).length || only.length) return;
-  const ran = await run('tests/run-fuzz', ['3'], { seconds: SECONDS.build, env: { BUILD } });
-  const count = (word) => (ran.out.match(new RegExp(`^${word} `, 'gm')) ?? []).length;
-  const result = { passed: count('ok'), failed: count('FAILED'), skipped: 0, why: ran.out.match(/^FAILED .*$/gm) ?? [] };
-  if (ran.end.code !== 0) result.failed ||= 1;
-  record('fuzz entries', result, ran.took, ran.all);
+  if (!fuzzEntries.length) return;
+  await buildOnce('asan fuzz', () => build('asan', 'fuzz-entries'));
+  for (const source of fuzzEntries) await cmocka(aside, 'asan', source, SECONDS.unit, { args: [source.replace(/c$/, 'inputs')] });
 }
 
 // From the lockfile, and only when that changed.
@@ -324,7 +322,7 @@ async function main() {
     (async () => {
       if (wants('house')) await house();
       if (wants('unit')) await unit();
-      if (wants('fuzz')) await buildOnce('fuzz', fuzz);
+      if (wants('fuzz')) await fuzz();
       if (suite === 'all' && !only.length) await buildOnce('clang', checkWithClang);
     })(),
     (async () => {
