@@ -8,13 +8,12 @@ let count = 0;
 export const unique = (word) => `${word}-${process.pid}-${++count}`;
 
 // Built with a sanitizer and beside other tests, everything takes ten times as long, or a hundred: the product's deadlines are for tests that are about them. A
-// busy machine must not look like one whose database, Redis or receivers are away.
+// busy machine must not look like one whose database, Redis or receivers are away. Each connection costs PostgreSQL a third of a second until it knows the schema
+// and the statements: a process of a test gets half as many as the product opens.
 export const DEADLINES = {
   KAMD_REQUEST_MS: '20000', KAMD_DB_ACQUIRE_MS: '10000', KAMD_REDIS_MS: '1000', KAMD_WEBHOOK_CONNECT_MS: '60000', KAMD_WEBHOOK_TOTAL_MS: '120000',
+  KAMD_DB_POOL: '4', KAMD_DB_WORKER_POOL: '2',
 };
-
-// Each connection costs PostgreSQL a tenth of a second until it knows the schema: a process of a test gets half as many as the product opens.
-const CONNECTIONS = { KAMD_DB_POOL: '4', KAMD_DB_WORKER_POOL: '2' };
 
 // `settings` go to kamd beside those of the servers; with `own` the servers are the test's alone, and the deadlines the product's, unless others are given;
 // PostgreSQL then has the library `preload`. `workers` of the processes have workers inside: each of those costs a machine its part, also where nothing happens.
@@ -23,7 +22,7 @@ export async function openWorld({ processes = 1, workers = processes, settings =
   // The runner does the same for the servers of its lanes.
   if (stack.start && deadlines === DEADLINES) sql(stack.settings, "alter role kamd_app set statement_timeout = '8s'");
   // Behind no load balancer nobody needs a process that serves on after it was told to end.
-  const env = { ...stack.settings, KAMD_DRAIN_MS: '0', ...CONNECTIONS, ...deadlines, ...settings };
+  const env = { ...stack.settings, KAMD_DRAIN_MS: '0', ...deadlines, ...settings };
   const world = {
     stack,
     settings: env,
