@@ -10,7 +10,7 @@
  * Errors: DATABASE_UNAVAILABLE (no connection, breaker open, link lost, 57P01..., read-only server
  * 25006: retry_after 1), OVERLOADED (no free connection in time), OUTCOME_UNKNOWN (link or deadline
  * lost during COMMIT, or the commit was not replicated), and what store_sqlstate() says for errors
- * of statements. 40001 and 40P01 are repeated by store_run() up to three times. */
+ * of statements. A write that met 40001 or 40P01 can be repeated: tx_repeat(). */
 #ifndef KAMD_STORE_STORE_H
 #define KAMD_STORE_STORE_H
 
@@ -85,7 +85,19 @@ bool tx_rollback_to_savepoint(struct tx *tx, struct err *err) MUST_CHECK;
 /* Queues COMMIT behind what is queued and flushes: one round trip. */
 bool tx_commit(struct tx *tx, struct err *err) MUST_CHECK;
 
-/* Results, valid until tx_end(). Of a slot that was flushed successfully. Text format. */
+/* A write that failed only because of another transaction (40001, 40P01) is done again, all of it:
+ *
+ *     do
+ *         done = queue_and_check(tx, err) && tx_commit(tx, err);
+ *     while (!done && tx_repeat(tx, err));
+ *
+ * True: the transaction begins once more, after a pause, on any connection; `err` is empty. False:
+ * it did not fail for that reason, three repetitions were made, or the deadline is near. What was
+ * read from an earlier attempt is gone. */
+bool tx_repeat(struct tx *tx, struct err *err) MUST_CHECK;
+
+/* Results, valid until tx_end() and tx_repeat(). Of a slot that was flushed successfully. Text
+ * format. */
 size_t tx_rows(struct tx *tx, size_t slot);
 size_t tx_columns(struct tx *tx, size_t slot);
 struct str tx_value(struct tx *tx, size_t slot, size_t row,
@@ -93,14 +105,6 @@ struct str tx_value(struct tx *tx, size_t slot, size_t row,
 int64_t tx_int(struct tx *tx, size_t slot, size_t row, size_t column); /* 0 for NULL */
 bool tx_bool(struct tx *tx, size_t slot, size_t row, size_t column);
 size_t tx_affected(struct tx *tx, size_t slot); /* rows touched by INSERT, UPDATE, DELETE */
-
-/* Runs `work` in one TX_WRITE transaction, commits, and repeats all of it (at most three times,
- * with jitter, within the deadline) on 40001 and 40P01. `work` must be repeatable; it may end early
- * without commit by returning false. What it queued last goes out with the COMMIT in one round
- * trip; `after` (may be NULL) may read its results once the commit is certain. */
-bool store_run(struct store *store, const struct tx_context *context, deadline when,
-               bool (*work)(struct tx *tx, void *arg, struct err *err),
-               void (*after)(struct tx *tx, void *arg), void *arg, struct err *err);
 
 /* How an error of a statement looks to clients. `constraint` and `column` come from the server's
  * error fields. Table-driven: 23505 -> ALREADY_EXISTS at /<column>; 23503 -> VALIDATION at

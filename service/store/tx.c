@@ -180,9 +180,13 @@ bool tx_rollback_to_savepoint(struct tx *tx, struct err *err) {
 static bool copy_context(struct tx *tx, const struct tx_context *context) {
     char reach[24];
     snprintf(reach, sizeof reach, "%lld", (long long)context->reach);
-    const struct str values[CONTEXT_SETTINGS] = {
-        context->scope,      context->user_id,     context->actor, context->origin,
-        context->request_id, context->traceparent, str_of(reach)};
+    const struct str values[CONTEXT_SETTINGS] = {[CONTEXT_SCOPE] = context->scope,
+                                                 [CONTEXT_USER_ID] = context->user_id,
+                                                 [CONTEXT_ACTOR] = context->actor,
+                                                 [CONTEXT_ORIGIN] = context->origin,
+                                                 [CONTEXT_REQUEST_ID] = context->request_id,
+                                                 [CONTEXT_TRACEPARENT] = context->traceparent,
+                                                 [CONTEXT_REACH] = str_of(reach)};
     size_t size = CONTEXT_SETTINGS;
 
     for (size_t i = 0; i < CONTEXT_SETTINGS; i++)
@@ -199,6 +203,15 @@ static bool copy_context(struct tx *tx, const struct tx_context *context) {
     return true;
 }
 
+/* Also the span begins here: that of the transaction, or of its repetition. */
+static bool take_connection(struct tx *tx, struct err *err) {
+    trace_child(&tx->trace, str_of(tx->context[CONTEXT_TRACEPARENT]));
+    if (pool_acquire(tx->store, tx->when, &tx->conn, err))
+        return true;
+    tx->problem = err == NULL ? PROBLEM_INTERNAL : err->problem;
+    return false;
+}
+
 bool tx_begin(struct store *store, enum tx_mode mode, const struct tx_context *context,
               deadline when, struct tx **ret, struct err *err) {
     static const struct tx_context nobody = {0};
@@ -210,12 +223,8 @@ bool tx_begin(struct store *store, enum tx_mode mode, const struct tx_context *c
     buf_init(&tx->texts, TEXTS_MAX);
     if (!copy_context(tx, context == NULL ? &nobody : context))
         return err_memory(err);
-    if (context != NULL)
-        trace_child(&tx->trace, context->traceparent);
-    if (!pool_acquire(store, when, &tx->conn, err)) {
-        tx->problem = err == NULL ? PROBLEM_INTERNAL : err->problem;
+    if (!take_connection(tx, err))
         return false;
-    }
     *ret = TAKE(tx);
     return true;
 }
@@ -253,25 +262,62 @@ static void end_trace(struct tx *tx) {
               SPAN_S("error.type", problem == NULL ? "" : problem->code));
 }
 
+/* Rolls back what was not committed; after that the transaction has no results any more. */
+static void give_connection_back(struct tx *tx) {
+    if (tx->conn != NULL) {
+        if (!clean_up(tx))
+            tx->conn->broken = true;
+        pool_release(tx->store, tx->conn);
+        tx->conn = NULL;
+    }
+    end_trace(tx);
+    for (size_t i = 0; i < tx->n_entries; i++)
+        PQclear(tx->entries[i].result);
+}
+
 void tx_end(struct tx **tx_) {
     struct tx *tx = *tx_;
 
     if (tx == NULL)
         return;
     *tx_ = NULL;
-    if (tx->conn != NULL) {
-        if (!clean_up(tx))
-            tx->conn->broken = true;
-        pool_release(tx->store, tx->conn);
-    }
-    end_trace(tx);
-    for (size_t i = 0; i < tx->n_entries; i++)
-        PQclear(tx->entries[i].result);
+    give_connection_back(tx);
     buf_release(&tx->texts);
     free(tx->entries);
     free(tx->params);
     free(tx->context_text);
     free(tx);
+}
+
+/* Two transactions that met would meet again if both waited for the same time. */
+static void pause_at_random(int repeats) {
+    int64_t us = 2000 + (int64_t)random_below(&randomness_system, 10000u << repeats);
+    struct timespec time = {.tv_nsec = us * 1000};
+
+    nanosleep(&time, NULL);
+}
+
+/* As tx_begin() left it; what is its own, and the memory that it grew, stay. */
+static void start_over(struct tx *tx) {
+    buf_reset(&tx->texts);
+    tx->n_entries = tx->n_done = tx->n_params = 0;
+    tx->failure = NULL;
+    tx->context_queued = tx->savepoint = tx->savepoint_queued = false;
+    tx->over = tx->repeatable = false;
+    tx->round_trips = tx->statements = 0;
+    tx->problem = PROBLEM_NONE;
+}
+
+bool tx_repeat(struct tx *tx, struct err *err) {
+    if (!tx->repeatable || tx->repeats == REPEATS || deadline_left_ms(tx->when) < 100)
+        return false;
+    if (err != NULL)
+        err_release(err);
+    metrics_count(METRIC_DB_RETRIES, pool_options(tx->store)->metrics_cell, 1);
+    give_connection_back(tx); /* others can use it during the pause */
+    pause_at_random(tx->repeats++);
+    start_over(tx);
+    return take_connection(tx, err);
 }
 
 /* ---- results ---- */
@@ -307,45 +353,4 @@ size_t tx_affected(struct tx *tx, size_t slot) {
     PGresult *result = (PGresult *)(uintptr_t)result_of(tx, slot);
 
     return result == NULL ? 0 : (size_t)strtoull(PQcmdTuples(result), NULL, 10);
-}
-
-/* ---- repeating ---- */
-
-static void pause_at_random(int attempt) {
-    int64_t us = 2000 + (int64_t)random_below(&randomness_system, 10000u << attempt);
-    struct timespec time = {.tv_nsec = us * 1000};
-
-    nanosleep(&time, NULL);
-}
-
-static bool run_once(struct store *store, const struct tx_context *context, deadline when,
-                     bool (*work)(struct tx *tx, void *arg, struct err *err),
-                     void (*after)(struct tx *tx, void *arg), void *arg, bool *ret_repeatable,
-                     struct err *err) {
-    CLEANUP(tx_end) struct tx *tx = NULL;
-
-    *ret_repeatable = false;
-    if (!tx_begin(store, TX_WRITE, context, when, &tx, err))
-        return false;
-    bool ok = work(tx, arg, err) && tx_commit(tx, err);
-    *ret_repeatable = tx->repeatable;
-    if (ok && after != NULL)
-        after(tx, arg);
-    return ok;
-}
-
-bool store_run(struct store *store, const struct tx_context *context, deadline when,
-               bool (*work)(struct tx *tx, void *arg, struct err *err),
-               void (*after)(struct tx *tx, void *arg), void *arg, struct err *err) {
-    for (int attempt = 0;; attempt++) {
-        bool repeatable;
-        if (run_once(store, context, when, work, after, arg, &repeatable, err))
-            return true;
-        if (!repeatable || attempt == REPEATS || deadline_left_ms(when) < 100)
-            return false;
-        if (err != NULL)
-            err_release(err);
-        metrics_count(METRIC_DB_RETRIES, pool_options(store)->metrics_cell, 1);
-        pause_at_random(attempt);
-    }
 }

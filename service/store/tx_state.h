@@ -28,7 +28,17 @@ struct entry {
     PGresult *result;
 };
 
-#define CONTEXT_SETTINGS 7
+/* In the order of the parameters of sql_context. */
+enum {
+    CONTEXT_SCOPE,
+    CONTEXT_USER_ID,
+    CONTEXT_ACTOR,
+    CONTEXT_ORIGIN,
+    CONTEXT_REQUEST_ID,
+    CONTEXT_TRACEPARENT,
+    CONTEXT_REACH,
+    CONTEXT_SETTINGS
+};
 
 struct tx {
     struct store *store;
@@ -50,6 +60,7 @@ struct tx {
     bool committed;
     bool over;       /* nothing more can be done, but after going back to a savepoint */
     bool repeatable; /* it failed only because of others: 40001, 40P01 */
+    int repeats;     /* so far */
     struct trace trace;
     int64_t round_trips, statements;
     enum problem problem; /* that it ended with, if any */

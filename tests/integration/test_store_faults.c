@@ -280,24 +280,28 @@ struct crossing {
     bool ok;
 };
 
-static bool lock_both(struct tx *tx, void *arg, struct err *err) {
-    struct crossing *crossing = arg;
+static bool lock_both(struct tx *tx, struct crossing *crossing) {
     static const char sql[] = "update thing set n = n + 1 where id = $1::int";
     struct str first = str_of(crossing->first), second = str_of(crossing->second);
 
     tx_query(tx, sql, &first, 1);
-    if (!tx_flush(tx, err))
+    if (!tx_flush(tx, NULL))
         return false;
     if (crossing->attempts++ == 0)
         pthread_barrier_wait(crossing->barrier);
     tx_query(tx, sql, &second, 1);
-    return tx_flush(tx, err);
+    return tx_flush(tx, NULL) && tx_commit(tx, NULL);
 }
 
 static void *cross(void *arg) {
     struct crossing *crossing = arg;
+    TX(tx);
 
-    crossing->ok = store_run(crossing->store, NULL, in_ms(10000), lock_both, NULL, crossing, NULL);
+    if (!tx_begin(crossing->store, TX_WRITE, NULL, in_ms(10000), &tx, NULL))
+        return NULL;
+    do
+        crossing->ok = lock_both(tx, crossing);
+    while (!crossing->ok && tx_repeat(tx, NULL));
     return NULL;
 }
 

@@ -249,20 +249,21 @@ static void old_savepoint_holds(void **state) {
     assert_int_equal(ask_int(store, "select sum(id) from store_test.thing"), 1);
 }
 
-/* ---- store_run ---- */
+/* ---- repetitions ---- */
 
-struct attempts {
-    int n;
-    const char *sql;
-};
+/* Returns the number of attempts. */
+static int insert_beside(struct store *store, const char *sql, bool *ret_done, struct err *err) {
+    TX(tx);
+    int attempts = 0;
 
-static bool count_and_try(struct tx *tx, void *arg, struct err *err) {
-    struct attempts *attempts = arg;
-
-    attempts->n++;
-    tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
-    tx_query(tx, attempts->sql, NULL, 0);
-    return tx_flush(tx, err);
+    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(3000), &tx, err), *err);
+    do {
+        attempts++;
+        tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
+        tx_query(tx, sql, NULL, 0);
+        *ret_done = tx_flush(tx, err) && tx_commit(tx, err);
+    } while (!*ret_done && tx_repeat(tx, err));
+    return attempts;
 }
 
 static void repeats_what_others_caused(void **state) {
@@ -280,28 +281,29 @@ static void repeats_what_others_caused(void **state) {
 
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         ERR(err);
-        struct attempts attempts = {.sql = cases[i].sql};
+        bool ok;
         pg_do(owner_url(), "truncate store_test.thing; alter sequence store_test.tries restart");
-        bool ok = store_run(store, NULL, in_ms(3000), count_and_try, NULL, &attempts, &err);
+        int attempts = insert_beside(store, cases[i].sql, &ok, &err);
         assert_int_equal(ok, cases[i].ok);
-        assert_int_equal(attempts.n, cases[i].attempts);
+        assert_int_equal(attempts, cases[i].attempts);
         assert_int_equal(err.problem != PROBLEM_NONE, !ok);
         assert_int_equal(ask_int(store, "select count(*) from store_test.thing"), ok ? 1 : 0);
     }
 }
 
-static bool refuse_after_writing(struct tx *tx, void *arg, struct err *err) {
-    (void)arg;
-    tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
-    return tx_flush(tx, err) && err_set(err, PROBLEM_FORBIDDEN, "No.");
-}
-
+/* What was written by the caller's own choice is not done again. */
 static void early_end_rolls_back(void **state) {
     (void)state;
     ONE(store);
     ERR(err);
+    TX(tx);
 
-    assert_false(store_run(store, NULL, in_ms(2000), refuse_after_writing, NULL, NULL, &err));
+    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(2000), &tx, &err), err);
+    tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
+    assert_ok(tx_flush(tx, &err), err);
+    err_set(&err, PROBLEM_FORBIDDEN, "No.");
+    assert_false(tx_repeat(tx, &err));
+    tx_end(&tx);
     assert_problem(err, PROBLEM_FORBIDDEN);
     assert_int_equal(ask_int(store, "select count(*) from store_test.thing"), 0);
 }

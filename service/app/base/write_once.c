@@ -19,11 +19,10 @@ static void outcome_reset(struct outcome *outcome) {
 
 struct once {
     struct action *action;
+    struct outcome *outcome;
     write_work work;
     void *arg;
-    struct outcome *outcome;
-    size_t noted;   /* audit notes before the work */
-    size_t touched; /* slot */
+    size_t n_notes; /* audit notes before the first attempt */
 };
 
 static struct str hash_text(struct action *action) {
@@ -41,10 +40,6 @@ static struct str hash_text(struct action *action) {
     buf_release(&hex);
     return ret;
 }
-
-/* What triggers noted in this transaction: "kind:id version" lines of cached entries. */
-#define TOUCHED                                                                                    \
-    "select current_setting('kamd.touched', true), current_setting('kamd.revoked', true) = 'yes'"
 
 /* All of them: the deletion of an account touches everything below it. */
 void touches_read(struct action *action, struct outcome *outcome, struct str text) {
@@ -94,10 +89,9 @@ enum {
     FIRST_LOST
 };
 
-/* *ret_replayed: the key was used before and the outcome is the first one. */
-static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replayed,
+/* outcome->replayed: the key was used before, and the outcome is the first one. */
+static bool idempotency_check(struct action *action, struct tx *tx, struct outcome *outcome,
                               struct err *err) {
-    struct action *action = once->action;
     struct str who = str_of(action->who->id), key = action->idempotency_key;
     struct str lock = str_of(arena_format(action->arena, "%s|%.*s", action->who->id, STR_ARG(key)));
     size_t locked =
@@ -110,15 +104,13 @@ static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replay
         err->retry_after = 1;
         return err_set(err, PROBLEM_IN_FLIGHT, "A request with this Idempotency-Key is under way.");
     }
-    *ret_replayed = tx_rows(tx, seen) > 0;
-    if (!*ret_replayed)
+    if (tx_rows(tx, seen) == 0)
         return true;
     if (!tx_bool(tx, seen, 0, FIRST_SAME))
         return err_set(err, PROBLEM_IDEMPOTENCY_REUSED,
                        "The first request with this key was another one.");
     if (!access_kept(tx_int(tx, seen, 0, FIRST_LOST), err))
         return false;
-    struct outcome *outcome = once->outcome;
     outcome->status = (int)tx_int(tx, seen, 0, FIRST_STATUS);
     snprintf(outcome->etag, sizeof outcome->etag, "%s", tx_value(tx, seen, 0, FIRST_ETAG).ptr);
     snprintf(outcome->location, sizeof outcome->location, "%s",
@@ -129,9 +121,7 @@ static bool idempotency_check(struct once *once, struct tx *tx, bool *ret_replay
     return true;
 }
 
-static void idempotency_store(struct once *once, struct tx *tx) {
-    struct action *action = once->action;
-    const struct outcome *outcome = once->outcome;
+static void idempotency_store(struct action *action, struct tx *tx, const struct outcome *outcome) {
     char status[16];
     snprintf(status, sizeof status, "%d", outcome->status);
     struct str body = buf_str(&outcome->body);
@@ -154,33 +144,49 @@ static void idempotency_store(struct once *once, struct tx *tx) {
         params, COUNT_OF(params));
 }
 
-static bool once_work(struct tx *tx, void *arg, struct err *err) {
-    struct once *once = arg;
-    bool replayed = false, keyed = once->action->idempotency_key.ptr != NULL;
-    outcome_reset(once->outcome);
-    once->action->notes.n = once->noted;
-    if (keyed && !idempotency_check(once, tx, &replayed, err))
+/* What triggers noted in this transaction. */
+#define NOTED_SQL                                                                                  \
+    "select current_setting('kamd.touched', true), current_setting('kamd.revoked', true) = 'yes'"
+enum { NOTED_TOUCHED, NOTED_REVOKED };
+
+/* One attempt. Behind the work, what is stored under the key and the reading of the notes go out
+ * with the COMMIT, in one round trip. */
+static bool attempt(struct once *once, struct tx *tx, struct err *err) {
+    struct action *action = once->action;
+    struct outcome *outcome = once->outcome;
+    bool keyed = action->idempotency_key.ptr != NULL;
+    outcome_reset(outcome);
+    action->notes.n = once->n_notes;
+    if (keyed && !idempotency_check(action, tx, outcome, err))
         return false;
-    if (replayed)
-        return true;
-    if (!once->work(once->action, tx, once->arg, once->outcome, err))
+    if (outcome->replayed)
+        return tx_commit(tx, err);
+    if (!once->work(action, tx, once->arg, outcome, err))
         return false;
-    if (!buf_ok(&once->outcome->body))
+    if (!buf_ok(&outcome->body))
         return err_memory(err);
-    if (!notes_queue(once->action, tx, err))
+    if (!notes_queue(action, tx, err))
         return false;
     if (keyed)
-        idempotency_store(once, tx);
-    once->touched = tx_query(tx, TOUCHED, NULL, 0);
+        idempotency_store(action, tx, outcome);
+    size_t noted = tx_query(tx, NOTED_SQL, NULL, 0);
+    if (!tx_commit(tx, err))
+        return false;
+    outcome->revoked = tx_bool(tx, noted, 0, NOTED_REVOKED);
+    touches_read(action, outcome, tx_value(tx, noted, 0, NOTED_TOUCHED));
     return true;
 }
 
-static void once_after(struct tx *tx, void *arg) {
-    struct once *once = arg;
-    if (once->outcome->replayed)
-        return;
-    once->outcome->revoked = tx_bool(tx, once->touched, 0, 1);
-    touches_read(once->action, once->outcome, tx_value(tx, once->touched, 0, 0));
+static bool commit_once(struct once *once, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct tx_context context = action_context(once->action);
+    bool done;
+    if (!tx_begin(once->action->app->store, TX_WRITE, &context, once->action->when, &tx, err))
+        return false;
+    do
+        done = attempt(once, tx, err);
+    while (!done && tx_repeat(tx, err));
+    return done;
 }
 
 /* For the tests that kill a process between commit and answer. */
@@ -201,10 +207,8 @@ static void invalidate(const struct action *action, const struct outcome *outcom
 
 bool write_once(struct action *action, write_work work, void *arg, struct outcome *outcome,
                 struct err *err) {
-    struct once once = {
-        .action = action, .work = work, .arg = arg, .outcome = outcome, .noted = action->notes.n};
-    struct tx_context context = action_context(action);
-    if (!store_run(action->app->store, &context, action->when, once_work, once_after, &once, err))
+    struct once once = {action, outcome, work, arg, action->notes.n};
+    if (!commit_once(&once, err))
         return outcome->rolled_back && !err_is_set(err);
     action->notes.n = 0; /* committed with the write; a replay shows again what was noted then */
     fault(action, "after_commit");

@@ -107,17 +107,10 @@ static bool by_access_token(struct app *app, struct str text, bool any_age, dead
 
 /* ---- people ---- */
 
-struct newcomer {
-    struct app *app;
-    const struct claims *claims;
-};
-
 /* Somebody who was deleted stays so: signing in does not undo it. */
-static bool provision_work(struct tx *tx, void *arg, struct err *err) {
-    const struct newcomer *newcomer = arg;
-    const struct claims *claims = newcomer->claims;
+static void queue_person(struct app *app, struct tx *tx, const struct claims *claims) {
     char id[UUID_TEXT];
-    struct uuid uuid = uuid_v7(newcomer->app->clock, newcomer->app->randomness);
+    struct uuid uuid = uuid_v7(app->clock, app->randomness);
     uuid_text(&uuid, id);
     struct str params[] = {str_of(id), str_of(claims->subject), str_of(claims->name),
                            claims->email[0] ? str_of(claims->email) : STR_ABSENT};
@@ -126,7 +119,20 @@ static bool provision_work(struct tx *tx, void *arg, struct err *err) {
              " where not exists (select from app_user where subject = $2)"
              " on conflict (subject) where deleted_at is null do nothing",
              params, 4);
-    return tx_flush(tx, err);
+}
+
+static bool make_person(struct app *app, const struct claims *claims, deadline when,
+                        struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    struct tx_context who = context("sign-in");
+    bool done;
+    if (!tx_begin(app->store, TX_WRITE, &who, when, &tx, err))
+        return false;
+    do {
+        queue_person(app, tx, claims);
+        done = tx_commit(tx, err);
+    } while (!done && tx_repeat(tx, err));
+    return done;
 }
 
 /* The person is there, or is now. */
@@ -140,11 +146,8 @@ static bool person_in_store(struct app *app, const struct claims *claims, deadli
     if (!app->config->oidc_provision)
         return err_set(err, PROBLEM_FORBIDDEN,
                        "Nobody has made you a user of kamd; ask an administrator.");
-    struct newcomer newcomer = {app, claims};
-    struct tx_context who = context("sign-in");
     err_release(err);
-    *err = ERR_INIT;
-    return store_run(app->store, &who, when, provision_work, NULL, &newcomer, err);
+    return make_person(app, claims, when, err);
 }
 
 static bool by_identity(struct app *app, struct str text, bool any_age, deadline when,

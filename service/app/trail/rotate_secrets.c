@@ -159,8 +159,7 @@ struct round {
 };
 
 /* May be repeated: what it tells is of the last time. */
-static bool round_work(struct tx *tx, void *arg, struct err *err) {
-    struct round *round = arg;
+static bool seal_next(struct tx *tx, struct round *round, struct err *err) {
     const struct kind *kind = round->kind;
     const struct str params[] = {round->from[0] ? str_of(round->from) : STR_ABSENT,
                                  str_of(round->mark)};
@@ -181,7 +180,18 @@ static bool round_work(struct tx *tx, void *arg, struct err *err) {
         tx_query(tx, kind->update, values, 3);
         round->sealed++;
     }
-    return true;
+    return tx_commit(tx, err);
+}
+
+static bool run_round(struct store *store, struct round *round, struct err *err) {
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    bool done;
+    if (!tx_begin(store, TX_WRITE, &console, deadline_in_ms(BATCH_MS), &tx, err))
+        return false;
+    do
+        done = seal_next(tx, round, err);
+    while (!done && tx_repeat(tx, err));
+    return done;
 }
 
 static void mark_text(const struct keyring *keyring, char ret[static 2 + 2 * CRYPTO_MARK + 1]) {
@@ -196,7 +206,7 @@ static bool rotate_kind(struct store *store, struct round *round, struct secrets
                         struct err *err) {
     do {
         memcpy(round->from, round->last, sizeof(round->from));
-        if (!store_run(store, &console, deadline_in_ms(BATCH_MS), round_work, NULL, round, err))
+        if (!run_round(store, round, err))
             return false;
         report->sealed += round->sealed;
         report->lost += round->lost;
@@ -222,13 +232,8 @@ bool secrets_rotate(struct store *store, const struct keyring *keyring, struct s
 
 /* ---- seeds ---- */
 
-struct seeds {
-    const struct keyring *keyring;
-    struct arena *arena;
-};
-
-static bool seeds_work(struct tx *tx, void *arg, struct err *err) {
-    const struct seeds *seeds = arg;
+static bool seal_seeds(struct tx *tx, const struct keyring *keyring, struct arena *arena,
+                       struct err *err) {
     size_t slot =
         tx_query(tx, "select number from webhook_key where sealed is null for update", NULL, 0);
     if (!tx_flush(tx, err))
@@ -238,22 +243,27 @@ static bool seeds_work(struct tx *tx, void *arg, struct err *err) {
         char context[WEBHOOK_KEY_CONTEXT];
         int64_t number = tx_int(tx, slot, i, 0);
         struct str values[] = {tx_value(tx, slot, i, 0), STR_ABSENT};
-        crypto_sign_seed(seeds->keyring->keys[CRYPTO_SIGNING], (uint64_t)number, seed);
-        bool fine =
-            reseal(seeds->keyring, webhook_key_context(number, context),
-                   (struct str){(char *)seed, sizeof(seed)}, seeds->arena, true, &values[1]);
+        crypto_sign_seed(keyring->keys[CRYPTO_SIGNING], (uint64_t)number, seed);
+        bool fine = reseal(keyring, webhook_key_context(number, context),
+                           (struct str){(char *)seed, sizeof(seed)}, arena, true, &values[1]);
         explicit_bzero(seed, sizeof(seed));
         if (!fine)
             return err_memory(err);
         tx_query(tx, "update webhook_key set sealed = $2::bytea where number = $1::int", values, 2);
     }
-    return true;
+    return tx_commit(tx, err);
 }
 
 bool secrets_keep_seeds(struct store *store, const struct keyring *keyring, deadline when,
                         struct err *err) {
-    struct arena arena CLEANUP(arena_release) = {0};
+    CLEANUP(arena_release) struct arena arena = {0};
+    CLEANUP(tx_end) struct tx *tx = NULL;
+    bool done;
     arena_init(&arena, (size_t)1 << 20);
-    struct seeds seeds = {keyring, &arena};
-    return store_run(store, &console, when, seeds_work, NULL, &seeds, err);
+    if (!tx_begin(store, TX_WRITE, &console, when, &tx, err))
+        return false;
+    do
+        done = seal_seeds(tx, keyring, &arena, err);
+    while (!done && tx_repeat(tx, err));
+    return done;
 }
