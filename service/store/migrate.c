@@ -130,7 +130,7 @@ static bool is_applied(const PGresult *applied, int64_t number) {
     int64_t value;
 
     for (int i = 0; i < PQntuples(applied); i++)
-        if (str_to_i64(str_of(PQgetvalue(applied, i, 0)), &value) && value == number)
+        if (str_to_i64(str_of(PQgetvalue(applied, i, MIGRATION_NUMBER)), &value) && value == number)
             return true;
     return false;
 }
@@ -141,7 +141,8 @@ static bool compare_replaced(const PGresult *applied, const struct migration *m,
     int64_t oldest = 0;
 
     if (replaces(m) == 0 || is_applied(applied, m->number) || is_applied(applied, replaces(m)) ||
-        PQntuples(applied) == 0 || !str_to_i64(str_of(PQgetvalue(applied, 0, 0)), &oldest) ||
+        PQntuples(applied) == 0 ||
+        !str_to_i64(str_of(PQgetvalue(applied, 0, MIGRATION_NUMBER)), &oldest) ||
         oldest > replaces(m))
         return true;
     return err_set(err, PROBLEM_CONFLICT,
@@ -154,9 +155,10 @@ static bool compare_replaced(const PGresult *applied, const struct migration *m,
 static bool compare_all(struct migrator *mi, const PGresult *applied, struct err *err) {
     for (int i = 0; i < PQntuples(applied); i++) {
         int64_t number = 0, least = 0;
-        if (!str_to_i64(str_of(PQgetvalue(applied, i, 0)), &number) ||
-            !str_to_i64(str_of(PQgetvalue(applied, i, 2)), &least) ||
-            !compare_migration(mi->schema, number, str_of(PQgetvalue(applied, i, 1)), least, err))
+        if (!str_to_i64(str_of(PQgetvalue(applied, i, MIGRATION_NUMBER)), &number) ||
+            !str_to_i64(str_of(PQgetvalue(applied, i, MIGRATION_MIN_BINARY)), &least) ||
+            !compare_migration(mi->schema, number,
+                               str_of(PQgetvalue(applied, i, MIGRATION_CHECKSUM)), least, err))
             return false;
     }
     for (size_t i = 0; i < mi->schema->n_migrations; i++)
@@ -252,8 +254,8 @@ static bool has_text(const PGresult *recorded, const struct schema_file *file) {
 
     checksum_hex(file->sql, file->len, ours);
     for (int i = 0; i < PQntuples(recorded); i++)
-        if (strcmp(PQgetvalue(recorded, i, 0), file->name) == 0)
-            return strcmp(PQgetvalue(recorded, i, 1), ours) == 0;
+        if (strcmp(PQgetvalue(recorded, i, SCHEMA_FILE_NAME), file->name) == 0)
+            return strcmp(PQgetvalue(recorded, i, SCHEMA_FILE_CHECKSUM), ours) == 0;
     return false;
 }
 
@@ -288,7 +290,8 @@ static bool apply_files(struct migrator *mi, const void *what, struct err *err) 
     bool ok = run(mi, sql_lock, NULL, err) && read_applied(mi, &applied, err);
 
     if (ok && PQntuples(applied) > 0)
-        ok = str_to_i64(str_of(PQgetvalue(applied, PQntuples(applied) - 1, 0)), &newest);
+        ok = str_to_i64(str_of(PQgetvalue(applied, PQntuples(applied) - 1, MIGRATION_NUMBER)),
+                        &newest);
     PQclear(applied);
     if (!ok)
         return false;

@@ -27,10 +27,12 @@ int64_t newest_migration(const struct schema *schema); /* 0: none */
 bool compare_migration(const struct schema *schema, int64_t number, struct str checksum,
                        int64_t least, struct err *err);
 
-/* What is applied, as rows: number, checksum in hex, min_binary; and name, checksum in hex. */
+/* What is applied. */
 #define SQL_MIGRATIONS                                                                             \
     "select number, encode(checksum, 'hex'), min_binary from schema_migration order by number"
+enum { MIGRATION_NUMBER, MIGRATION_CHECKSUM, MIGRATION_MIN_BINARY };
 #define SQL_SCHEMA_FILES "select name, encode(checksum, 'hex') from schema_file"
+enum { SCHEMA_FILE_NAME, SCHEMA_FILE_CHECKSUM };
 
 bool migrate_to(const char *url, const struct schema *schema, struct migrated *ret,
                 struct err *err);

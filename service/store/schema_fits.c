@@ -22,9 +22,9 @@ static bool compare_migrations(struct tx *tx, const struct schema *schema, size_
                              "The database has no schema yet: run `kamd migrate`.");
     }
     for (size_t i = 0; i < tx_rows(tx, slot); i++) {
-        int64_t number = tx_int(tx, slot, i, 0);
-        if (!compare_migration(schema, number, tx_value(tx, slot, i, 1), tx_int(tx, slot, i, 2),
-                               err))
+        int64_t number = tx_int(tx, slot, i, MIGRATION_NUMBER);
+        if (!compare_migration(schema, number, tx_value(tx, slot, i, MIGRATION_CHECKSUM),
+                               tx_int(tx, slot, i, MIGRATION_MIN_BINARY), err))
             return not_ready(err);
         *ret_found += migration_by_number(schema, number) != NULL;
         *ret_newest = number;
@@ -37,8 +37,8 @@ static bool is_applied(struct tx *tx, size_t slot, const struct schema_file *fil
 
     checksum_hex(file->sql, file->len, ours);
     for (size_t i = 0; i < tx_rows(tx, slot); i++)
-        if (str_is(tx_value(tx, slot, i, 0), file->name))
-            return str_is(tx_value(tx, slot, i, 1), ours);
+        if (str_is(tx_value(tx, slot, i, SCHEMA_FILE_NAME), file->name))
+            return str_is(tx_value(tx, slot, i, SCHEMA_FILE_CHECKSUM), ours);
     return false;
 }
 

@@ -11,6 +11,10 @@
 #define ANCHOR_MS 5000
 #define CHAINS "5000" /* of one anchor: it shares its thread with the lease */
 
+#define ANCHOR_SQL                                                                                 \
+    "select body, more, body::jsonb ->> 'anchor_no' from audit_anchor_next($1::int, " CHAINS ")"
+enum { ANCHOR_BODY, ANCHOR_MORE, ANCHOR_NO };
+
 static void tell(struct str body, const struct audit_signature *signature) {
     LOG(LOG_INFO, "audit_anchor", LOG_T("body", body), LOG_S("key_id", signature->key_id),
         LOG_S("signature", signature->signature));
@@ -26,14 +30,11 @@ bool loop_anchors(struct worker *worker, bool *ret_more, struct err *err) {
     if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(ANCHOR_MS), &tx,
                   err))
         return false;
-    size_t slot = tx_query(tx,
-                           "select body, more, body::jsonb ->> 'anchor_no' from "
-                           "audit_anchor_next($1::int, " CHAINS ")",
-                           (struct str[]){str_of(every)}, 1);
+    size_t slot = tx_query(tx, ANCHOR_SQL, (struct str[]){str_of(every)}, 1);
     if (!tx_flush(tx, err))
         return false;
-    struct str body = tx_value(tx, slot, 0, 0);
-    *ret_more = tx_bool(tx, slot, 0, 1);
+    struct str body = tx_value(tx, slot, 0, ANCHOR_BODY);
+    *ret_more = tx_bool(tx, slot, 0, ANCHOR_MORE);
     if (body.ptr == NULL)
         return tx_commit(tx, err); /* how far it has looked */
     if (!audit_sign(worker->options.keyring, body, &signature))
@@ -46,7 +47,7 @@ bool loop_anchors(struct worker *worker, bool *ret_more, struct err *err) {
              params, 5);
     if (!tx_commit(tx, err))
         return false;
-    metrics_set(METRIC_AUDIT_ANCHOR, 0, (double)tx_int(tx, slot, 0, 2));
+    metrics_set(METRIC_AUDIT_ANCHOR, 0, (double)tx_int(tx, slot, 0, ANCHOR_NO));
     tell(body, &signature);
     return true;
 }

@@ -51,22 +51,24 @@ void touch_accounts(struct worker *worker, struct tx *tx, size_t slot) {
     touch_entries(worker, "account", tx, slot);
 }
 
+#define CHANGE_SQL                                                                                 \
+    "select was, became, from_position, to_position from database_change"                          \
+    " where at > now() - interval '1 hour' order by id desc limit 1"
+enum { CHANGE_WAS, CHANGE_BECAME, CHANGE_FROM_POSITION, CHANGE_TO_POSITION };
+
 /* The workers base themselves anew without further ado; who runs them should know, and may have to
  * tell others what is gone. What is longer ago was told by others. */
 static bool tell_of_change(struct worker *worker, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
 
-    if (!run_one(worker, SHORT_MS,
-                 "select was, became, from_position, to_position from database_change"
-                 " where at > now() - interval '1 hour' order by id desc limit 1",
-                 NULL, 0, &tx, &slot, err))
+    if (!run_one(worker, SHORT_MS, CHANGE_SQL, NULL, 0, &tx, &slot, err))
         return false;
     if (tx_rows(tx, slot) > 0)
-        LOG(LOG_WARN, "database_changed", LOG_T("was", tx_value(tx, slot, 0, 0)),
-            LOG_T("became", tx_value(tx, slot, 0, 1)),
-            LOG_I("last_position", tx_int(tx, slot, 0, 2)),
-            LOG_I("next_position", tx_int(tx, slot, 0, 3) + 1));
+        LOG(LOG_WARN, "database_changed", LOG_T("was", tx_value(tx, slot, 0, CHANGE_WAS)),
+            LOG_T("became", tx_value(tx, slot, 0, CHANGE_BECAME)),
+            LOG_I("last_position", tx_int(tx, slot, 0, CHANGE_FROM_POSITION)),
+            LOG_I("next_position", tx_int(tx, slot, 0, CHANGE_TO_POSITION) + 1));
     return true;
 }
 
@@ -82,18 +84,20 @@ static bool count_changes(struct worker *worker, int64_t changes, struct err *er
     return true;
 }
 
+#define SEQUENCE_SQL                                                                               \
+    "select sequence_events(), (extract(epoch from now() - (select ticked_at from sequencer))"     \
+    " * 1e6)::bigint, (select count(*) from database_change)"
+enum { SEQUENCE_EVENTS, SEQUENCE_LAG_US, SEQUENCE_CHANGES };
+
 bool loop_sequence(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
 
-    if (!run_one(worker, SHORT_MS,
-                 "select sequence_events(), (extract(epoch from now() - (select ticked_at from "
-                 "sequencer)) * 1e6)::bigint, (select count(*) from database_change)",
-                 NULL, 0, &tx, &slot, err) ||
-        !count_changes(worker, tx_int(tx, slot, 0, 2), err))
+    if (!run_one(worker, SHORT_MS, SEQUENCE_SQL, NULL, 0, &tx, &slot, err) ||
+        !count_changes(worker, tx_int(tx, slot, 0, SEQUENCE_CHANGES), err))
         return false;
-    int64_t n = tx_int(tx, slot, 0, 0);
-    metrics_set(METRIC_EVENT_LAG, 0, (double)tx_int(tx, slot, 0, 1) / 1e6);
+    int64_t n = tx_int(tx, slot, 0, SEQUENCE_EVENTS);
+    metrics_set(METRIC_EVENT_LAG, 0, (double)tx_int(tx, slot, 0, SEQUENCE_LAG_US) / 1e6);
     *ret_more = n > 0;
     if (n > 0) {
         metrics_count(METRIC_EVENTS_SEQUENCED, 0, (uint64_t)n);
@@ -310,6 +314,7 @@ static bool partitions(struct worker *worker, struct err *err) {
     " count(*) filter (where s.state = 'disabled')"                                                \
     " from sequencer q left join s on true"
 #define STATES 4
+enum { MEASURE_OLDEST_US, MEASURE_BEHIND, MEASURE_DEAD_LETTERS, MEASURE_ENDPOINTS };
 
 static bool measure(struct worker *worker, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
@@ -320,11 +325,11 @@ static bool measure(struct worker *worker, struct err *err) {
     size_t slot = tx_query(tx, SQL_MEASURE, NULL, 0);
     if (!tx_flush(tx, err))
         return false;
-    metrics_set(METRIC_DELIVERY_OLDEST, 0, (double)tx_int(tx, slot, 0, 0) / 1e6);
-    metrics_set(METRIC_DELIVERY_BEHIND, 0, (double)tx_int(tx, slot, 0, 1));
-    metrics_set(METRIC_DEAD_LETTERS, 0, (double)tx_int(tx, slot, 0, 2));
+    metrics_set(METRIC_DELIVERY_OLDEST, 0, (double)tx_int(tx, slot, 0, MEASURE_OLDEST_US) / 1e6);
+    metrics_set(METRIC_DELIVERY_BEHIND, 0, (double)tx_int(tx, slot, 0, MEASURE_BEHIND));
+    metrics_set(METRIC_DEAD_LETTERS, 0, (double)tx_int(tx, slot, 0, MEASURE_DEAD_LETTERS));
     for (size_t i = 0; i < STATES; i++)
-        metrics_set(METRIC_ENDPOINTS, i, (double)tx_int(tx, slot, 0, 3 + i));
+        metrics_set(METRIC_ENDPOINTS, i, (double)tx_int(tx, slot, 0, MEASURE_ENDPOINTS + i));
     return true;
 }
 

@@ -70,6 +70,21 @@ static void copy_text(char *ret, size_t room, struct str text) {
     ret[len] = '\0';
 }
 
+#define UNLOCKED WORK_LOCK("id::text")
+#define CLAIM_SQL                                                                                  \
+    "with next as materialized (select id from operation where kind = any ($2::text[])"            \
+    " and (status = 'queued' or (status = 'running' and (leased_until < now()"                     \
+    " or lease_token = $1::uuid) and " UNLOCKED "))"                                               \
+    " order by status = 'running' and lease_token = $1::uuid, created_at limit 1"                  \
+    " for update skip locked)"                                                                     \
+    " update operation o set status = 'running', updated_at = now(), lease_token = $1::uuid,"      \
+    " leased_until = now() + interval '5 seconds', progress_done = 0,"                             \
+    " progress_total = (select count(*) from account where deleted_at is null)"                    \
+    " from next where o.id = next.id"                                                              \
+    " returning o.id, coalesce((o.request ->> 'as_of')::date, current_date)::text,"                \
+    " coalesce((o.request ->> 'as_of')::date, current_date) = current_date, o.kind"
+enum { CLAIM_ID, CLAIM_AS_OF, CLAIM_TODAY, CLAIM_KIND };
+
 /* The oldest one that nobody alive works at. *ret_found false: none. What this worker itself has
  * let go, for a passing reason, comes after the others: the renewal of the worker's leases keeps it
  * from everybody else. (The loop is the only thread that works at operations.) */
@@ -81,32 +96,15 @@ static bool claim(struct worker *worker, struct operation *ret, bool *ret_found,
     if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(CLAIM_MS), &tx,
                   err))
         return false;
-    size_t slot = tx_query(
-        tx,
-        "with next as materialized (select id from operation where kind = any ($2::text[])"
-        " and (status = 'queued' or (status = 'running' and (leased_until < now() or lease_token = "
-        "$1::uuid) and " WORK_LOCK(
-            "id::text") "))"
-                        " order by status = 'running' and lease_token = $1::uuid, created_at limit "
-                        "1 for update skip locked)"
-                        " update operation o set status = 'running', updated_at = now(), "
-                        "lease_token = $1::uuid,"
-                        " leased_until = now() + interval '5 seconds', progress_done = 0,"
-                        " progress_total = (select count(*) from account where deleted_at is null)"
-                        " from next where o.id = next.id"
-                        " returning o.id, coalesce((o.request ->> 'as_of')::date, "
-                        "current_date)::text,"
-                        " coalesce((o.request ->> 'as_of')::date, current_date) = current_date, "
-                        "o.kind",
-        params, 2);
+    size_t slot = tx_query(tx, CLAIM_SQL, params, 2);
     if (!tx_commit(tx, err))
         return false;
     *ret_found = tx_rows(tx, slot) > 0;
     if (*ret_found) {
-        copy_text(ret->id, sizeof(ret->id), tx_value(tx, slot, 0, 0));
-        copy_text(ret->as_of, sizeof(ret->as_of), tx_value(tx, slot, 0, 1));
-        ret->today = tx_bool(tx, slot, 0, 2);
-        copy_text(ret->kind, sizeof(ret->kind), tx_value(tx, slot, 0, 3));
+        copy_text(ret->id, sizeof(ret->id), tx_value(tx, slot, 0, CLAIM_ID));
+        copy_text(ret->as_of, sizeof(ret->as_of), tx_value(tx, slot, 0, CLAIM_AS_OF));
+        ret->today = tx_bool(tx, slot, 0, CLAIM_TODAY);
+        copy_text(ret->kind, sizeof(ret->kind), tx_value(tx, slot, 0, CLAIM_KIND));
     }
     return true;
 }

@@ -21,6 +21,7 @@
           " extract(year from age(r.last, r.first)) * 12 + extract(month from age(r.last, "        \
           "r.first)) + 1"                                                                          \
           " from range r, account a where a.id = $1::uuid and a.deleted_at is null"
+enum { RANGE_ACCOUNT_ID, RANGE_FIRST, RANGE_LAST, RANGE_MONTHS };
 
 /* The cost of a month is unknown when that of one order is (002-17). */
 #define SALES_SQL                                                                                  \
@@ -51,16 +52,16 @@ bool account_sales(struct action *action, struct outcome *outcome, struct err *e
         return false;
     if (tx_rows(tx, range) == 0)
         return not_found(&key, err);
-    int64_t months = tx_int(tx, range, 0, 3);
+    int64_t months = tx_int(tx, range, 0, RANGE_MONTHS);
     if (months < 1 || months > MONTHS_MAX)
         return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "last_month", "out_of_range",
                        "must be the first month or one of the %d after it", MONTHS_MAX - 1);
     buf_text(body, "{\"account_id\":");
-    buf_json(body, tx_value(tx, range, 0, 0));
+    buf_json(body, tx_value(tx, range, 0, RANGE_ACCOUNT_ID));
     buf_text(body, ",\"first_month\":");
-    buf_json(body, tx_value(tx, range, 0, 1));
+    buf_json(body, tx_value(tx, range, 0, RANGE_FIRST));
     buf_text(body, ",\"last_month\":");
-    buf_json(body, tx_value(tx, range, 0, 2));
+    buf_json(body, tx_value(tx, range, 0, RANGE_LAST));
     buf_text(body, ",\"months\":[");
     for (size_t i = 0; i < tx_rows(tx, slot); i++) {
         if (i > 0)

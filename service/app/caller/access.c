@@ -171,11 +171,15 @@ static bool may_ask(const struct action *action, struct question *question, stru
     return err_set(err, PROBLEM_FORBIDDEN, "You may ask about your own access only.");
 }
 
+#define REASONS_SQL "select area, visible, because from access_explain($1::uuid, $2::uuid)"
+enum { REASON_AREA, REASON_VISIBLE, REASON_BECAUSE };
+
 static void write_reason(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
     buf_text(ret, "{\"area\":");
-    buf_json(ret, tx_value(tx, slot, row, 0));
-    buf_format(ret, ",\"visible\":%s,\"because\":", tx_bool(tx, slot, row, 1) ? "true" : "false");
-    buf_put(ret, tx_value(tx, slot, row, 2));
+    buf_json(ret, tx_value(tx, slot, row, REASON_AREA));
+    buf_format(ret, ",\"visible\":%s,\"because\":",
+               tx_bool(tx, slot, row, REASON_VISIBLE) ? "true" : "false");
+    buf_put(ret, tx_value(tx, slot, row, REASON_BECAUSE));
     buf_char(ret, '}');
 }
 
@@ -188,8 +192,7 @@ bool access_explain(struct action *action, struct outcome *outcome, struct err *
         !read_begin(action, &tx, err))
         return false;
     struct str values[] = {question.user_id, question.account_id};
-    size_t slot = tx_query(
-        tx, "select area, visible, because from access_explain($1::uuid, $2::uuid)", values, 2);
+    size_t slot = tx_query(tx, REASONS_SQL, values, 2);
     if (!account_areas(action, tx, question.account_id, &areas, err))
         return false;
     buf_text(&outcome->body, "{\"user_id\":");

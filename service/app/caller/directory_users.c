@@ -22,6 +22,7 @@ void text_cut(char *ret, size_t room, struct str text) {
 #define PEOPLE_SQL                                                                                 \
     "select distinct on (subject) subject, id, name, active and deleted_at is null from app_user " \
     "where subject = any ($1::text[]) order by subject, deleted_at desc nulls first"
+enum { PERSON_SUBJECT, PERSON_ID, PERSON_NAME, PERSON_ACTIVE };
 
 size_t people_ask(struct tx *tx, struct arena *arena, const struct people *before,
                   const struct str *wanted, size_t n, int64_t now_mono_us) {
@@ -48,12 +49,12 @@ bool people_read(struct tx *tx, size_t slot, struct arena *arena, const struct p
     ret->items = arena_array(arena, ret->n + 1, sizeof *ret->items);
     for (size_t i = 0; ret->items && i < ret->n; i++) {
         struct person *person = &ret->items[i];
-        person->subject = arena_str(arena, tx_value(tx, slot, i, 0));
+        person->subject = arena_str(arena, tx_value(tx, slot, i, PERSON_SUBJECT));
         if (!person->subject.ptr)
             return false;
-        text_cut(person->user_id, sizeof person->user_id, tx_value(tx, slot, i, 1));
-        text_cut(person->name, sizeof person->name, tx_value(tx, slot, i, 2));
-        person->active = tx_bool(tx, slot, i, 3);
+        text_cut(person->user_id, sizeof person->user_id, tx_value(tx, slot, i, PERSON_ID));
+        text_cut(person->name, sizeof person->name, tx_value(tx, slot, i, PERSON_NAME));
+        person->active = tx_bool(tx, slot, i, PERSON_ACTIVE);
         const struct person *known = people_find(before, person->subject);
         person->used_mono_us = known ? known->used_mono_us : now_mono_us;
     }

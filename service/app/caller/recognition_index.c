@@ -23,53 +23,48 @@ struct recognition_entry {
 
 #define PERSON(alias)                                                                              \
     "jsonb_build_object('id', " alias ".id, 'name', " alias ".name, 'email', " alias ".email)"
+#define MANAGER PERSON("m")
+#define COVER PERSON("d")
+#define SPONSOR PERSON("x")
+#define UTC_TEXT(time) "to_char(" time " at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+#define UNTIL UTC_TEXT("a.delegate_until")
+#define OLDEST UTC_TEXT("e.oldest")
 
 /* Whom to alert: the cover while there is one, else the manager; and the sponsor (001-04). */
 #define ACCOUNTS_SQL                                                                               \
     "select a.id, row_number() over (order by a.account_number nulls last, a.id), a.name, "        \
     "a.account_number, s.tier, s.key_status, coalesce(s.designation -> 'benefits', '[]'),"         \
-    " case when m.id is not null then " PERSON(                                                    \
-        "m") " end,"                                                                               \
-             " case when d.id is not null then " PERSON(                                           \
-                 "d") " || jsonb_build_object('until', "                                           \
-                      "to_char(a.delegate_until at time zone 'UTC', "                              \
-                      "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')) end,"                                 \
-                      " case when x.id is not null then " PERSON(                                  \
-                          "x") " end,"                                                             \
-                               " case when d.id is not null then jsonb_build_array(" PERSON(       \
-                                   "d") " || '{\"role\": "                                         \
-                                        "\"cover\"}') when m.active then "                         \
-                                        "jsonb_build_array(" PERSON(                               \
-                                            "m") " || '{\"role\": "                                \
-                                                 "\"manager\"}') else '[]' end"                    \
-                                                 "  || case when x.active then "                   \
-                                                 "jsonb_build_array(" PERSON(                      \
-                                                     "x") " || '{\"role\": "                       \
-                                                          "\"sponsor\"}') else '[]' end,"          \
-                                                          " e.n, to_json(to_char(e.oldest at "     \
-                                                          "time zone 'UTC', "                      \
-                                                          "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'))"  \
-                                                          " from standing s join account a on "    \
-                                                          "a.id = s.account_id"                    \
-                                                          " left join app_user m on m.id = "       \
-                                                          "a.manager_id and m.deleted_at is null"  \
-                                                          " left join app_user d on d.id = "       \
-                                                          "a.delegate_id and d.deleted_at is "     \
-                                                          "null and d.active"                      \
-                                                          "  and coalesce(a.delegate_until, "      \
-                                                          "'infinity') > now()"                    \
-                                                          " left join app_user x on x.id = "       \
-                                                          "a.sponsor_id and x.deleted_at is null"  \
-                                                          " cross join lateral (select count(*) "  \
-                                                          "as n, min(p.opened_at) as oldest from " \
-                                                          "problem p"                              \
-                                                          "  where p.account_id = a.id and "       \
-                                                          "p.resolved_at is null and "             \
-                                                          "p.deleted_at is null and "              \
-                                                          "p.severity = 'revenue_loss') e"         \
-                                                          " where s.key_status in ('key', "        \
-                                                          "'at_risk') and a.deleted_at is null "   \
-                                                          "order by a.id"
+    " case when m.id is not null then " MANAGER " end,"                                            \
+    " case when d.id is not null then " COVER " || jsonb_build_object('until', " UNTIL ") end,"    \
+    " case when x.id is not null then " SPONSOR " end,"                                            \
+    " case when d.id is not null then jsonb_build_array(" COVER " || '{\"role\": \"cover\"}')"     \
+    " when m.active then jsonb_build_array(" MANAGER " || '{\"role\": \"manager\"}')"              \
+    " else '[]' end || case when x.active then"                                                    \
+    " jsonb_build_array(" SPONSOR " || '{\"role\": \"sponsor\"}') else '[]' end,"                  \
+    " e.n, to_json(" OLDEST ") from standing s join account a on a.id = s.account_id"              \
+    " left join app_user m on m.id = a.manager_id and m.deleted_at is null"                        \
+    " left join app_user d on d.id = a.delegate_id and d.deleted_at is null and d.active"          \
+    "  and coalesce(a.delegate_until, 'infinity') > now()"                                         \
+    " left join app_user x on x.id = a.sponsor_id and x.deleted_at is null"                        \
+    " cross join lateral (select count(*) as n, min(p.opened_at) as oldest from problem p"         \
+    "  where p.account_id = a.id and p.resolved_at is null and p.deleted_at is null"               \
+    "  and p.severity = 'revenue_loss') e"                                                         \
+    " where s.key_status in ('key', 'at_risk') and a.deleted_at is null order by a.id"
+enum {
+    ACCOUNT_ID,
+    ACCOUNT_PLACE,
+    ACCOUNT_NAME,
+    ACCOUNT_NUMBER,
+    ACCOUNT_TIER,
+    ACCOUNT_KEY_STATUS,
+    ACCOUNT_BENEFITS, /* from here on they are JSON */
+    ACCOUNT_MANAGER,
+    ACCOUNT_COVER,
+    ACCOUNT_SPONSOR,
+    ACCOUNT_ALERT,
+    ACCOUNT_EMERGENCIES,
+    ACCOUNT_OLDEST_EMERGENCY
+};
 
 /* (account, kind, value, contact); a former contact's number is nobody's sign any more. */
 #define IDENTIFIERS_SQL                                                                            \
@@ -88,26 +83,30 @@ struct recognition_entry {
     " union all select account_id, 0, phone, who from c where phone is not null"                   \
     " union all select account_id, 1, email, who from c where email is not null"                   \
     " union all select account_id, 4, salesforce, who from c where salesforce is not null"
+enum { ENTRY_ACCOUNT_ID, ENTRY_KIND, ENTRY_VALUE, ENTRY_CONTACT };
 
 void recognition_index_ask(struct tx *tx, struct recognition_slots *ret) {
     ret->accounts = tx_query(tx, ACCOUNTS_SQL, NULL, 0);
     ret->identifiers = tx_query(tx, IDENTIFIERS_SQL, NULL, 0);
 }
 
+/* Columns as members of the answer; NULL: of none. */
 static struct str members(struct tx *tx, size_t slot, size_t row, struct arena *arena) {
-    static const char *const names[] = {"account_id",
-                                        NULL,
-                                        "name",
-                                        "account_number",
-                                        "tier",
-                                        "key_status",
-                                        "benefits",
-                                        "manager",
-                                        "cover",
-                                        "sponsor",
-                                        "alert",
-                                        "open_emergencies",
-                                        "oldest_emergency_opened_at"};
+    static const char *const names[] = {
+        [ACCOUNT_ID] = "account_id",
+        [ACCOUNT_PLACE] = NULL,
+        [ACCOUNT_NAME] = "name",
+        [ACCOUNT_NUMBER] = "account_number",
+        [ACCOUNT_TIER] = "tier",
+        [ACCOUNT_KEY_STATUS] = "key_status",
+        [ACCOUNT_BENEFITS] = "benefits",
+        [ACCOUNT_MANAGER] = "manager",
+        [ACCOUNT_COVER] = "cover",
+        [ACCOUNT_SPONSOR] = "sponsor",
+        [ACCOUNT_ALERT] = "alert",
+        [ACCOUNT_EMERGENCIES] = "open_emergencies",
+        [ACCOUNT_OLDEST_EMERGENCY] = "oldest_emergency_opened_at",
+    };
     struct buf text;
     buf_init(&text, 1 << 16);
     buf_text(&text, "\"is_key\":true");
@@ -116,7 +115,7 @@ static struct str members(struct tx *tx, size_t slot, size_t row, struct arena *
         if (!names[c])
             continue;
         buf_format(&text, ",\"%s\":", names[c]);
-        if (c < 6)
+        if (c < ACCOUNT_BENEFITS)
             buf_json(&text, value);
         else
             buf_put(&text, value.ptr ? value : STR("null"));
@@ -156,8 +155,8 @@ static bool read_accounts(struct tx *tx, size_t slot, struct arena *arena,
     ret->accounts = arena_array(arena, ret->n_accounts + 1, sizeof *ret->accounts);
     for (size_t i = 0; ret->accounts && i < ret->n_accounts; i++) {
         ret->accounts[i] = (struct recognition_account){
-            .id = arena_str(arena, tx_value(tx, slot, i, 0)),
-            .place = tx_int(tx, slot, i, 1),
+            .id = arena_str(arena, tx_value(tx, slot, i, ACCOUNT_ID)),
+            .place = tx_int(tx, slot, i, ACCOUNT_PLACE),
             .members = members(tx, slot, i, arena),
         };
         if (!ret->accounts[i].id.ptr || !ret->accounts[i].members.ptr)
@@ -172,16 +171,16 @@ static bool read_identifiers(struct tx *tx, size_t slot, struct arena *arena,
     size_t n = tx_rows(tx, slot);
     ret->entries = arena_array(arena, n + 1, sizeof *ret->entries);
     for (size_t i = 0; ret->entries && i < n; i++) {
-        struct recognition_account wanted = {.id = tx_value(tx, slot, i, 0)};
-        struct str contact = tx_value(tx, slot, i, 3);
+        struct recognition_account wanted = {.id = tx_value(tx, slot, i, ENTRY_ACCOUNT_ID)};
+        struct str contact = tx_value(tx, slot, i, ENTRY_CONTACT);
         const struct recognition_account *account =
             bsearch(&wanted, ret->accounts, ret->n_accounts, sizeof wanted, compare_accounts);
         if (!account)
             continue;
         struct recognition_entry *entry = &ret->entries[ret->n_entries++];
         *entry = (struct recognition_entry){
-            .kind = (enum identifier)tx_int(tx, slot, i, 1),
-            .value = arena_str(arena, tx_value(tx, slot, i, 2)),
+            .kind = (enum identifier)tx_int(tx, slot, i, ENTRY_KIND),
+            .value = arena_str(arena, tx_value(tx, slot, i, ENTRY_VALUE)),
             .account = account,
             .contact = contact.ptr ? arena_str(arena, contact) : STR_ABSENT,
         };

@@ -61,6 +61,10 @@ static bool make_texts(struct round *round, struct str **ret, bool whole, struct
     return texts != NULL || err_memory(err);
 }
 
+#define SEERS_SQL                                                                                  \
+    "select user_id, account_id, areas from access_now where account_id = any ($1::uuid[])"
+enum { SEER_USER_ID, SEER_ACCOUNT_ID, SEER_AREAS };
+
 static bool query_seers(struct round *round, struct err *err) {
     struct str *ids = arena_array(round->arena, round->n + 1, sizeof(*ids));
     size_t n = 0;
@@ -73,10 +77,7 @@ static bool query_seers(struct round *round, struct err *err) {
     struct str list = ids == NULL ? STR_ABSENT : pg_array_param(round->arena, ids, n);
     if (list.ptr == NULL)
         return err_memory(err);
-    round->seen_by = tx_query(round->tx,
-                              "select user_id, account_id, areas from access_now"
-                              " where account_id = any ($1::uuid[])",
-                              &list, 1);
+    round->seen_by = tx_query(round->tx, SEERS_SQL, &list, 1);
     return tx_flush(round->tx, err);
 }
 
@@ -88,9 +89,9 @@ static area_set areas_seen(const struct stream *stream, const struct round *roun
     if (account.ptr == NULL || role_sees_all(stream->who.role))
         return most;
     for (size_t i = 0; i < tx_rows(round->tx, round->seen_by); i++)
-        if (str_is(tx_value(round->tx, round->seen_by, i, 0), stream->who.user_id) &&
-            str_eq(tx_value(round->tx, round->seen_by, i, 1), account))
-            return most & (area_set)tx_int(round->tx, round->seen_by, i, 2);
+        if (str_is(tx_value(round->tx, round->seen_by, i, SEER_USER_ID), stream->who.user_id) &&
+            str_eq(tx_value(round->tx, round->seen_by, i, SEER_ACCOUNT_ID), account))
+            return most & (area_set)tx_int(round->tx, round->seen_by, i, SEER_AREAS);
     return 0;
 }
 

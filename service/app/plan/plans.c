@@ -279,21 +279,23 @@ bool plan_version_diff(struct action *action, struct outcome *outcome, struct er
     "v.plan_id and a.version_no = v.version_no and a.user_id = t.user_id)) m"                      \
     " where v.plan_id = $1::uuid and ($2::int is null or v.version_no < $2::int)"                  \
     " order by v.version_no desc limit $3::int"
+enum { ACKNOWLEDGED_VERSION_NO, ACKNOWLEDGED_CREATED_AT, ACKNOWLEDGED_BY, ACKNOWLEDGED_MISSING };
 
 static void write_acknowledged(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
     static const struct field time = {.type = FIELD_TIME};
-    buf_format(ret, "{\"version_no\":%.*s,\"created_at\":", STR_ARG(tx_value(tx, slot, row, 0)));
-    render_value(&time, tx_value(tx, slot, row, 1), ret);
+    buf_format(ret, "{\"version_no\":%.*s,\"created_at\":",
+               STR_ARG(tx_value(tx, slot, row, ACKNOWLEDGED_VERSION_NO)));
+    render_value(&time, tx_value(tx, slot, row, ACKNOWLEDGED_CREATED_AT), ret);
     buf_text(ret, ",\"acknowledged\":");
-    buf_put(ret, tx_value(tx, slot, row, 2));
+    buf_put(ret, tx_value(tx, slot, row, ACKNOWLEDGED_BY));
     buf_text(ret, ",\"missing\":");
-    buf_put(ret, tx_value(tx, slot, row, 3));
+    buf_put(ret, tx_value(tx, slot, row, ACKNOWLEDGED_MISSING));
     buf_char(ret, '}');
 }
 
 bool acknowledgement_list(struct action *action, struct outcome *outcome, struct err *err) {
     struct str plan_id = action_arg(action, "id");
-    static const size_t key_columns[] = {0};
+    static const size_t key_columns[] = {ACKNOWLEDGED_VERSION_NO};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
     struct str list =

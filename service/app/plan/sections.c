@@ -105,67 +105,53 @@ bool plan_section_write(struct action *action, bool replace, struct outcome *out
 }
 
 /* Of what comes together here each lies in an area of its own. */
-#define READS(area) "x.areas >> area_number('" area "') & 1 = 1"
+#define READS(area) " and x.areas >> area_number('" area "') & 1 = 1"
+#define READS_INTERACTIONS READS("interactions")
+#define READS_PROBLEMS READS("problems")
+#define READS_SALES READS("sales")
+#define READS_REVIEWS READS("reviews")
 #define HISTORY_SQL                                                                                \
     "select h.kind, h.id, h.at, h.what from plan p cross join lateral areas_of(p.account_id) "     \
     "x(areas) cross join lateral ("                                                                \
     " select 'interaction' as kind, i.id, i.occurred_at as at, jsonb_build_object('kind', "        \
     "i.kind, 'channel', i.channel, 'subject', i.subject, 'user_id', i.user_id) as what"            \
-    "  from interaction i where i.account_id = p.account_id and i.deleted_at is null and " READS(  \
-        "interactions") " union all select 'problem', b.id, b.opened_at, "                         \
-                        "jsonb_build_object('category', b.category, "                              \
-                        "'severity', b.severity, 'title', b.title, 'resolved_at', b.resolved_at)"  \
-                        "  from problem b where b.account_id = p.account_id and b.deleted_at is "  \
-                        "null and " READS(                                                         \
-                            "problems") " union all select 'order', o.id, "                        \
-                                        "o.ordered_on::timestamp at time zone 'UTC', "             \
-                                        "jsonb_build_object('external_id', o.external_id, "        \
-                                        "'amount', o.amount::text, 'currency_code', "              \
-                                        "o.currency_code)"                                         \
-                                        "  from sales_order o where o.account_id = p.account_id "  \
-                                        "and o.deleted_at is null and " READS(                     \
-                                            "sales") " union all select 'review', r.id, "          \
-                                                     "coalesce(r.held_at, r.due_on::timestamp at " \
-                                                     "time zone "                                  \
-                                                     "'UTC'), jsonb_build_object('outcome', "      \
-                                                     "r.outcome, 'cadence', r.cadence)"            \
-                                                     "  from review r where r.account_id = "       \
-                                                     "p.account_id and r.status = 'held' and "     \
-                                                     "r.deleted_at is "                            \
-                                                     "null and " READS(                            \
-                                                         "reviews") " union all select "           \
-                                                                    "'version', v.id, "            \
-                                                                    "v.created_at, "               \
-                                                                    "jsonb_build_object('plan_id'" \
-                                                                    ", v.plan_id, "                \
-                                                                    "'version_no', v.version_no, " \
-                                                                    "'kind', v.kind, "             \
-                                                                    "'review_id', v.review_id)"    \
-                                                                    "  from plan_version v where " \
-                                                                    "v.account_id = "              \
-                                                                    "p.account_id) h"              \
-                                                                    " where p.id = $1::uuid and "  \
-                                                                    "p.deleted_at is null and "    \
-                                                                    "($2::timestamptz is null or " \
-                                                                    "(h.at, "                      \
-                                                                    "h.id) < ($2::timestamptz, "   \
-                                                                    "$3::uuid))"                   \
-                                                                    " order by h.at desc, h.id "   \
-                                                                    "desc limit $4::int"
+    " from interaction i where i.account_id = p.account_id"                                        \
+    " and i.deleted_at is null" READS_INTERACTIONS                                                 \
+    " union all select 'problem', b.id, b.opened_at, jsonb_build_object('category', b.category,"   \
+    " 'severity', b.severity, 'title', b.title, 'resolved_at', b.resolved_at)"                     \
+    " from problem b where b.account_id = p.account_id"                                            \
+    " and b.deleted_at is null" READS_PROBLEMS                                                     \
+    " union all select 'order', o.id, o.ordered_on::timestamp at time zone 'UTC',"                 \
+    " jsonb_build_object('external_id', o.external_id, 'amount', o.amount::text,"                  \
+    " 'currency_code', o.currency_code)"                                                           \
+    " from sales_order o where o.account_id = p.account_id and o.deleted_at is null" READS_SALES   \
+    " union all select 'review', r.id,"                                                            \
+    " coalesce(r.held_at, r.due_on::timestamp at time zone 'UTC'),"                                \
+    " jsonb_build_object('outcome', r.outcome, 'cadence', r.cadence)"                              \
+    " from review r where r.account_id = p.account_id and r.status = 'held'"                       \
+    " and r.deleted_at is null" READS_REVIEWS                                                      \
+    " union all select 'version', v.id, v.created_at, jsonb_build_object('plan_id', v.plan_id,"    \
+    " 'version_no', v.version_no, 'kind', v.kind, 'review_id', v.review_id)"                       \
+    " from plan_version v where v.account_id = p.account_id) h"                                    \
+    " where p.id = $1::uuid and p.deleted_at is null"                                              \
+    " and ($2::timestamptz is null or (h.at, h.id) < ($2::timestamptz, $3::uuid))"                 \
+    " order by h.at desc, h.id desc limit $4::int"
+enum { HISTORY_KIND, HISTORY_ID, HISTORY_AT, HISTORY_WHAT };
 
 static void write_entry(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
     static const struct field at = {.type = FIELD_TIME};
-    buf_format(ret, "{\"kind\":\"%s\",\"id\":\"%s\",\"at\":", tx_value(tx, slot, row, 0).ptr,
-               tx_value(tx, slot, row, 1).ptr);
-    render_value(&at, tx_value(tx, slot, row, 2), ret);
+    buf_format(ret,
+               "{\"kind\":\"%s\",\"id\":\"%s\",\"at\":", tx_value(tx, slot, row, HISTORY_KIND).ptr,
+               tx_value(tx, slot, row, HISTORY_ID).ptr);
+    render_value(&at, tx_value(tx, slot, row, HISTORY_AT), ret);
     buf_text(ret, ",\"what\":");
-    buf_put(ret, tx_value(tx, slot, row, 3));
+    buf_put(ret, tx_value(tx, slot, row, HISTORY_WHAT));
     buf_char(ret, '}');
 }
 
 bool plan_history(struct action *action, struct outcome *outcome, struct err *err) {
     struct str plan_id = action_arg(action, "id");
-    static const size_t key_columns[] = {2, 1};
+    static const size_t key_columns[] = {HISTORY_AT, HISTORY_ID};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct page page;
     area_set areas;

@@ -16,15 +16,16 @@ static bool kind_by_name(struct str name, enum custom_kind *ret) {
     return false;
 }
 
-/* One row per choice (or one without): name, kind, choice. */
+/* One row per choice, or one without. */
+#define CUSTOM_FIELDS_SQL                                                                          \
+    "select f.name, f.kind, c.choice from custom_field f left join unnest(f.choices) c(choice)"    \
+    " on true where f.resource = $1 and f.deleted_at is null order by f.name"
+enum { COLUMN_NAME, COLUMN_KIND, COLUMN_CHOICE };
+
 bool custom_fields_load(struct action *action, struct tx *tx, const struct resource *resource,
                         struct custom_fields *ret, struct err *err) {
     struct str name = str_of(resource->name);
-    size_t slot = tx_query(tx,
-                           "select f.name, f.kind, c.choice from custom_field f left join "
-                           "unnest(f.choices) c(choice) on true"
-                           " where f.resource = $1 and f.deleted_at is null order by f.name",
-                           &name, 1);
+    size_t slot = tx_query(tx, CUSTOM_FIELDS_SQL, &name, 1);
     if (!tx_flush(tx, err))
         return false;
     size_t n = tx_rows(tx, slot);
@@ -34,15 +35,15 @@ bool custom_fields_load(struct action *action, struct tx *tx, const struct resou
         return err_memory(err);
     size_t used = 0;
     for (size_t i = 0; i < n; i++) {
-        struct str field = arena_str(action->arena, tx_value(tx, slot, i, 0));
+        struct str field = arena_str(action->arena, tx_value(tx, slot, i, COLUMN_NAME));
         if (used == 0 || !str_eq(list[used - 1].name, field)) {
             list[used] = (struct custom_field){
                 .resource = resource->id, .name = field, .choices = choices + i};
-            if (!kind_by_name(tx_value(tx, slot, i, 1), &list[used].kind))
+            if (!kind_by_name(tx_value(tx, slot, i, COLUMN_KIND), &list[used].kind))
                 continue;
             used++;
         }
-        choices[i] = arena_str(action->arena, tx_value(tx, slot, i, 2));
+        choices[i] = arena_str(action->arena, tx_value(tx, slot, i, COLUMN_CHOICE));
         list[used - 1].n_choices += choices[i].ptr != NULL;
     }
     *ret = (struct custom_fields){list, used};

@@ -58,38 +58,40 @@ static struct str keys_of(struct action *action, const struct bulk *bulk,
 
 /* Those of one resource that waited for these keys and miss nothing more. What only admins may set
  * depends on who sent the record, not on who brings its parent. */
+#define READY_SQL                                                                                  \
+    "with ready as materialized (select d.resource, d.external_id, d.created_at, d.record,"        \
+    " d.reach >> 41 & 1 = 1 as admin from sync_deferred d where d.system = $1 and d.waits_for"     \
+    " && $2::text[] and d.failure is null"                                                         \
+    " and not exists (select from unnest(d.waits_for) k left join external_id x"                   \
+    " on x.system = $1 and x.resource = split_part(k, '|', 1)"                                     \
+    " and x.external_id = substr(k, strpos(k, '|') + 1) where x.record_id is null))"               \
+    " select r.resource, r.record, r.admin from ready r where (r.resource, r.admin) = (select"     \
+    " resource, admin from ready order by resource, admin limit 1)"                                \
+    " order by r.created_at, r.external_id limit 200"
+enum { READY_RESOURCE, READY_RECORD, READY_ADMIN };
+
 static bool ready(struct action *action, const struct bulk *bulk, struct tx *tx, struct str keys,
                   struct bulk *ret, jv **ret_records, struct err *err) {
     struct str params[] = {bulk->system, keys};
-    size_t slot = tx_query(
-        tx,
-        "with ready as materialized (select d.resource, d.external_id, d.created_at, d.record,"
-        " d.reach >> 41 & 1 = 1 as admin from sync_deferred d where d.system = $1 and d.waits_for "
-        "&& $2::text[] and d.failure is "
-        "null and not exists (select from unnest(d.waits_for) k left join external_id x"
-        " on x.system = $1 and x.resource = split_part(k, '|', 1)"
-        " and x.external_id = substr(k, strpos(k, '|') + 1) where x.record_id is null))"
-        " select r.resource, r.record, r.admin from ready r where (r.resource, r.admin) = (select "
-        "resource, admin from ready order by resource, admin limit 1)"
-        " order by r.created_at, r.external_id limit 200",
-        params, 2);
+    size_t slot = tx_query(tx, READY_SQL, params, 2);
     if (!tx_flush(tx, err))
         return false;
     *ret_records = jv_new_array();
     for (size_t i = 0; *ret_records && i < tx_rows(tx, slot); i++) {
         jv *record = NULL;
-        if (!json_read(tx_value(tx, slot, i, 1), JSON_TOKENS, &record, err))
+        if (!json_read(tx_value(tx, slot, i, READY_RECORD), JSON_TOKENS, &record, err))
             return false;
         jv_push(*ret_records, record);
     }
     if (!*ret_records)
         return err_memory(err);
-    const char *name = tx_rows(tx, slot) > 0 ? tx_value(tx, slot, 0, 0).ptr : bulk->resource->name;
+    const char *name =
+        tx_rows(tx, slot) > 0 ? tx_value(tx, slot, 0, READY_RESOURCE).ptr : bulk->resource->name;
     *ret = (struct bulk){.resource = resource_by_name(name),
                          .system = bulk->system,
                          .records = *ret_records,
                          .late = true,
-                         .admin = tx_rows(tx, slot) > 0 && tx_bool(tx, slot, 0, 2)};
+                         .admin = tx_rows(tx, slot) > 0 && tx_bool(tx, slot, 0, READY_ADMIN)};
     (void)action;
     return ret->resource ? true : err_set(err, PROBLEM_INTERNAL, "There is no such resource.");
 }

@@ -19,6 +19,11 @@
 
 /* ---- what is kept ---- */
 
+#define PERSONAL_DATA_SQL                                                                          \
+    "select kind, document, part, key from personal_data($1::uuid, $2::int,"                       \
+    " case when $2::int = 9 then log_place($3::text::bigint)::text else $3::text end, $4::int)"
+enum { PERSONAL_KIND, PERSONAL_DOCUMENT, PERSONAL_PART, PERSONAL_KEY };
+
 /* The last row may be one without a document: so far was looked, and there is more. */
 static void write_parts(struct action *action, const struct page *page, struct tx *tx, size_t slot,
                         struct outcome *outcome) {
@@ -26,7 +31,8 @@ static void write_parts(struct action *action, const struct page *page, struct t
                                           {.name = "data", .type = FIELD_MAP}};
     struct buf *body = &outcome->body;
     size_t n = tx_rows(tx, slot), shown = page_rows(page, n);
-    bool part = n > 0 && !tx_value(tx, slot, n - 1, 1).ptr, has_more = part || n > page->size;
+    bool part = n > 0 && !tx_value(tx, slot, n - 1, PERSONAL_DOCUMENT).ptr,
+         has_more = part || n > page->size;
     if (part && shown == n)
         shown--;
     buf_text(body, "{\"data\":[");
@@ -36,7 +42,8 @@ static void write_parts(struct action *action, const struct page *page, struct t
     }
     if (has_more) {
         size_t last = n > page->size ? page->size - 1 : n - 1;
-        struct str keys[] = {tx_value(tx, slot, last, 2), tx_value(tx, slot, last, 3)};
+        struct str keys[] = {tx_value(tx, slot, last, PERSONAL_PART),
+                             tx_value(tx, slot, last, PERSONAL_KEY)};
         cursor_make(action, page->list, keys, COUNT_OF(keys), outcome->next, sizeof outcome->next);
     }
     page_end(outcome, has_more, -1);
@@ -56,12 +63,7 @@ bool personal_data_list(struct action *action, struct outcome *outcome, struct e
         return false;
     struct str values[] = {id, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t there = tx_query(tx, "select account_id from contact where id = $1::uuid", values, 1);
-    size_t slot =
-        tx_query(tx,
-                 "select kind, document, part, key from personal_data($1::uuid, $2::int, "
-                 "case when $2::int = 9 then log_place($3::text::bigint)::text else $3::text end, "
-                 "$4::int)",
-                 values, 4);
+    size_t slot = tx_query(tx, PERSONAL_DATA_SQL, values, 4);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, there) == 0)
@@ -86,6 +88,12 @@ struct erasure {
     struct str replace_in;
 };
 
+#define ERASURE_SQL                                                                                \
+    "select erased_at is not null, deleted_at is not null, jsonb_build_object('contact_id', id,"   \
+    " 'reason', $2::text, 'replace_in', $3::jsonb, 'actor', $4::text, 'origin', $5::text,"         \
+    " 'request_id', $6::text) from contact where id = $1::uuid"
+enum { ERASURE_DONE, ERASURE_DELETED, ERASURE_REQUEST };
+
 static bool erasure_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                          struct err *err) {
     const struct erasure *erasure = arg;
@@ -93,21 +101,18 @@ static bool erasure_work(struct action *action, struct tx *tx, void *arg, struct
     struct str values[] = {erasure->id,         erasure->reason,
                            erasure->replace_in, str_of(action->who->actor),
                            action->origin,      action->request_id};
-    size_t slot = tx_query(tx,
-                           "select erased_at is not null, jsonb_build_object('contact_id', id, "
-                           "'reason', $2::text, 'replace_in', $3::jsonb, 'actor', $4::text, "
-                           "'origin', $5::text, 'request_id', $6::text), deleted_at is not null "
-                           "from contact where id = $1::uuid",
-                           values, COUNT_OF(values));
+    size_t slot = tx_query(tx, ERASURE_SQL, values, COUNT_OF(values));
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, slot) == 0)
         return not_found(&key, err);
-    if (tx_bool(tx, slot, 0, 0))
+    if (tx_bool(tx, slot, 0, ERASURE_DONE))
         return err_set(err, PROBLEM_CONTACT_ERASED, "The person was erased already.");
-    if (!tx_bool(tx, slot, 0, 2) && !view_if_match(action, tx, RES_CONTACT, erasure->id, err))
+    if (!tx_bool(tx, slot, 0, ERASURE_DELETED) &&
+        !view_if_match(action, tx, RES_CONTACT, erasure->id, err))
         return false;
-    return operation_queue(action, tx, "erasure", tx_value(tx, slot, 0, 1), outcome, err);
+    return operation_queue(action, tx, "erasure", tx_value(tx, slot, 0, ERASURE_REQUEST), outcome,
+                           err);
 }
 
 bool contact_erase(struct action *action, struct outcome *outcome, struct err *err) {

@@ -4,20 +4,14 @@
 
 #include <string.h>
 
-struct undo {
-    struct tx *tx;
-    size_t slot;
-    int64_t *versions;
-};
-
 /* Not as the import has left it: somebody has worked on it, and it stays. */
 static bool unchanged_since(struct action *action, struct batch *batch, struct entry *entry,
                             const struct row *row, const jv *current, void *arg) {
-    const struct undo *undo = arg;
+    const int64_t *versions = arg; /* that the import left, entry by entry */
     size_t i = (size_t)(entry - batch->entries);
     (void)action;
     (void)current;
-    if (!row || row_version(batch->resource, row) != undo->versions[i])
+    if (!row || row_version(batch->resource, row) != versions[i])
         entry->settled = OUTCOME_STALE;
     return false;
 }
@@ -48,29 +42,30 @@ static jv *patch_of(const struct resource *resource, const jv *before) {
     " from (select record_id, bool_or(outcome = 'created') as made, max(version) as version, "     \
     "max(n) as n from import_record where import_id = $1::uuid and reverted is null group by "     \
     "record_id order by max(n) desc limit 200) r"
+enum { NEXT_RECORD_ID, NEXT_MADE, NEXT_VERSION, NEXT_BEFORE };
 
 static bool undo_all(struct import *import, struct tx *tx, struct batch *batch, size_t slot,
                      struct err *err) {
     size_t n = batch->n;
-    struct undo undo = {tx, slot, arena_array(&import->arena, n + 1, sizeof(int64_t))};
+    int64_t *versions = arena_array(&import->arena, n + 1, sizeof *versions);
     jv **patches = arena_array(&import->arena, n + 1, sizeof *patches);
-    bool fine = undo.versions && patches;
+    bool fine = versions && patches;
     for (size_t i = 0; fine && i < n; i++) {
         CLEANUP(jv_unref) jv *before = NULL;
         struct entry *entry = &batch->entries[i];
-        struct str text = tx_value(tx, slot, i, 3);
-        undo.versions[i] = tx_int(tx, slot, i, 2);
+        struct str text = tx_value(tx, slot, i, NEXT_BEFORE);
+        versions[i] = tx_int(tx, slot, i, NEXT_VERSION);
         fine = !text.ptr || json_read(text, JSON_TOKENS * 10, &before, err);
         patches[i] = fine ? patch_of(import->resource, before) : NULL;
         bool back = jv_text(jv_get(before, "deleted_at")).ptr != NULL;
-        entry->id = tx_value(tx, slot, i, 0);
-        entry->kind = tx_bool(tx, slot, i, 1) || back ? ENTRY_DELETE : ENTRY_CHANGE;
+        entry->id = tx_value(tx, slot, i, NEXT_RECORD_ID);
+        entry->kind = tx_bool(tx, slot, i, NEXT_MADE) || back ? ENTRY_DELETE : ENTRY_CHANGE;
         entry->given = patches[i];
         entry->at = "";
         entry->unconditional = entry->upsert = true;
     }
     batch->review = unchanged_since;
-    batch->review_arg = &undo;
+    batch->review_arg = versions;
     fine = fine && batch_write(&import->action, tx, batch, err);
     batch->review_arg = NULL;
     for (size_t i = 0; patches && i < n; i++)

@@ -206,15 +206,21 @@ bool import_list(struct action *action, struct outcome *outcome, struct err *err
     return true;
 }
 
+#define ERRORS_SQL                                                                                 \
+    "select e.line, e.external_id, e.errors from import_error e where e.import_id = $1::uuid"      \
+    " and ($2::bigint is null or e.line > $2::bigint) order by e.line limit $3::int"
+enum { ERROR_LINE, ERROR_EXTERNAL_ID, ERROR_LIST };
+
 /* As CSV: everything, for a person who mends the file. */
 static void errors_csv(struct tx *tx, size_t slot, struct buf *ret) {
     buf_text(ret, "line,external_id,errors\r\n");
     for (size_t i = 0; i < tx_rows(tx, slot); i++) {
-        csv_cell(tx_value(tx, slot, i, 0), ret);
+        struct str external_id = tx_value(tx, slot, i, ERROR_EXTERNAL_ID);
+        csv_cell(tx_value(tx, slot, i, ERROR_LINE), ret);
         buf_char(ret, ',');
-        csv_cell(tx_value(tx, slot, i, 1).ptr ? tx_value(tx, slot, i, 1) : STR(""), ret);
+        csv_cell(external_id.ptr ? external_id : STR(""), ret);
         buf_char(ret, ',');
-        csv_cell(tx_value(tx, slot, i, 2), ret);
+        csv_cell(tx_value(tx, slot, i, ERROR_LIST), ret);
         buf_text(ret, "\r\n");
     }
 }
@@ -226,7 +232,7 @@ bool import_errors(struct action *action, struct outcome *outcome, struct err *e
         {.name = "external_id", .type = FIELD_TEXT},
         {.name = "errors", .type = FIELD_DOCS},
     };
-    static const size_t key_columns[] = {0};
+    static const size_t key_columns[] = {ERROR_LINE};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str list = str_of(arena_format(action->arena, "errors|%.*s", STR_ARG(id)));
     struct page page;
@@ -237,11 +243,7 @@ bool import_errors(struct action *action, struct outcome *outcome, struct err *e
     size_t there = tx_query(
         tx, "select 1 from import i where i.id = $1::uuid and is_callers(i.actor, i.reach)", values,
         1);
-    size_t slot = tx_query(tx,
-                           "select e.line, e.external_id, e.errors from import_error e where "
-                           "e.import_id = $1::uuid and ($2::bigint is null or e.line > "
-                           "$2::bigint) order by e.line limit $3::int",
-                           values, 3);
+    size_t slot = tx_query(tx, ERRORS_SQL, values, 3);
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, there) == 0)

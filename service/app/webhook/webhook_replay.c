@@ -42,32 +42,34 @@ static bool replay_read(const jv *doc, struct replay *ret, struct err *err) {
     return true;
 }
 
+#define REPLAY_SQL                                                                                 \
+    "select e.state, $2::uuid is null or exists (select 1 from webhook_delivery d"                 \
+    " where d.id = $2::uuid and d.endpoint_id = e.id),"                                            \
+    " jsonb_strip_nulls(jsonb_build_object('webhook_endpoint_id', e.id, 'delivery_id',"            \
+    " $2::uuid, 'since', $3::text, 'until', $4::text, 'only_failed', $5::boolean,"                 \
+    " 'requested_at', utc_text(now())))"                                                           \
+    " from webhook_endpoint e where e.id = $1::uuid and e.deleted_at is null"                      \
+    " and is_callers(e.actor, e.reach)"
+enum { REPLAY_STATE, REPLAY_DELIVERY_FITS, REPLAY_REQUEST };
+
 /* Only what the caller sees can be asked for; a span is judged when the operation runs. */
 static bool replay_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                         struct err *err) {
     const struct replay *replay = arg;
     const struct str params[] = {replay->endpoint_id, replay->delivery_id, replay->since,
                                  replay->until, replay->only_failed ? STR("true") : STR("false")};
-    size_t slot =
-        tx_query(tx,
-                 "select e.state, $2::uuid is null or exists (select 1 from webhook_delivery d"
-                 " where d.id = $2::uuid and d.endpoint_id = e.id),"
-                 " jsonb_strip_nulls(jsonb_build_object('webhook_endpoint_id', e.id, 'delivery_id',"
-                 " $2::uuid, 'since', $3::text, 'until', $4::text, 'only_failed', $5::boolean,"
-                 " 'requested_at', utc_text(now())))"
-                 " from webhook_endpoint e where e.id = $1::uuid and e.deleted_at is null"
-                 " and is_callers(e.actor, e.reach)",
-                 params, 5);
+    size_t slot = tx_query(tx, REPLAY_SQL, params, COUNT_OF(params));
 
     if (!tx_flush(tx, err))
         return false;
     if (tx_rows(tx, slot) == 0)
         return no_endpoint(err);
-    if (!tx_bool(tx, slot, 0, 1))
+    if (!tx_bool(tx, slot, 0, REPLAY_DELIVERY_FITS))
         return err_set(err, PROBLEM_NOT_FOUND, "There is no such delivery to this endpoint.");
-    if (!str_is(tx_value(tx, slot, 0, 0), "enabled"))
+    if (!str_is(tx_value(tx, slot, 0, REPLAY_STATE), "enabled"))
         return err_set(err, PROBLEM_CONFLICT, "The webhook endpoint is disabled. Enable it first.");
-    return operation_queue(action, tx, "replay", tx_value(tx, slot, 0, 2), outcome, err);
+    return operation_queue(action, tx, "replay", tx_value(tx, slot, 0, REPLAY_REQUEST), outcome,
+                           err);
 }
 
 bool webhook_replay_start(struct action *action, struct outcome *outcome, struct err *err) {

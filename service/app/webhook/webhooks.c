@@ -197,12 +197,12 @@ bool webhook_secret_rotate(struct action *action, struct outcome *outcome, struc
            secret_reveal(action, &outcome->body, err);
 }
 
-/* ---- keys of signatures that anybody can verify
- * ------------------------------------------------------------------------------------- */
+/* ---- keys of signatures that anybody can verify ---- */
 
 #define SQL_KEYS                                                                                   \
     "select number, created_at, expires_at, sealed from webhook_key"                               \
     " where expires_at is null or expires_at > now() order by number desc limit 10"
+enum { KEY_NUMBER, KEY_CREATED_AT, KEY_EXPIRES_AT, KEY_SEALED };
 
 static void write_keys(struct action *action, struct tx *tx, size_t slot, struct buf *ret) {
     static const struct field time = {.type = FIELD_TIME};
@@ -212,17 +212,18 @@ static void write_keys(struct action *action, struct tx *tx, size_t slot, struct
     buf_text(ret, "{\"keys\":[");
     for (size_t i = 0; i < tx_rows(tx, slot); i++) {
         CLEANUP(buf_release) struct buf public = {.max = 100};
-        const struct webhook_key key = {tx_int(tx, slot, i, 0), tx_value(tx, slot, i, 3)};
+        const struct webhook_key key = {tx_int(tx, slot, i, KEY_NUMBER),
+                                        tx_value(tx, slot, i, KEY_SEALED)};
         if (!webhook_public_text(action->app->keyring, &key, &public))
             continue; /* it signs nothing either */
         buf_text(ret, first ? "{\"id\":" : ",{\"id\":");
-        buf_json(ret, tx_value(tx, slot, i, 0));
+        buf_json(ret, tx_value(tx, slot, i, KEY_NUMBER));
         buf_text(ret, ",\"algorithm\":\"ed25519\",\"public_key\":\"");
         buf_put(ret, buf_str(&public));
         buf_text(ret, "\",\"created_at\":");
-        render_value(&time, tx_value(tx, slot, i, 1), ret);
+        render_value(&time, tx_value(tx, slot, i, KEY_CREATED_AT), ret);
         buf_text(ret, ",\"expires_at\":");
-        render_value(&time, tx_value(tx, slot, i, 2), ret);
+        render_value(&time, tx_value(tx, slot, i, KEY_EXPIRES_AT), ret);
         buf_char(ret, '}');
         first = false;
     }
