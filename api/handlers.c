@@ -53,13 +53,10 @@ void report_show(struct call *call) {
 
 /* ---- events, keys ---- */
 
-/* The pipeline has found the key in the same header before. */
 void events_stream(struct call *call) {
-    struct str key = request_header(call->request, "Authorization", NULL), scheme;
     struct str last_id = request_header(call->request, "Last-Event-ID", NULL);
-    if (!str_split(&key, ' ', &scheme) ||
-        !stream_open(call->face->streams, &call->action, last_id, str_trim(key),
-                     &call->answer->stream, &call->err))
+    if (!stream_open(call->face->streams, &call->action, last_id, &call->answer->stream,
+                     &call->err))
         return;
     call->answer->status = 200;
     call->answer->content_type = "text/event-stream";

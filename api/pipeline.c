@@ -54,9 +54,11 @@ static bool authenticate(struct call *call) {
         return true;
     bool bearer = header.ptr && str_split(&header, ' ', &scheme) && str_case_is(scheme, "Bearer") &&
                   header.ptr;
-    if (bearer &&
-        principal_find(call->face->app, str_trim(header), (call->route->flags & ROUTE_MEMORY) != 0,
-                       call->request->when, &call->who, &call->err))
+    if (bearer)
+        call->action.bearer = str_trim(header);
+    if (bearer && principal_find(call->face->app, call->action.bearer,
+                                 (call->route->flags & ROUTE_MEMORY) != 0, call->request->when,
+                                 &call->who, &call->err))
         return true;
     if (!bearer)
         err_set(&call->err, PROBLEM_UNAUTHENTICATED,

@@ -7,12 +7,9 @@
 
 /* Where there is nothing yet, and the caller waits, the rest happens without a thread. */
 void changes_show(struct call *call) {
-    struct str key = request_header(call->request, "Authorization", NULL), scheme;
     struct change_wait wait = {0};
     if (!change_list(&call->action, &call->outcome, &wait, &call->err) || wait.seconds == 0 ||
-        !str_split(&key, ' ', &scheme) ||
-        !stream_wait(call->face->streams, &call->action, &wait, buf_str(&call->outcome.body),
-                     str_trim(key), &call->answer->stream, &call->err))
+        !stream_wait(call->face->streams, &call->action, &wait, &call->answer->stream, &call->err))
         return;
     call->answer->status = 200;
     call->answer->content_type = "application/json";
@@ -37,12 +34,10 @@ static bool export_accepted(struct call *call, enum export_format *ret) {
 
 void resource_export(struct call *call) {
     const struct resource *resource = call->action.resource;
-    struct str key = request_header(call->request, "Authorization", NULL), scheme;
     struct answer *answer = call->answer;
     enum export_format accepted = EXPORT_NDJSON;
-    if (!export_accepted(call, &accepted) || !str_split(&key, ' ', &scheme) ||
-        !export_open(&call->face->exports, &call->action, resource, call->action.params,
-                     call->action.n_params, accepted, str_trim(key), &answer->export, &call->err))
+    if (!export_accepted(call, &accepted) ||
+        !export_open(&call->face->exports, &call->action, accepted, &answer->export, &call->err))
         return;
     const char *type = export_type(answer->export);
     const char *name =

@@ -75,6 +75,7 @@ struct param {
 struct action {
     struct app *app;
     const struct principal *who;
+    struct str bearer; /* the token that said so; what outlives the request looks it up again */
     struct arena *arena;
     deadline when;
     struct str request_id;

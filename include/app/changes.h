@@ -13,6 +13,7 @@ struct change_query;
 struct change_wait {
     int64_t seconds; /* 0: it does not */
     const struct change_query *query;
+    struct str nothing; /* the page that there was; borrowed from the outcome */
 };
 
 /* Parameters after (a cursor, "now", or "snapshot": everything there is, then what changes), since,

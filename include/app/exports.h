@@ -20,11 +20,10 @@ struct export;
 
 /* Filters, filter, order_by and fields as in lists; `after`, an id, goes on behind that record;
  * `format` (csv, ndjson) goes before `accepted`; `bom`. The first page is read at once, so that
- * what is wrong is said in good form. OVERLOADED when there are EXPORTS_MAX. `key` is the caller's:
- * without it the export ends. */
-bool export_open(struct exports *all, struct action *action, const struct resource *resource,
-                 const struct param *params, size_t n_params, enum export_format accepted,
-                 struct str key, struct export **ret, struct err *err);
+ * what is wrong is said in good form. OVERLOADED when there are EXPORTS_MAX. It ends when the
+ * action's bearer token does. */
+bool export_open(struct exports *all, const struct action *action, enum export_format accepted,
+                 struct export **ret, struct err *err);
 const char *export_type(const struct export *export); /* the media type */
 /* Up to `room` bytes, at most a database deadline later; 0: it is over; -1: it cannot go on, and
  * must not look whole. */

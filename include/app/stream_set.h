@@ -20,14 +20,14 @@ void streams_stop(struct streams *streams);
 size_t streams_open(struct streams *streams);
 
 /* What the query asks for: as event_list(), and max_seconds, after which the stream ends.
- * `last_id` (may be absent) is what a client that comes again has seen. `key` is the caller's:
- * without it the stream ends. */
-bool stream_open(struct streams *streams, struct action *action, struct str last_id, struct str key,
+ * `last_id` (may be absent) is what a client that comes again has seen. It ends when the action's
+ * bearer token does. */
+bool stream_open(struct streams *streams, struct action *action, struct str last_id,
                  struct stream **ret, struct err *err);
-/* A long poll of the change feed: it holds no thread, either. What comes of it is `nothing`, the
- * page that there was, or a page with the first changes that come within the time. */
+/* A long poll of the change feed: it holds no thread, either. What comes of it is a page with the
+ * first changes that come within the time, or the page that there was. */
 bool stream_wait(struct streams *streams, struct action *action, const struct change_wait *wait,
-                 struct str nothing, struct str key, struct stream **ret, struct err *err);
+                 struct stream **ret, struct err *err);
 /* Who sends it. All of these are called under one lock. */
 struct stream_line {
     void (*sleep)(void *context); /* there is nothing to send */

@@ -94,6 +94,7 @@ struct shape {
     const struct field *fields;
     size_t n_fields;
 };
+#define SHAPE_OF(fields_) ((const struct shape){(fields_), COUNT_OF(fields_)})
 
 enum resource_id {
     RES_NONE,

@@ -170,7 +170,7 @@ static bool fit_check_answer(struct action *action, struct tx *tx, struct str ac
         return err_set(err, PROBLEM_NOT_FOUND, "There is no fit check of this account yet.");
     struct buf object;
     buf_init(&object, 1 << 16);
-    write_row(tx, slot, 0, shown_fields, COUNT_OF(shown_fields), &object);
+    write_row(tx, slot, 0, &SHAPE_OF(shown_fields), &object);
     bool fine = buf_ok(&object);
     if (fine)
         view_object(action, account_id, tx_int(tx, slot, 0, COUNT_OF(shown_fields) - 2),
@@ -272,6 +272,6 @@ bool account_health(struct action *action, struct outcome *outcome, struct err *
         return false;
     if (tx_rows(tx, slot) == 0)
         return no_account(err);
-    write_row(tx, slot, 0, fields, COUNT_OF(fields), &outcome->body);
+    write_row(tx, slot, 0, &SHAPE_OF(fields), &outcome->body);
     return true;
 }

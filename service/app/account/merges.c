@@ -54,6 +54,7 @@ static bool queue_merge(struct action *action, struct tx *tx, const struct merge
 static bool merge_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                        struct err *err) {
     const struct merge *merge = arg;
+    const struct record_key target = {.resource = resource_of(RES_ACCOUNT), .id = merge->target};
     struct str values[] = {merge->target, merge->source, merge->taken};
     size_t size = tx_query(tx, "select merge_size($1::uuid, " MOST ") >= " MOST, &merge->source, 1);
     if (!tx_flush(tx, err))
@@ -64,7 +65,7 @@ static bool merge_work(struct action *action, struct tx *tx, void *arg, struct o
              "select merge_accounts($1::uuid, $2::uuid, array(select "
              "jsonb_array_elements_text($3::jsonb)))",
              values, COUNT_OF(values));
-    return view_answer(action, tx, RES_ACCOUNT, merge->target, outcome, err);
+    return view_answer(action, tx, &target, outcome, err);
 }
 
 bool account_merge(struct action *action, struct outcome *outcome, struct err *err) {

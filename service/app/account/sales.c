@@ -63,11 +63,7 @@ bool account_sales(struct action *action, struct outcome *outcome, struct err *e
     buf_text(body, ",\"last_month\":");
     buf_json(body, tx_value(tx, range, 0, RANGE_LAST));
     buf_text(body, ",\"months\":[");
-    for (size_t i = 0; i < tx_rows(tx, slot); i++) {
-        if (i > 0)
-            buf_char(body, ',');
-        write_row(tx, slot, i, month_columns, COUNT_OF(month_columns), body);
-    }
+    write_rows(tx, slot, tx_rows(tx, slot), &SHAPE_OF(month_columns), body);
     buf_text(body, "]}");
     etag_make(account_id, 0, buf_str(body), outcome->etag);
     outcome->not_modified =

@@ -3,22 +3,21 @@
 #include "base/cursor.h"
 
 #include "app/query.h"
-#include "base/json.h"
 
 #include <string.h>
 
-bool cursor_make(struct action *action, struct str list, const struct str *values, size_t n,
-                 char *ret, size_t room) {
+bool cursor_make(struct action *action, const struct cursor *cursor, char *ret, size_t room) {
     struct buf plain, sealed, text;
     buf_init(&plain, 4096);
     buf_init(&sealed, 8192);
     buf_init(&text, room);
-    for (size_t i = 0; i < n; i++) {
-        buf_format(&plain, "%lld:", values[i].ptr ? (long long)values[i].len : -1LL);
-        buf_put(&plain, values[i]);
+    for (size_t i = 0; i < cursor->n; i++) {
+        struct str value = cursor->values[i];
+        buf_format(&plain, "%lld:", value.ptr ? (long long)value.len : -1LL);
+        buf_put(&plain, value);
     }
     if (buf_ok(&plain))
-        keyring_seal(action->app->keyring, CRYPTO_CURSOR, list, buf_str(&plain), &sealed);
+        keyring_seal(action->app->keyring, CRYPTO_CURSOR, cursor->list, buf_str(&plain), &sealed);
     if (buf_ok(&sealed))
         buf_base64url(&text, sealed.ptr, sealed.len);
     bool fine =
@@ -46,18 +45,17 @@ static bool take_value(struct str *rest, struct str *ret) {
     return true;
 }
 
-bool cursor_read(struct action *action, struct str list, struct str cursor, struct str *ret_values,
-                 size_t n, struct err *err) {
+bool cursor_read(struct action *action, struct str text, struct cursor *cursor, struct err *err) {
     size_t len = 0;
     struct str plain;
-    char *sealed = arena_alloc(action->arena, cursor.len + 1);
+    char *sealed = arena_alloc(action->arena, text.len + 1);
     if (!sealed)
         return err_memory(err);
-    bool fine = cursor.len < 4096 && base64url_decode(cursor, sealed, cursor.len, &len) &&
-                keyring_open(action->app->keyring, CRYPTO_CURSOR, list, (struct str){sealed, len},
-                             action->arena, &plain);
-    for (size_t i = 0; fine && i < n; i++)
-        fine = take_value(&plain, &ret_values[i]);
+    bool fine = text.len < 4096 && base64url_decode(text, sealed, text.len, &len) &&
+                keyring_open(action->app->keyring, CRYPTO_CURSOR, cursor->list,
+                             (struct str){sealed, len}, action->arena, &plain);
+    for (size_t i = 0; fine && i < cursor->n; i++)
+        fine = take_value(&plain, &cursor->values[i]);
     if (!fine || plain.len > 0) {
         err_add(err, PROBLEM_INVALID_CURSOR, ERR_AT_PARAMETER, "cursor", "invalid_cursor",
                 "It belongs to other filters, another order, or another list.");
@@ -66,11 +64,14 @@ bool cursor_read(struct action *action, struct str list, struct str cursor, stru
     return true;
 }
 
-bool page_read(struct action *action, struct str list, size_t n_keys, struct page *ret,
-               struct err *err) {
-    struct str cursor = action_query(action, "cursor");
-    *ret = (struct page){.size = action_page_size(action), .n_keys = n_keys, .list = list};
-    return !cursor.ptr || cursor_read(action, list, cursor, ret->keys, n_keys, err);
+bool page_read(struct action *action, struct page *page, struct err *err) {
+    struct str text = action_query(action, "cursor");
+    struct cursor cursor = {.list = page->list, .n = page->n_keys};
+    page->size = action_page_size(action);
+    if (text.ptr && !cursor_read(action, text, &cursor, err))
+        return false;
+    memcpy(page->keys, cursor.values, sizeof page->keys);
+    return true;
 }
 
 struct str page_limit(struct action *action, const struct page *page) {
@@ -82,26 +83,14 @@ size_t page_rows(const struct page *page, size_t n_rows) {
 }
 
 void page_finish(struct action *action, const struct page *page, struct tx *tx, size_t slot,
-                 const size_t *key_columns, struct outcome *outcome) {
+                 struct outcome *outcome) {
+    struct cursor last = {.list = page->list, .n = page->n_keys};
     bool has_more = tx_rows(tx, slot) > page->size;
-    struct str last[PAGE_KEYS];
     for (size_t i = 0; has_more && i < page->n_keys; i++)
-        last[i] = tx_value(tx, slot, page->size - 1, key_columns[i]);
+        last.values[i] = tx_value(tx, slot, page->size - 1, page->key_columns[i]);
     if (has_more)
-        cursor_make(action, page->list, last, page->n_keys, outcome->next, sizeof outcome->next);
+        cursor_make(action, &last, outcome->next, sizeof outcome->next);
     page_end(outcome, has_more, -1);
-}
-
-void page_write(struct action *action, const struct page *page, struct tx *tx, size_t slot,
-                const struct field *fields, size_t n_fields, const size_t *key_columns,
-                struct outcome *outcome) {
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(page, tx_rows(tx, slot)); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_row(tx, slot, i, fields, n_fields, &outcome->body);
-    }
-    page_finish(action, page, tx, slot, key_columns, outcome);
 }
 
 void page_end(struct outcome *outcome, bool has_more, int64_t total) {

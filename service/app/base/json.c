@@ -1,13 +1,19 @@
 /* JSON of what PostgreSQL gives and takes. */
 #include "base/json.h"
 
-void write_row(struct tx *tx, size_t slot, size_t row, const struct field *fields, size_t n_fields,
-               struct buf *ret) {
-    for (size_t c = 0; c < n_fields; c++) {
-        buf_format(ret, "%c\"%s\":", c == 0 ? '{' : ',', fields[c].name);
-        render_value(&fields[c], tx_value(tx, slot, row, c), ret);
+void write_row(struct tx *tx, size_t slot, size_t row, const struct shape *shape, struct buf *ret) {
+    for (size_t c = 0; c < shape->n_fields; c++) {
+        buf_format(ret, "%c\"%s\":", c == 0 ? '{' : ',', shape->fields[c].name);
+        render_value(&shape->fields[c], tx_value(tx, slot, row, c), ret);
     }
     buf_char(ret, '}');
+}
+
+void write_rows(struct tx *tx, size_t slot, size_t n, const struct shape *shape, struct buf *ret) {
+    for (size_t i = 0; i < n; i++) {
+        buf_text(ret, i > 0 ? "," : "");
+        write_row(tx, slot, i, shape, ret);
+    }
 }
 
 struct str json_param(struct action *action, const jv *doc) {

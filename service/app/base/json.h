@@ -5,8 +5,9 @@
 #include "base/transaction.h"
 
 /* A row as an object: the first columns of the slot by these fields. */
-void write_row(struct tx *tx, size_t slot, size_t row, const struct field *fields, size_t n_fields,
-               struct buf *ret);
+void write_row(struct tx *tx, size_t slot, size_t row, const struct shape *shape, struct buf *ret);
+/* Rows as the members of an array: the first `n`. */
+void write_rows(struct tx *tx, size_t slot, size_t n, const struct shape *shape, struct buf *ret);
 
 /* A document's JSON text in the action's arena, for `$n::jsonb`; absent when memory is out. */
 struct str json_param(struct action *action, const jv *doc);

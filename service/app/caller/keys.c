@@ -90,7 +90,8 @@ static bool create_work(struct action *action, struct tx *tx, void *arg, struct 
     struct new_key *key = arg;
     char id[UUID_TEXT];
     struct uuid uuid = uuid_v7(action->app->clock, action->app->randomness);
-    if (!references_known(action, tx, &key_shape, key->doc, STR_ABSENT, err))
+    const struct referrer referrer = {.shape = &key_shape, .doc = key->doc};
+    if (!references_known(action, tx, &referrer, err))
         return false;
     struct buf hex CLEANUP(buf_release);
     uuid_text(&uuid, id);
@@ -204,10 +205,9 @@ bool api_key_rotate(struct action *action, struct outcome *outcome, struct err *
 }
 
 bool api_key_list(struct action *action, struct outcome *outcome, struct err *err) {
-    static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
-    if (!page_read(action, STR("api-keys"), 1, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {.list = STR("api-keys"), .key_columns = {0}, .n_keys = 1};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page_limit(action, &page)};
     size_t slot = tx_query(tx,
@@ -222,7 +222,7 @@ bool api_key_list(struct action *action, struct outcome *outcome, struct err *er
             buf_char(&outcome->body, ',');
         write_key(tx, slot, i, NULL, &outcome->body);
     }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }
 

@@ -30,10 +30,11 @@ void change_cursor(struct action *action, const struct change_query *query, stru
         return;
     }
     snprintf(position, sizeof position, "%" PRId64, query->after);
-    struct str values[] = {str_of(position), query->seen, at, last};
+    const struct cursor cursor = {.list = walk_name(action, query),
+                                  .values = {str_of(position), query->seen, at, last},
+                                  .n = 4};
     text = arena_alloc(action->arena, CURSOR_ROOM);
-    if (text &&
-        cursor_make(action, walk_name(action, query), values, COUNT_OF(values), text, CURSOR_ROOM))
+    if (text && cursor_make(action, &cursor, text, CURSOR_ROOM))
         buf_json(ret, str_of(text));
     else
         ret->failed = true;
@@ -42,16 +43,16 @@ void change_cursor(struct action *action, const struct change_query *query, stru
 static bool read_cursor(struct action *action, struct str text, struct change_query *query,
                         struct err *err) {
     struct err ignored CLEANUP(err_release) = ERR_INIT;
-    struct str values[4];
+    struct cursor cursor = {.list = walk_name(action, query), .n = 4};
     if (str_to_i64(text, &query->after) && query->after >= 0)
         return true;
-    if (!cursor_read(action, walk_name(action, query), text, values, COUNT_OF(values), &ignored) ||
-        !str_to_i64(values[0], &query->after))
+    if (!cursor_read(action, text, &cursor, &ignored) ||
+        !str_to_i64(cursor.values[0], &query->after))
         return err_add(err, PROBLEM_INVALID_CURSOR, ERR_AT_PARAMETER, "after", "invalid_cursor",
                        "must be a next_cursor of this feed with the same types, now, or snapshot");
-    query->seen = values[1];
-    query->at = values[2];
-    query->last = values[3];
+    query->seen = cursor.values[1];
+    query->at = cursor.values[2];
+    query->last = cursor.values[3];
     return true;
 }
 

@@ -31,25 +31,22 @@ struct feed_page {
 
 enum column { POSITION, RESOURCE, OP, RECORD, FIELDS_CHANGED, AT, ORIGIN, SEQUENCE, MERGED_INTO };
 
-static struct str external_ids_of(const struct resource *resource, const struct row *row) {
-    struct str ids = row && resource_field(resource, STR("external_ids"))
-                         ? row_value(resource, row, "external_ids")
-                         : STR_ABSENT;
+static struct str external_ids_of(const struct row *row) {
+    struct str ids = row ? row_value(row, "external_ids") : STR_ABSENT;
     return ids.ptr ? ids : STR("{}");
 }
 
 /* The rest of a change, from the record as it is now. */
-static void put_record(struct feed_page *page, const struct resource *resource,
-                       const struct row *row) {
+static void put_record(struct feed_page *page, const struct row *row) {
     struct buf *out = page->out;
     char etag[ETAG_TEXT] = "";
     buf_text(out, ",\"external_ids\":");
-    buf_put(out, external_ids_of(resource, row));
+    buf_put(out, external_ids_of(row));
     buf_text(out, ",\"snapshot\":");
-    if (row && !row_deleted(resource, row)) {
+    if (row && !row_deleted(row)) {
         struct view view;
         view_init(&view);
-        view_write(page->action, resource, &view, row, NULL, out, etag);
+        view_write(page->action, &view, row, out, etag);
     } else {
         buf_text(out, "null");
     }
@@ -74,10 +71,11 @@ static void put_time(struct feed_page *page, struct str at) {
 
 /* ---- changes ---- */
 
+/* The records of one resource. */
 struct kind_rows {
+    bool any;
     size_t slot;
-    const struct row *rows;
-    size_t n;
+    struct rows rows;
 };
 
 /* The records of a page, as they are now; deleted ones, too: their external ids are needed. */
@@ -91,7 +89,7 @@ static bool load_records(struct feed_page *page, size_t changes, size_t n, struc
         for (size_t i = 0; i < n; i++)
             if (str_is(tx_value(page->tx, changes, i, RESOURCE), resource_of(id)->name))
                 ids[found++] = tx_value(page->tx, changes, i, RECORD);
-        kinds[id].n = found;
+        kinds[id] = (struct kind_rows){.any = found > 0};
         struct str list = found > 0 ? pg_array_param(page->action->arena, ids, found) : STR("{}");
         if (!list.ptr)
             return err_memory(err);
@@ -100,18 +98,14 @@ static bool load_records(struct feed_page *page, size_t changes, size_t n, struc
     }
     if (!tx_flush(page->tx, err))
         return false;
-    for (enum resource_id id = RES_USER; id < RES_COUNT; id++)
-        if (kinds[id].n > 0 && !(kinds[id].rows = rows_of(page->action, resource_of(id), page->tx,
-                                                          kinds[id].slot, &kinds[id].n)))
+    for (enum resource_id id = RES_USER; id < RES_COUNT; id++) {
+        if (!kinds[id].any)
+            continue;
+        kinds[id].rows = rows_of(page->action, resource_of(id), page->tx, kinds[id].slot);
+        if (!kinds[id].rows.list)
             return err_memory(err);
+    }
     return true;
-}
-
-static const struct row *find_row(const struct kind_rows *kind, struct str id) {
-    for (size_t i = 0; i < kind->n; i++)
-        if (str_eq(kind->rows[i].values[0], id))
-            return &kind->rows[i];
-    return NULL;
 }
 
 static void put_change(struct feed_page *page, size_t slot, size_t i,
@@ -135,7 +129,7 @@ static void put_change(struct feed_page *page, size_t slot, size_t i,
         buf_text(page->out, ",\"merged_into\":");
         buf_json(page->out, tx_value(tx, slot, i, MERGED_INTO));
     }
-    put_record(page, resource, find_row(&kinds[resource->id], id));
+    put_record(page, row_by_id(&kinds[resource->id].rows, id));
 }
 
 /* The sequence of an account is for who sees all of it: its gaps would tell of the rest. */
@@ -226,22 +220,22 @@ static bool walk_kind(struct feed_page *page, enum resource_id id, bool *ret_ful
         query->last, query->seen,
         str_of(arena_format(page->action->arena, "%zu", query->page_size - page->n)),
         query->account_id};
-    size_t n = 0;
     if (!sql || !params[2].ptr)
         return err_memory(err);
     size_t slot = tx_query_once(page->tx, sql, params, COUNT_OF(params));
     if (!tx_flush(page->tx, err))
         return false;
-    const struct row *rows = rows_of(page->action, resource, page->tx, slot, &n);
-    if (!rows)
+    struct rows rows = rows_of(page->action, resource, page->tx, slot);
+    if (!rows.list)
         return err_memory(err);
-    for (size_t i = 0; i < n; i++) {
-        query->last = rows[i].values[0];
+    for (size_t i = 0; i < rows.n; i++) {
+        const struct row *row = &rows.list[i];
+        query->last = row->values[0];
         put_head(page, query->at, query->last, resource, "created", query->last);
         buf_text(page->out, ",\"changed_fields\":[]");
-        put_time(page, row_value(resource, &rows[i], "updated_at"));
+        put_time(page, row_value(row, "updated_at"));
         buf_text(page->out, ",\"origin\":null,\"sequence\":null");
-        put_record(page, resource, &rows[i]);
+        put_record(page, row);
     }
     *ret_full = page->n >= query->page_size;
     return true;
@@ -341,6 +335,6 @@ bool change_list(struct action *action, struct outcome *outcome, struct change_w
         !change_page(action, query, &outcome->body, &n, err))
         return false;
     if (n == 0 && asked.wait > 0 && !query->seen.ptr)
-        *ret_wait = (struct change_wait){asked.wait, query};
+        *ret_wait = (struct change_wait){asked.wait, query, buf_str(&outcome->body)};
     return true;
 }

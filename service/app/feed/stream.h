@@ -15,9 +15,9 @@ struct stream {
     struct streams *all;
     struct stream *next;
     struct principal who;
-    char *key;   /* or access token: as it was sent */
-    char *types; /* owned, text[] for SQL; NULL = all */
-    char *names; /* owned, the same as a comma list */
+    char *bearer; /* the caller's token, as it was sent */
+    char *types;  /* owned, text[] for SQL; NULL = all */
+    char *names;  /* owned, the same as a comma list */
     char account_id[UUID_TEXT];
     int64_t cursor;             /* all up to here was given or is not for it */
     struct change_query *waits; /* owned; of a long poll, which is one answer; else NULL */

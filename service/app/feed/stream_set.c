@@ -25,7 +25,7 @@ static bool still_known(struct streams *all, const struct stream *stream) {
     struct err err CLEANUP(err_release) = ERR_INIT;
     struct principal who;
 
-    return principal_find(all->app, str_of(stream->key), true, deadline_in_ms(TICK_MS), &who,
+    return principal_find(all->app, str_of(stream->bearer), true, deadline_in_ms(TICK_MS), &who,
                           &err) ||
            err.problem != PROBLEM_UNAUTHENTICATED;
 }
@@ -185,9 +185,9 @@ static bool find_cursor(struct action *action, struct event_query *query, int64_
 }
 
 static void stream_free(struct stream *stream) {
-    if (stream->key != NULL)
-        explicit_bzero(stream->key, strlen(stream->key));
-    free(stream->key);
+    if (stream->bearer != NULL)
+        explicit_bzero(stream->bearer, strlen(stream->bearer));
+    free(stream->bearer);
     buf_release(&stream->out);
     free(stream->types);
     free(stream->names);
@@ -197,12 +197,12 @@ static void stream_free(struct stream *stream) {
 }
 
 static bool stream_fill(struct stream *stream, const struct action *action,
-                        const struct event_query *query, struct str names, struct str key) {
+                        const struct event_query *query, struct str names) {
     stream->who = *action->who;
     stream->checked_us = stream->spoke_us = clock_mono(&clock_system);
     buf_init(&stream->out, STREAM_BACKLOG);
-    stream->key = strndup(key.ptr, key.len);
-    if (stream->key == NULL)
+    stream->bearer = strndup(action->bearer.ptr, action->bearer.len);
+    if (stream->bearer == NULL)
         return false;
     snprintf(stream->account_id, sizeof(stream->account_id), "%.*s", STR_ARG(query->account_id));
     if (query->types.ptr == NULL || names.ptr == NULL)
@@ -230,7 +230,7 @@ static bool stream_add(struct streams *all, struct stream *stream, struct err *e
     return fits;
 }
 
-bool stream_open(struct streams *all, struct action *action, struct str last_id, struct str key,
+bool stream_open(struct streams *all, struct action *action, struct str last_id,
                  struct stream **ret, struct err *err) {
     struct event_query query;
     int64_t cursor = 0, seconds = action_query_number(action, "max_seconds", 0);
@@ -245,7 +245,7 @@ bool stream_open(struct streams *all, struct action *action, struct str last_id,
     stream->all = all;
     stream->cursor = cursor;
     stream->ends_us = seconds == 0 ? 0 : clock_mono(&clock_system) + seconds * 1000000;
-    if (!stream_fill(stream, action, &query, action_query(action, "types"), key)) {
+    if (!stream_fill(stream, action, &query, action_query(action, "types"))) {
         stream_free(stream);
         return err_memory(err);
     }
@@ -259,7 +259,7 @@ bool stream_open(struct streams *all, struct action *action, struct str last_id,
 }
 
 bool stream_wait(struct streams *all, struct action *action, const struct change_wait *wait,
-                 struct str nothing, struct str key, struct stream **ret, struct err *err) {
+                 struct stream **ret, struct err *err) {
     static const struct event_query every = {.after = STR_ABSENT};
     struct stream *stream = calloc(1, sizeof(*stream));
 
@@ -269,9 +269,9 @@ bool stream_wait(struct streams *all, struct action *action, const struct change
     stream->cursor = wait->query->after;
     stream->ends_us = clock_mono(&clock_system) + wait->seconds * 1000000;
     stream->waits = change_query_copy(wait->query);
-    stream->nothing = strndup(nothing.ptr, nothing.len);
+    stream->nothing = strndup(wait->nothing.ptr, wait->nothing.len);
     bool fine = stream->waits != NULL && stream->nothing != NULL;
-    if (!fine || !stream_fill(stream, action, &every, STR_ABSENT, key))
+    if (!fine || !stream_fill(stream, action, &every, STR_ABSENT))
         err_memory(err);
     stream->out.max = CHANGE_PAGE_MAX;
     if (!err_is_set(err) && stream_add(all, stream, err))

@@ -5,6 +5,7 @@
 
 #include "app/query.h"
 #include "base/cursor.h"
+#include "base/json.h"
 #include "base/write_once.h"
 #include "domain/icalendar.h"
 
@@ -47,7 +48,7 @@ static bool no_user(struct err *err) {
 
 /* ---- the list ---- */
 
-static void write_item(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
+bool agenda_list(struct action *action, struct outcome *outcome, struct err *err) {
     static const struct field fields[] = {
         {.name = "kind", .type = FIELD_TEXT},     {.name = "id", .type = FIELD_ID},
         {.name = "account_id", .type = FIELD_ID}, {.name = "account_name", .type = FIELD_TEXT},
@@ -55,24 +56,16 @@ static void write_item(struct tx *tx, size_t slot, size_t row, struct buf *ret) 
         {.name = "due_on", .type = FIELD_DATE},   {.name = "time_zone", .type = FIELD_TEXT},
         {.name = "priority", .type = FIELD_TEXT}, {.name = "overdue", .type = FIELD_BOOL},
     };
-    for (size_t c = 0; c < COUNT_OF(fields); c++) {
-        buf_format(ret, "%c\"%s\":", c == 0 ? '{' : ',', fields[c].name);
-        render_value(&fields[c], tx_value(tx, slot, row, c), ret);
-    }
-    buf_char(ret, '}');
-}
-
-bool agenda_list(struct action *action, struct outcome *outcome, struct err *err) {
+    enum { ITEM_ID = 1, ITEM_OVER_AT = COUNT_OF(fields) };
     struct str user_id = action_arg(action, "id");
-    static const size_t key_columns[] = {10, 1};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
     struct str before = action_query(action, "due_before");
     if (!may_see(action, user_id, err))
         return false;
     struct str list = str_of(arena_format(action->arena, "agenda|%.*s|%s", STR_ARG(user_id),
                                           before.ptr ? before.ptr : ""));
-    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {.list = list, .key_columns = {ITEM_OVER_AT, ITEM_ID}, .n_keys = 2};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {user_id, before, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t user = query_user(tx, user_id);
@@ -89,12 +82,8 @@ bool agenda_list(struct action *action, struct outcome *outcome, struct err *err
     if (tx_rows(tx, user) == 0)
         return no_user(err);
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_item(tx, slot, i, &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(fields), &outcome->body);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }
 

@@ -26,7 +26,6 @@ static const struct field assign_fields[] = {
     {.name = "assignee_id", .type = FIELD_ID, .flags = F_REQUIRED, .ref = "user"},
 };
 /* clang-format on */
-#define SHAPE_OF(fields) ((struct shape){fields, COUNT_OF(fields)})
 
 /* One action: the statement that does it, with the follow-up's id as $1. It touches nothing where
  * the state is in the way. */
@@ -35,28 +34,24 @@ struct act {
     const char *sql;
     struct str params[2]; /* $2, $3 */
     size_t n_params;
-    const struct shape *shape; /* of `doc`, where it names records */
-    const jv *doc;
+    struct referrer referrer; /* without a document: it names no record */
     const char *refusal;
 };
 
 static const struct row *find(struct action *action, struct tx *tx, size_t slot, struct err *err) {
-    const struct resource *resource = resource_of(RES_FOLLOW_UP);
-    struct record_key key = {.resource = resource};
-    size_t n = 0;
-    const struct row *row = rows_of(action, resource, tx, slot, &n);
+    struct record_key key = {.resource = resource_of(RES_FOLLOW_UP)};
+    struct rows rows = rows_of(action, key.resource, tx, slot);
 
-    if (!row)
+    if (!rows.list)
         err_memory(err);
-    else if (n == 0 || row_deleted(resource, row))
+    else if (rows.n == 0 || row_deleted(rows.list))
         not_found(&key, err);
-    return err_is_set(err) ? NULL : row;
+    return err_is_set(err) ? NULL : rows.list;
 }
 
 static bool act_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                      struct err *err) {
     const struct act *act = arg;
-    const struct resource *resource = resource_of(RES_FOLLOW_UP);
     struct str ids = pg_array_param(action->arena, &act->id, 1);
     struct str params[] = {act->id, act->params[0], act->params[1]};
     struct view view;
@@ -67,8 +62,8 @@ static bool act_work(struct action *action, struct tx *tx, void *arg, struct out
     if (!tx_flush(tx, err))
         return false;
     const struct row *row = find(action, tx, slot, err);
-    if (!row || !row_if_match(action, resource, row, err) ||
-        (act->shape && !references_known(action, tx, act->shape, act->doc, STR_ABSENT, err)))
+    if (!row || !row_if_match(action, row, err) ||
+        (act->referrer.doc && !references_known(action, tx, &act->referrer, err)))
         return false;
     size_t done = tx_query(tx, act->sql, params, 1 + act->n_params);
     slot = tx_query(tx, sql_for(action, RES_FOLLOW_UP)->get, &ids, 1);
@@ -80,7 +75,7 @@ static bool act_work(struct action *action, struct tx *tx, void *arg, struct out
     if (!row)
         return false;
     view_init(&view);
-    view_write(action, resource, &view, row, NULL, &outcome->body, outcome->etag);
+    view_write(action, &view, row, &outcome->body, outcome->etag);
     return true;
 }
 
@@ -157,8 +152,7 @@ bool follow_up_assign(struct action *action, struct outcome *outcome, struct err
                       .sql = CHANGE "assignee_id = $2::uuid" ONE_OPEN,
                       .params = {jv_text(jv_get(clean, "assignee_id"))},
                       .n_params = 1,
-                      .shape = &SHAPE_OF(assign_fields),
-                      .doc = clean,
+                      .referrer = {.shape = &SHAPE_OF(assign_fields), .doc = clean},
                       .refusal = NOT_OPEN};
     return write_once(action, act_work, &act, outcome, err);
 }

@@ -31,50 +31,47 @@ static bool answers_for_plans(const struct action *action, struct err *err) {
                    "Plans are activated and closed by who answers for the account.");
 }
 
-static bool lock_plan(struct action *action, struct tx *tx, struct str plan_id, struct err *err) {
-    tx_query(tx, "select plan_lock($1::uuid)", &plan_id, 1);
-    return view_if_match(action, tx, RES_PLAN, plan_id, err);
+static struct record_key plan_key(const struct action *action) {
+    return (struct record_key){.resource = resource_of(RES_PLAN), .id = action_arg(action, "id")};
 }
 
-struct activation {
-    struct str plan_id;
-    const jv *said;
-};
+static bool lock_plan(struct action *action, struct tx *tx, const struct record_key *plan,
+                      struct err *err) {
+    tx_query(tx, "select plan_lock($1::uuid)", &plan->id, 1);
+    return view_if_match(action, tx, plan, err);
+}
 
 static bool activate_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                           struct err *err) {
-    const struct activation *activation = arg;
-    struct str values[] = {activation->plan_id,
-                           jv_text(jv_get(activation->said, "customer_impact")),
-                           jv_text(jv_get(activation->said, "note"))};
-    if (!lock_plan(action, tx, activation->plan_id, err))
+    const jv *said = arg;
+    const struct record_key plan = plan_key(action);
+    struct str values[] = {plan.id, jv_text(jv_get(said, "customer_impact")),
+                           jv_text(jv_get(said, "note"))};
+    if (!lock_plan(action, tx, &plan, err))
         return false;
     tx_query(tx, "select plan_activate($1::uuid, $2, $3)", values, 3);
-    return view_answer(action, tx, RES_PLAN, activation->plan_id, outcome, err);
+    return view_answer(action, tx, &plan, outcome, err);
 }
 
 bool plan_activate(struct action *action, struct outcome *outcome, struct err *err) {
-    struct str plan_id = action_arg(action, "id");
-    const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
-    if (!answers_for_plans(action, err) || !decode_shape(&activation_shape, doc, "", &clean, err))
-        return false;
-    struct activation activation = {plan_id, clean};
-    return write_once(action, activate_work, &activation, outcome, err);
+    return answers_for_plans(action, err) &&
+           decode_shape(&activation_shape, action->doc, "", &clean, err) &&
+           write_once(action, activate_work, clean, outcome, err);
 }
 
 static bool close_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                        struct err *err) {
-    const struct str *plan_id = arg;
-    if (!lock_plan(action, tx, *plan_id, err))
+    const struct record_key plan = plan_key(action);
+    (void)arg;
+    if (!lock_plan(action, tx, &plan, err))
         return false;
-    tx_query(tx, "select plan_close($1::uuid)", plan_id, 1);
-    return view_answer(action, tx, RES_PLAN, *plan_id, outcome, err);
+    tx_query(tx, "select plan_close($1::uuid)", &plan.id, 1);
+    return view_answer(action, tx, &plan, outcome, err);
 }
 
 bool plan_close(struct action *action, struct outcome *outcome, struct err *err) {
-    struct str plan_id = action_arg(action, "id");
-    return answers_for_plans(action, err) && write_once(action, close_work, &plan_id, outcome, err);
+    return answers_for_plans(action, err) && write_once(action, close_work, NULL, outcome, err);
 }
 
 /* ---- the customer's copy ---- */
@@ -131,7 +128,8 @@ static void write_version(struct tx *tx, size_t slot, size_t row, bool whole, st
         {.name = "created_by", .type = FIELD_TEXT},
         {.name = "content", .type = FIELD_DOC},
     };
-    write_row(tx, slot, row, fields, COUNT_OF(fields) - (whole ? 0 : 1), ret);
+    write_row(tx, slot, row, &(const struct shape){fields, COUNT_OF(fields) - (whole ? 0 : 1)},
+              ret);
 }
 
 #define VERSION_SQL                                                                                \
@@ -143,11 +141,10 @@ static void write_version(struct tx *tx, size_t slot, size_t row, bool whole, st
 
 bool plan_version_list(struct action *action, struct outcome *outcome, struct err *err) {
     struct str plan_id = action_arg(action, "id");
-    static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
     struct str list = str_of(arena_format(action->arena, "versions|%.*s", STR_ARG(plan_id)));
-    if (!page_read(action, list, 1, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {.list = list, .key_columns = {0}, .n_keys = 1};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {plan_id, page.keys[0], page_limit(action, &page)};
     size_t there = tx_query(tx, PLAN_SQL, values, 1);
@@ -165,7 +162,7 @@ bool plan_version_list(struct action *action, struct outcome *outcome, struct er
         buf_text(&outcome->body, i > 0 ? "," : "");
         write_version(tx, slot, i, false, &outcome->body);
     }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }
 
@@ -295,12 +292,12 @@ static void write_acknowledged(struct tx *tx, size_t slot, size_t row, struct bu
 
 bool acknowledgement_list(struct action *action, struct outcome *outcome, struct err *err) {
     struct str plan_id = action_arg(action, "id");
-    static const size_t key_columns[] = {ACKNOWLEDGED_VERSION_NO};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
-    struct str list =
-        str_of(arena_format(action->arena, "acknowledgements|%.*s", STR_ARG(plan_id)));
-    if (!page_read(action, list, 1, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {
+        .list = str_of(arena_format(action->arena, "acknowledgements|%.*s", STR_ARG(plan_id))),
+        .key_columns = {ACKNOWLEDGED_VERSION_NO},
+        .n_keys = 1};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {plan_id, page.keys[0], page_limit(action, &page)};
     size_t there = tx_query(tx, PLAN_SQL, values, 1);
@@ -314,7 +311,7 @@ bool acknowledgement_list(struct action *action, struct outcome *outcome, struct
         buf_text(&outcome->body, i > 0 ? "," : "");
         write_acknowledged(tx, slot, i, &outcome->body);
     }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }
 
@@ -354,9 +351,9 @@ static bool version_meant(struct tx *tx, const struct acknowledgement *one, char
 static bool acknowledge_work(struct action *action, struct tx *tx, void *arg,
                              struct outcome *outcome, struct err *err) {
     const struct acknowledgement *one = arg;
+    const struct referrer referrer = {.shape = &acknowledgement_shape, .doc = one->said};
     char version_no[16];
-    if (!version_meant(tx, one, version_no, err) ||
-        !references_known(action, tx, &acknowledgement_shape, one->said, STR_ABSENT, err))
+    if (!version_meant(tx, one, version_no, err) || !references_known(action, tx, &referrer, err))
         return false;
     struct str values[] = {one->plan_id, str_of(version_no), one->user_id,
                            str_of(action->who->actor)};

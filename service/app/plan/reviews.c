@@ -229,14 +229,14 @@ static bool complete_writes(struct completion *completion, struct err *err) {
 static bool complete_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                           struct err *err) {
     (void)arg;
+    const struct record_key review = {.resource = resource_of(RES_REVIEW),
+                                      .id = action_arg(action, "id")};
     CLEANUP(completion_release)
     struct completion completion = {
-        .action = action, .tx = tx, .review_id = action_arg(action, "id"), .doc = action->doc};
-    return lock_review(&completion, err) &&
-           view_if_match(action, tx, RES_REVIEW, completion.review_id, err) &&
+        .action = action, .tx = tx, .review_id = review.id, .doc = action->doc};
+    return lock_review(&completion, err) && view_if_match(action, tx, &review, err) &&
            follow_ups_batch(&completion, err) && check_body(&completion, err) &&
-           complete_writes(&completion, err) &&
-           view_answer(action, tx, RES_REVIEW, completion.review_id, outcome, err);
+           complete_writes(&completion, err) && view_answer(action, tx, &review, outcome, err);
 }
 
 bool review_complete(struct action *action, struct outcome *outcome, struct err *err) {
@@ -270,20 +270,14 @@ bool expectation_get(struct action *action, struct outcome *outcome, struct err 
     return read_begin(action, &tx, err) && expectation_answer(action, tx, account_id, outcome, err);
 }
 
-struct rating {
-    struct str account_id;
-    const struct shape *shape;
-    const jv *said;
-};
-
 static bool rate_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                       struct err *err) {
-    const struct rating *rating = arg;
-    struct str values[] = {rating->account_id, json_param(action, rating->said),
+    const struct referrer *rating = arg;
+    struct str values[] = {rating->account_id, json_param(action, rating->doc),
                            str_of(action->who->actor)};
     if (!values[1].ptr)
         return err_memory(err);
-    if (!references_known(action, tx, rating->shape, rating->said, rating->account_id, err))
+    if (!references_known(action, tx, rating, err))
         return false;
     tx_query(tx,
              "insert into expectation_rating (account_id, expectation, rater, rating, rated_at, "
@@ -327,9 +321,9 @@ bool expectation_rate(struct action *action, struct outcome *outcome, struct err
     };
     const struct shape shape = {fields, COUNT_OF(fields)};
     CLEANUP(jv_unref) jv *clean = NULL;
-    struct rating rating = {.account_id = account_id, .shape = &shape};
+    struct referrer rating = {.shape = &shape, .account_id = account_id};
     if (!decode_shape(&shape, doc, "", &clean, err))
         return false;
-    rating.said = clean;
+    rating.doc = clean;
     return write_once(action, rate_work, &rating, outcome, err);
 }

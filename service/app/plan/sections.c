@@ -48,29 +48,27 @@ static bool plan_areas(struct action *action, struct tx *tx, struct str plan_id,
 bool plan_sections(struct action *action, struct outcome *outcome, struct err *err) {
     struct str plan_id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
-    const struct resource *resource = resource_of(RES_PLAN_SECTION);
     const struct record_sql *sql = sql_for(action, RES_PLAN_SECTION);
     const char *text = arena_format(
         action->arena,
         "select %s from %s where t.plan_id = $1::uuid and t.deleted_at is null order by t.section",
         sql->columns, sql->from);
-    size_t n = 0;
     area_set areas = 0;
     if (!text || !read_begin(action, &tx, err))
         return text ? false : err_memory(err);
     size_t slot = tx_query(tx, text, &plan_id, 1);
     if (!plan_areas(action, tx, plan_id, &areas, err))
         return false;
-    const struct row *rows = rows_of(action, resource, tx, slot, &n);
-    if (!rows)
+    struct rows rows = rows_of(action, resource_of(RES_PLAN_SECTION), tx, slot);
+    if (!rows.list)
         return err_memory(err);
     struct view view;
     char etag[ETAG_TEXT];
     view_init(&view);
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < n; i++) {
-        view_write(action, resource, &view, &rows[i], NULL, &outcome->body, etag);
-        if (i + 1 < n || (areas & AREA_BIT(AREA_INTERACTION_HISTORY)) != 0)
+    for (size_t i = 0; i < rows.n; i++) {
+        view_write(action, &view, &rows.list[i], &outcome->body, etag);
+        if (i + 1 < rows.n || (areas & AREA_BIT(AREA_INTERACTION_HISTORY)) != 0)
             buf_char(&outcome->body, ',');
     }
     if ((areas & AREA_BIT(AREA_INTERACTION_HISTORY)) != 0) {
@@ -91,8 +89,7 @@ bool plan_section_get(struct action *action, struct outcome *outcome, struct err
     struct str plan_id = action_arg(action, "id");
     struct str section = action_arg(action, "section");
     struct record_key key;
-    return find(action, plan_id, section, &key, err) &&
-           one_read(action, &key, NULL, 0, outcome, err);
+    return find(action, plan_id, section, &key, err) && one_read(action, &key, outcome, err);
 }
 
 bool plan_section_write(struct action *action, bool replace, struct outcome *outcome,
@@ -151,13 +148,13 @@ static void write_entry(struct tx *tx, size_t slot, size_t row, struct buf *ret)
 
 bool plan_history(struct action *action, struct outcome *outcome, struct err *err) {
     struct str plan_id = action_arg(action, "id");
-    static const size_t key_columns[] = {HISTORY_AT, HISTORY_ID};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
     area_set areas;
-    struct str list =
-        str_of(arena_format(action->arena, "interaction_history|%.*s", STR_ARG(plan_id)));
-    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {
+        .list = str_of(arena_format(action->arena, "interaction_history|%.*s", STR_ARG(plan_id))),
+        .key_columns = {HISTORY_AT, HISTORY_ID},
+        .n_keys = 2};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {plan_id, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t slot = tx_query(tx, HISTORY_SQL, values, 4);
@@ -174,6 +171,6 @@ bool plan_history(struct action *action, struct outcome *outcome, struct err *er
             buf_char(&outcome->body, ',');
         write_entry(tx, slot, i, &outcome->body);
     }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }

@@ -54,7 +54,7 @@ static void write_template(struct tx *tx, size_t slot, size_t row, struct buf *r
         {.name = "note", .type = FIELD_TEXT},       {.name = "sections", .type = FIELD_DOCS},
         {.name = "created_at", .type = FIELD_TIME}, {.name = "created_by", .type = FIELD_TEXT},
     };
-    write_row(tx, slot, row, fields, COUNT_OF(fields), ret);
+    write_row(tx, slot, row, &SHAPE_OF(fields), ret);
 }
 
 #define TEMPLATE_SQL                                                                               \
@@ -62,10 +62,9 @@ static void write_template(struct tx *tx, size_t slot, size_t row, struct buf *r
     "plan_template t"
 
 bool template_list(struct action *action, struct outcome *outcome, struct err *err) {
-    static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
-    if (!page_read(action, STR("plan-templates"), 1, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {.list = STR("plan-templates"), .key_columns = {0}, .n_keys = 1};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page_limit(action, &page)};
     size_t slot = tx_query(tx,
@@ -79,7 +78,7 @@ bool template_list(struct action *action, struct outcome *outcome, struct err *e
         buf_text(&outcome->body, i > 0 ? "," : "");
         write_template(tx, slot, i, &outcome->body);
     }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }
 

@@ -34,7 +34,7 @@ static void write_criteria(struct tx *tx, size_t slot, size_t row, struct buf *r
         {.name = "note", .type = FIELD_TEXT},       {.name = "metrics", .type = FIELD_DOCS},
         {.name = "created_at", .type = FIELD_TIME}, {.name = "created_by", .type = FIELD_TEXT},
     };
-    write_row(tx, slot, row, fields, COUNT_OF(fields), ret);
+    write_row(tx, slot, row, &SHAPE_OF(fields), ret);
 }
 
 #define CRITERIA_SQL                                                                               \
@@ -42,10 +42,9 @@ static void write_criteria(struct tx *tx, size_t slot, size_t row, struct buf *r
     "c.created_by from criteria c cross join program p"
 
 bool criteria_list(struct action *action, struct outcome *outcome, struct err *err) {
-    static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
-    if (!page_read(action, STR("criteria"), 1, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {.list = STR("criteria"), .key_columns = {0}, .n_keys = 1};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page_limit(action, &page)};
     size_t slot = tx_query(tx,
@@ -60,7 +59,7 @@ bool criteria_list(struct action *action, struct outcome *outcome, struct err *e
             buf_char(&outcome->body, ',');
         write_criteria(tx, slot, i, &outcome->body);
     }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }
 

@@ -37,16 +37,15 @@ static void write_result(struct tx *tx, size_t slot, size_t row, struct buf *ret
         {.name = "contributions", .type = FIELD_DOCS},
         {.name = "missing", .type = FIELD_TEXTS},
     };
-    write_row(tx, slot, row, fields, COUNT_OF(fields), ret);
+    write_row(tx, slot, row, &SHAPE_OF(fields), ret);
 }
 
 bool evaluation_results(struct action *action, struct outcome *outcome, struct err *err) {
     struct str id = action_arg(action, "id");
-    static const size_t key_columns[] = {0, 1};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
     struct str list = str_of(arena_format(action->arena, "evaluation|%.*s", STR_ARG(id)));
-    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {.list = list, .key_columns = {0, 1}, .n_keys = 2};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {id, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t there =
@@ -72,6 +71,6 @@ bool evaluation_results(struct action *action, struct outcome *outcome, struct e
             buf_char(&outcome->body, ',');
         write_result(tx, slot, i, &outcome->body);
     }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }

@@ -80,7 +80,8 @@ static void write_history(struct tx *tx, size_t slot, size_t n, bool why, struct
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             buf_char(ret, ',');
-        write_row(tx, slot, i, fields, COUNT_OF(fields) - (why ? 0 : HISTORY_WHY), ret);
+        write_row(tx, slot, i,
+                  &(const struct shape){fields, COUNT_OF(fields) - (why ? 0 : HISTORY_WHY)}, ret);
     }
 }
 
@@ -136,12 +137,13 @@ bool account_key_status(struct action *action, struct outcome *outcome, struct e
 
 bool account_key_history(struct action *action, struct outcome *outcome, struct err *err) {
     struct str account_id = action_arg(action, "id");
-    static const size_t key_columns[] = {HISTORY_ID};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
     area_set areas;
-    struct str list = str_of(arena_format(action->arena, "key history|%.*s", STR_ARG(account_id)));
-    if (!page_read(action, list, 1, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {
+        .list = str_of(arena_format(action->arena, "key history|%.*s", STR_ARG(account_id))),
+        .key_columns = {HISTORY_ID},
+        .n_keys = 1};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {account_id, page.keys[0], page_limit(action, &page)};
     size_t slot = tx_query(tx,
@@ -153,6 +155,6 @@ bool account_key_history(struct action *action, struct outcome *outcome, struct 
     buf_text(&outcome->body, "{\"data\":[");
     write_history(tx, slot, page_rows(&page, tx_rows(tx, slot)),
                   (areas & AREA_BIT(AREA_ECONOMICS)) != 0, &outcome->body);
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }

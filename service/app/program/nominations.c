@@ -13,9 +13,11 @@ struct closing {
 static bool closing_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                          struct err *err) {
     const struct closing *closing = arg;
+    const struct record_key nomination = {.resource = resource_of(RES_NOMINATION),
+                                          .id = closing->id};
     struct str values[] = {closing->id, str_of(closing->status), closing->reason};
     tx_query(tx, "select nomination_close($1::uuid, $2, $3)", values, 3);
-    return view_answer(action, tx, RES_NOMINATION, closing->id, outcome, err);
+    return view_answer(action, tx, &nomination, outcome, err);
 }
 
 bool nomination_decline(struct action *action, struct outcome *outcome, struct err *err) {

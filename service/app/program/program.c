@@ -110,11 +110,7 @@ bool rate_list(struct action *action, struct outcome *outcome, struct err *err) 
     if (!tx_flush(tx, err))
         return false;
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < tx_rows(tx, slot); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_row(tx, slot, i, rate_columns, COUNT_OF(rate_columns), &outcome->body);
-    }
+    write_rows(tx, slot, tx_rows(tx, slot), &SHAPE_OF(rate_columns), &outcome->body);
     page_end(outcome, false, -1);
     return true;
 }
@@ -138,7 +134,7 @@ static bool rate_work(struct action *action, struct tx *tx, void *arg, struct ou
     if (!tx_flush(tx, err))
         return false;
     outcome->status = tx_bool(tx, put, 0, 0) ? 201 : 200;
-    write_row(tx, slot, 0, rate_columns, COUNT_OF(rate_columns), &outcome->body);
+    write_row(tx, slot, 0, &SHAPE_OF(rate_columns), &outcome->body);
     return true;
 }
 

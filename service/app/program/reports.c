@@ -169,18 +169,19 @@ static void add_member(struct buf *doc, const char *name, struct str value) {
  * whether there will be one. */
 static bool add_page(struct action *action, struct asked *asked, struct str list, struct buf *doc,
                      struct err *err) {
-    char cursor[512];
-    struct str after = STR("0"), next;
+    struct cursor cursor = {.list = list, .values = {STR("0")}, .n = 1};
+    char text[512];
     int64_t from = 0;
-    if (asked->cursor.ptr && !cursor_read(action, list, asked->cursor, &after, 1, err))
+    if (asked->cursor.ptr && !cursor_read(action, asked->cursor, &cursor, err))
         return false;
-    str_to_i64(after, &from);
-    next = str_of(arena_format(action->arena, "%lld", (long long)from + (long long)asked->size));
-    if (!next.ptr || !cursor_make(action, list, &next, 1, cursor, sizeof cursor))
+    add_member(doc, "after", cursor.values[0]);
+    str_to_i64(cursor.values[0], &from);
+    cursor.values[0] =
+        str_of(arena_format(action->arena, "%lld", (long long)from + (long long)asked->size));
+    if (!cursor.values[0].ptr || !cursor_make(action, &cursor, text, sizeof text))
         return err_memory(err);
-    add_member(doc, "after", after);
     add_member(doc, "size", str_of(arena_format(action->arena, "%zu", asked->size)));
-    add_member(doc, "next_cursor", str_of(cursor));
+    add_member(doc, "next_cursor", str_of(text));
     return true;
 }
 

@@ -57,30 +57,20 @@ static struct str ids_of(struct action *action, const struct batch *batch, bool 
     return ids ? pg_array_param(action->arena, ids, n) : STR_ABSENT;
 }
 
-static const struct row *row_by_id(const struct row *rows, size_t n, struct str id) {
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(rows[i].values[0], id))
-            return &rows[i];
-    return NULL;
-}
-
-static bool visible(const struct batch *batch, const struct entry *entry, const struct row *row) {
+static bool visible(const struct entry *entry, const struct row *row) {
     if (!row)
         return false;
-    if (row_deleted(batch->resource, row) && entry->kind != ENTRY_RESTORE && !entry->upsert)
+    if (row_deleted(row) && entry->kind != ENTRY_RESTORE && !entry->upsert)
         return false;
-    return !entry->account_id.ptr ||
-           str_eq(row_value(batch->resource, row, "account_id"), entry->account_id);
+    return row_below(row, entry->account_id);
 }
 
-static bool precondition(struct action *action, const struct batch *batch, struct entry *entry,
-                         const struct row *row) {
+static bool precondition(struct action *action, struct entry *entry, const struct row *row) {
     if (entry->unconditional)
         return true;
     if (!action->if_match.ptr && action->who->role == ROLE_INTEGRATION)
         return true;
-    return if_match_given(action, &entry->err) &&
-           row_if_match(action, batch->resource, row, &entry->err);
+    return if_match_given(action, &entry->err) && row_if_match(action, row, &entry->err);
 }
 
 static jv *current_of(const struct batch *batch, const struct row *row, struct err *err) {
@@ -111,9 +101,12 @@ static void give_id(struct action *action, struct entry *entry) {
 static void take_references(struct action *action, struct batch *batch, struct entry *entry,
                             const jv *before) {
     const struct shape whole = {batch->resource->fields, batch->resource->n_fields};
-    struct str account_id = jv_text(jv_get(entry->clean, "account_id"));
-    if (!references_take(action, &batch->references, &whole, entry->clean, before, account_id,
-                         entry->at, &entry->err))
+    const struct referrer referrer = {.shape = &whole,
+                                      .doc = entry->clean,
+                                      .before = before,
+                                      .account_id = jv_text(jv_get(entry->clean, "account_id")),
+                                      .at = entry->at};
+    if (!references_take(action, &batch->references, &referrer, &entry->err))
         err_memory(&entry->err);
 }
 
@@ -138,11 +131,10 @@ static void decide_change(struct action *action, struct batch *batch, const stru
     CLEANUP(jv_unref) jv *current = current_of(batch, row, &entry->err);
     if (!current)
         return;
-    entry->was_deleted = row_deleted(batch->resource, row);
+    entry->was_deleted = row_deleted(row);
     bool fine =
         decode_change(decode, current, entry->given, &entry->clean, &entry->changed, &entry->err);
-    if (fine && batch->review &&
-        batch->review(action, batch, entry, row, current, batch->review_arg)) {
+    if (fine && batch->review && batch->review(action, batch, entry, row, current)) {
         jv_unref(&entry->clean);
         fine = decode_change(decode, current, entry->given, &entry->clean, &entry->changed,
                              &entry->err);
@@ -154,10 +146,9 @@ static void decide_change(struct action *action, struct batch *batch, const stru
         take_references(action, batch, entry, current);
 }
 
-static void decide(struct action *action, struct batch *batch, const struct custom_fields *customs,
-                   struct entry *entry, const struct row *rows, size_t n_rows) {
+static void decide(struct action *action, struct batch *batch, struct entry *entry) {
     struct decode decode = {.resource = batch->resource,
-                            .customs = customs,
+                            .customs = &batch->customs,
                             .at = entry->at,
                             .replace = entry->replace};
     if (failed(entry) || entry->settled)
@@ -170,24 +161,24 @@ static void decide(struct action *action, struct batch *batch, const struct cust
             !admin_fields(batch, entry, NULL))
             return;
         if (batch->review)
-            batch->review(action, batch, entry, NULL, NULL, batch->review_arg);
+            batch->review(action, batch, entry, NULL, NULL);
         give_id(action, entry);
         if (!entry->settled)
             take_references(action, batch, entry, NULL);
         return;
     }
-    const struct row *row = row_by_id(rows, n_rows, entry->id);
+    const struct row *row = row_by_id(&batch->current, entry->id);
     struct record_key key = {.resource = batch->resource};
-    if (!visible(batch, entry, row))
+    if (!visible(entry, row))
         not_found(&key, &entry->err);
-    else if (!row_writable(action, batch->resource, row, &entry->err))
+    else if (!row_writable(action, row, &entry->err))
         return;
-    else if (precondition(action, batch, entry, row) && entry->kind == ENTRY_CHANGE)
+    else if (precondition(action, entry, row) && entry->kind == ENTRY_CHANGE)
         decide_change(action, batch, &decode, entry, row);
     else if (!failed(entry)) {
-        entry->was_deleted = row_deleted(batch->resource, row);
+        entry->was_deleted = row_deleted(row);
         if (batch->review)
-            batch->review(action, batch, entry, row, NULL, batch->review_arg);
+            batch->review(action, batch, entry, row, NULL);
     }
 }
 
@@ -340,19 +331,18 @@ static enum entry_outcome outcome_of(const struct entry *entry) {
 
 static bool read_back(struct action *action, struct tx *tx, struct batch *batch, struct err *err) {
     struct str ids = ids_of(action, batch, true);
-    size_t n = 0;
     if (!ids.ptr)
         return err_memory(err);
     size_t slot = tx_query(tx, sql_for(action, batch->resource->id)->get_any, &ids, 1);
     if (!tx_flush(tx, err))
         return false;
-    const struct row *rows = rows_of(action, batch->resource, tx, slot, &n);
-    if (!rows)
+    struct rows rows = rows_of(action, batch->resource, tx, slot);
+    if (!rows.list)
         return err_memory(err);
     for (size_t i = 0; i < batch->n; i++) {
         struct entry *entry = &batch->entries[i];
         entry->outcome = failed(entry) ? OUTCOME_ERROR : outcome_of(entry);
-        entry->row = failed(entry) ? NULL : row_by_id(rows, n, entry->id);
+        entry->row = failed(entry) ? NULL : row_by_id(&rows, entry->id);
     }
     return true;
 }
@@ -415,10 +405,10 @@ static const char *accounts_sql(struct action *action) {
 }
 
 static bool read_current(struct action *action, struct tx *tx, struct batch *batch,
-                         const struct row **ret_rows, size_t *ret_n, struct err *err) {
+                         struct err *err) {
     struct str accounts = accounts_of(action, batch), ids = ids_of(action, batch, false);
     size_t account_slot = 0;
-    *ret_n = 0;
+    batch->current = (struct rows){NULL, 0};
     const char *sql = accounts_sql(action);
     if (!ids.ptr || !sql)
         return err_memory(err);
@@ -431,8 +421,8 @@ static bool read_current(struct action *action, struct tx *tx, struct batch *bat
     if (accounts.ptr)
         check_accounts(action, batch, tx, account_slot);
     if (any)
-        *ret_rows = rows_of(action, batch->resource, tx, slot, ret_n);
-    return !any || *ret_rows ? true : err_memory(err);
+        batch->current = rows_of(action, batch->resource, tx, slot);
+    return !any || batch->current.list ? true : err_memory(err);
 }
 
 static bool uses_custom(const struct batch *batch) {
@@ -444,16 +434,15 @@ static bool uses_custom(const struct batch *batch) {
 }
 
 bool batch_write(struct action *action, struct tx *tx, struct batch *batch, struct err *err) {
-    const struct row *rows = NULL;
-    size_t n_rows = 0;
-    if (!read_current(action, tx, batch, &rows, &n_rows, err))
+    if (!read_current(action, tx, batch, err))
         return false;
-    struct custom_fields customs = {0};
-    if (uses_custom(batch) && !custom_fields_load(action, tx, batch->resource, &customs, err))
+    batch->customs = (struct custom_fields){0};
+    if (uses_custom(batch) &&
+        !custom_fields_load(action, tx, batch->resource, &batch->customs, err))
         return false;
     batch->references.list = NULL;
     for (size_t i = 0; i < batch->n; i++)
-        decide(action, batch, &customs, &batch->entries[i], rows, n_rows);
+        decide(action, batch, &batch->entries[i]);
     if (!references_check(action, tx, &batch->references, err))
         return false;
     if (single_failure(batch, err))

@@ -51,10 +51,10 @@ struct entry {
 
 /* Looks at a change or deletion that is decoded, beside the record as it is, and may settle it, or
  * take fields out of `given`: true, and it is decoded anew. `row` and `current` are NULL for a new
- * record; `current` also for a deletion. */
+ * record; `current` also for a deletion. What it needs besides is batch->review_arg. */
 struct batch;
 typedef bool (*batch_review_change)(struct action *action, struct batch *batch, struct entry *entry,
-                                    const struct row *row, const jv *current, void *arg);
+                                    const struct row *row, const jv *current);
 
 struct batch {
     batch_review_change review; /* NULL: none */
@@ -62,6 +62,8 @@ struct batch {
     const struct resource *resource;
     struct entry *entries;
     size_t n;
+    struct rows current; /* the records of the entries, locked, as they are before the write */
+    struct custom_fields customs;
     struct references references;
     bool all_or_none;
     bool admin;       /* may set what is for admins (F_ADMIN): whose records these are */

@@ -34,13 +34,13 @@ static void write_result(struct action *action, const struct batch *batch, size_
                          struct buf *ret) {
     const struct entry *entry = &batch->entries[i];
     char etag[ETAG_TEXT] = "";
-    if (entry->row && !row_deleted(batch->resource, entry->row)) {
+    if (entry->row && !row_deleted(entry->row)) {
         struct view view;
         struct buf body;
         view_init(&view);
         view.for_etag_only = true;
         buf_init(&body, (size_t)8 << 20);
-        view_write(action, batch->resource, &view, entry->row, NULL, &body, etag);
+        view_write(action, &view, entry->row, &body, etag);
         buf_release(&body);
     }
     buf_format(ret, "%s{\"index\":%zu,\"id\":", i > 0 ? "," : "", i);

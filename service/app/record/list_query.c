@@ -51,9 +51,19 @@ static bool take_own(struct action *action, struct list *list, const struct para
     return true;
 }
 
-bool list_uses_custom(const struct resource *resource, const struct param *params, size_t n) {
-    for (size_t i = 0; i < n && (resource->flags & R_CUSTOM) != 0; i++)
-        if (str_starts(params[i].name, "custom.") || str_is(params[i].name, "filter"))
+void list_init(const struct action *action, const struct record_key *key, size_t page_size,
+               struct list *ret) {
+    *ret = (struct list){
+        .key = key, .page_size = page_size, .by_access_set = !role_sees_all(action->who->role)};
+    view_init(&ret->view);
+}
+
+bool list_uses_custom(const struct action *action) {
+    if ((action->resource->flags & R_CUSTOM) == 0)
+        return false;
+    for (size_t i = 0; i < action->n_params; i++)
+        if (str_starts(action->params[i].name, "custom.") ||
+            str_is(action->params[i].name, "filter"))
             return true;
     return false;
 }
@@ -63,22 +73,22 @@ static bool is_id(const struct list *list, const struct list_sort *sort) {
 }
 
 static bool read_params(struct action *action, struct list *list,
-                        const struct custom_fields *customs, const struct param *params, size_t n,
-                        struct err *err) {
-    struct cond **parts = arena_array(action->arena, n + 1, sizeof *parts);
+                        const struct custom_fields *customs, struct err *err) {
+    struct cond **parts = arena_array(action->arena, action->n_params + 1, sizeof *parts);
     size_t n_parts = 0;
     if (!parts)
         return err_memory(err);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < action->n_params; i++) {
+        const struct param *param = &action->params[i];
         struct cond *part = NULL;
         bool fine;
-        if (take_own(action, list, &params[i], err))
+        if (take_own(action, list, param, err))
             continue;
-        if (str_is(params[i].name, "filter"))
-            fine = filter_parse(list->key->resource, customs, params[i].value, action->arena, &part,
-                                err);
+        if (str_is(param->name, "filter"))
+            fine =
+                filter_parse(list->key->resource, customs, param->value, action->arena, &part, err);
         else
-            fine = filter_flat(list->key->resource, customs, params[i].name, params[i].value,
+            fine = filter_flat(list->key->resource, customs, param->name, param->value,
                                action->arena, &part, err);
         if (fine)
             parts[n_parts++] = part;
@@ -100,25 +110,32 @@ static bool canonical(struct action *action, struct list *list, struct err *err)
         buf_format(&text, "%c%s,", list->sorts[i].descending ? '-' : '+',
                    list->sorts[i].field->name);
     filter_canonical(list->where, &text);
-    list->canonical = buf_ok(&text) ? arena_str(action->arena, buf_str(&text)) : STR_ABSENT;
+    list->after.list = buf_ok(&text) ? arena_str(action->arena, buf_str(&text)) : STR_ABSENT;
+    list->after.n = list->n_sorts;
     buf_release(&text);
-    return list->canonical.ptr ? true : err_memory(err);
+    return list->after.list.ptr ? true : err_memory(err);
 }
 
-bool list_read(struct action *action, struct list *list, struct tx *tx, const struct param *params,
-               size_t n, struct err *err) {
+bool list_read(struct action *action, struct tx *tx, struct list *list, struct err *err) {
     struct custom_fields customs = {0};
-    if (list_uses_custom(list->key->resource, params, n) &&
+    if (list_uses_custom(action) &&
         !custom_fields_load(action, tx, list->key->resource, &customs, err))
         return false;
-    if (!read_params(action, list, &customs, params, n, err) || !canonical(action, list, err))
+    if (!read_params(action, list, &customs, err) || !canonical(action, list, err))
         return false;
     list->follows = list->cursor.ptr != NULL;
-    return !list->follows ||
-           cursor_read(action, list->canonical, list->cursor, list->after, list->n_sorts, err);
+    return !list->follows || cursor_read(action, list->cursor, &list->after, err);
 }
 
 /* ---- SQL ---- */
+
+struct statement {
+    struct buf sql;
+    struct buf count;
+    struct str params[LIST_PARAMS];
+    size_t n_params;
+    size_t n_where; /* of these, for the count */
+};
 
 static const char *cast_of(const struct field *field) {
     switch (field->type) {
@@ -258,18 +275,9 @@ static bool write_where(struct action *action, const struct list *list, struct s
     return true;
 }
 
-void statement_init(struct statement *st) {
-    buf_init(&st->sql, 1 << 18);
-    buf_init(&st->count, 1 << 18);
-}
-
-void statement_release(struct statement *st) {
-    buf_release(&st->sql);
-    buf_release(&st->count);
-}
-
-bool list_statement(struct action *action, const struct list *list, struct statement *st,
-                    struct err *err) {
+/* One row more than the page, so that it is known whether there are more. */
+static bool write_statement(struct action *action, const struct list *list, struct statement *st,
+                            struct err *err) {
     buf_text(&st->count, "select count(*)");
     buf_format(&st->sql, "select %s", sql_for(action, list->key->resource->id)->columns);
     if (!write_where(action, list, st, &st->count, err) ||
@@ -279,18 +287,54 @@ bool list_statement(struct action *action, const struct list *list, struct state
         if (uniform(list))
             after_row(list, st->n_params + 1, &st->sql);
         else
-            after_columns(list, list->after, st->n_params + 1, &st->sql);
+            after_columns(list, list->after.values, st->n_params + 1, &st->sql);
         for (size_t i = 0; i < list->n_order; i++)
-            st->params[st->n_params++] = list->after[i];
+            st->params[st->n_params++] = list->after.values[i];
     }
     write_order(list, &st->sql);
     buf_format(&st->sql, " limit %zu", list->page_size + 1);
     return buf_ok(&st->sql) && buf_ok(&st->count) ? true : err_memory(err);
 }
 
-void list_key(const struct list *list, const struct row *row, struct str ret[static LIST_ORDERS]) {
-    for (size_t i = 0; i < list->n_sorts; i++)
-        ret[i] = row_shows(row, list->sorts[i].field)
-                     ? row->values[resource_field_at(list->key->resource, list->sorts[i].field)]
-                     : STR_ABSENT;
+static bool query_page(struct action *action, struct tx *tx, struct list *list,
+                       struct statement *st, struct err *err) {
+    size_t count = 0;
+    if (!write_statement(action, list, st, err))
+        return false;
+    if (list->include_total)
+        count = tx_query_once(tx, st->count.ptr, st->params, st->n_where);
+    /* The shapes of filters are many; only the bare list and its next page are worth a prepared
+     * statement. */
+    size_t slot = list->where ? tx_query_once(tx, st->sql.ptr, st->params, st->n_params)
+                              : tx_query(tx, st->sql.ptr, st->params, st->n_params);
+    if (!tx_flush(tx, err))
+        return false;
+    list->total = list->include_total ? tx_int(tx, count, 0, 0) : -1;
+    list->rows = rows_of(action, list->key->resource, tx, slot);
+    return list->rows.list ? true : err_memory(err);
+}
+
+bool list_page(struct action *action, struct tx *tx, struct list *list, struct err *err) {
+    struct statement *st = arena_alloc(action->arena, sizeof *st);
+    if (!st)
+        return err_memory(err);
+    buf_init(&st->sql, 1 << 18);
+    buf_init(&st->count, 1 << 18);
+    bool fine = query_page(action, tx, list, st, err);
+    list->has_more = list->rows.n > list->page_size;
+    if (list->has_more)
+        list->rows.n = list->page_size;
+    fine = fine && view_expand(action, tx, &list->view, &list->rows, err);
+    buf_release(&st->sql);
+    buf_release(&st->count);
+    return fine;
+}
+
+void list_key(const struct list *list, const struct row *row, struct cursor *ret) {
+    *ret = (struct cursor){.list = list->after.list, .n = list->n_sorts};
+    for (size_t i = 0; i < ret->n; i++)
+        ret->values[i] =
+            row_shows(row, list->sorts[i].field)
+                ? row->values[resource_field_at(list->key->resource, list->sorts[i].field)]
+                : STR_ABSENT;
 }

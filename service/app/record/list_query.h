@@ -7,7 +7,7 @@
 #include "domain/filter.h"
 #include "record/view.h"
 
-#define LIST_ORDERS 6
+#define LIST_ORDERS 6 /* at most CURSOR_VALUES */
 #define LIST_PARAMS 400
 
 struct list_sort {
@@ -25,32 +25,24 @@ struct list {
     size_t page_size;
     struct str cursor;
     bool include_total;
-    struct str canonical; /* what the cursor is bound to */
     bool by_access_set;
-    struct str after[LIST_ORDERS]; /* the sort values of the row before; of the first page none */
-    bool follows;                  /* whether there is one */
+    struct cursor after; /* the row before */
+    bool follows;        /* whether there is one */
+    /* The page, once it is read. */
+    struct rows rows;
+    bool has_more;
+    int64_t total; /* < 0: not asked for */
 };
 
-/* Filters, filter, order_by, fields, expand, page_size, cursor, include_total. `tx` is needed only
- * where list_uses_custom(). */
-bool list_uses_custom(const struct resource *resource, const struct param *params, size_t n);
-bool list_read(struct action *action, struct list *list, struct tx *tx, const struct param *params,
-               size_t n, struct err *err);
-
-struct statement {
-    struct buf sql;
-    struct buf count;
-    struct str params[LIST_PARAMS];
-    size_t n_params;
-    size_t n_where; /* of these, for the count */
-};
-
-/* One row more than the page, so that it is known whether there are more. */
-bool list_statement(struct action *action, const struct list *list, struct statement *ret,
-                    struct err *err);
-void statement_init(struct statement *st);
-void statement_release(struct statement *st);
-/* The row's sort values, borrowed from it: what the next page comes after. */
-void list_key(const struct list *list, const struct row *row, struct str ret[static LIST_ORDERS]);
+void list_init(const struct action *action, const struct record_key *key, size_t page_size,
+               struct list *ret);
+/* From the action's parameters: filters, filter, order_by, fields, expand, page_size, cursor,
+ * include_total. `tx` is needed only where list_uses_custom(). */
+bool list_read(struct action *action, struct tx *tx, struct list *list, struct err *err);
+bool list_uses_custom(const struct action *action);
+/* Reads the page, and what it expands. */
+bool list_page(struct action *action, struct tx *tx, struct list *list, struct err *err);
+/* What a page after this row comes after, borrowed from it. */
+void list_key(const struct list *list, const struct row *row, struct cursor *ret);
 
 #endif

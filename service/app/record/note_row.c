@@ -3,9 +3,8 @@
 #include "base/audit_note.h"
 #include "record/row.h"
 
-void note_row(struct action *action, const struct resource *resource, const struct row *row) {
-    enum area area = row_area(resource, row);
+void note_row(struct action *action, const struct row *row) {
+    enum area area = row_area(row);
     if (area_sensitive(area))
-        audit_note(action, area, resource->name, row_value(resource, row, "account_id"),
-                   row->values[0]);
+        audit_note(action, area, row->resource->name, row_value(row, "account_id"), row->values[0]);
 }

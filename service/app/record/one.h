@@ -4,9 +4,9 @@
 
 #include "app/records.h"
 
-/* As GET does. */
-bool one_read(struct action *action, const struct record_key *key, const struct param *params,
-              size_t n_params, struct outcome *outcome, struct err *err);
+/* As GET does, with the action's parameters. */
+bool one_read(struct action *action, const struct record_key *key, struct outcome *outcome,
+              struct err *err);
 /* As POST, PATCH and PUT do: makes it, changes what `doc` names, or all that can be changed. */
 bool one_create(struct action *action, const struct record_key *key, const jv *doc,
                 struct outcome *outcome, struct err *err);

@@ -17,11 +17,18 @@
 
 /* ---- reading one ---- */
 
-static bool cacheable(const struct action *action, const struct record_key *key,
-                      const struct view *view) {
+struct record_read {
+    const struct record_key *key;
+    struct view view;
+    struct cache_lease lease;
+    bool leased; /* what is read is put into the cache */
+};
+
+static bool cacheable(const struct action *action, const struct record_read *read) {
+    const struct resource *resource = read->key->resource;
     /* Who is shown what is sensitive is noted where it is read from the database. */
-    return (key->resource->flags & R_CACHED) != 0 && view->plain &&
-           !area_sensitive(key->resource->area) && role_sees_all(action->who->role);
+    return (resource->flags & R_CACHED) != 0 && read->view.plain &&
+           !area_sensitive(resource->area) && role_sees_all(action->who->role);
 }
 
 /* A cached entry is the ETag, a line feed, and the body. */
@@ -37,8 +44,7 @@ static bool answer_cached(struct action *action, struct str value, struct outcom
     return true;
 }
 
-static void fill(struct action *action, const struct cache_lease *lease,
-                 const struct record_key *key, const struct row *row,
+static void fill(struct action *action, const struct cache_lease *lease, const struct row *row,
                  const struct outcome *outcome) {
     struct buf value;
     buf_init(&value, (size_t)1 << 20);
@@ -46,18 +52,15 @@ static void fill(struct action *action, const struct cache_lease *lease,
     buf_char(&value, '\n');
     buf_put(&value, buf_str(&outcome->body));
     if (buf_ok(&value))
-        cache_fill(action->app->cache, lease, row_cache_version(key->resource, row),
-                   buf_str(&value));
+        cache_fill(action->app->cache, lease, row_cache_version(row), buf_str(&value));
     buf_release(&value);
 }
 
-static bool get_from_store(struct action *action, const struct record_key *key,
-                           const struct view *view, const struct cache_lease *lease,
-                           struct outcome *outcome, struct err *err) {
+static bool get_from_store(struct action *action, struct record_read *read, struct outcome *outcome,
+                           struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct expanded *expanded = NULL;
+    const struct record_key *key = read->key;
     struct str ids = pg_array_param(action->arena, &key->id, 1);
-    size_t n = 0;
     if (!ids.ptr)
         return err_memory(err);
     if (!read_begin(action, &tx, err))
@@ -65,21 +68,20 @@ static bool get_from_store(struct action *action, const struct record_key *key,
     size_t slot = tx_query(tx, sql_for(action, key->resource->id)->get, &ids, 1);
     if (!tx_flush(tx, err))
         return false;
-    const struct row *rows = rows_of(action, key->resource, tx, slot, &n);
-    if (!rows)
+    struct rows rows = rows_of(action, key->resource, tx, slot);
+    if (!rows.list)
         return err_memory(err);
-    if (n == 0 || (key->account_id.ptr &&
-                   !str_eq(row_value(key->resource, rows, "account_id"), key->account_id)))
+    if (rows.n == 0 || !row_below(rows.list, key->account_id))
         return not_found(key, err);
-    if (!view_expand(action, key->resource, view, rows, n, tx, &expanded, err))
+    if (!view_expand(action, tx, &read->view, &rows, err))
         return false;
-    view_write(action, key->resource, view, rows, expanded, &outcome->body, outcome->etag);
+    view_write(action, &read->view, rows.list, &outcome->body, outcome->etag);
     if (!buf_ok(&outcome->body))
         return err_memory(err);
     outcome->not_modified =
         action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
-    if (lease)
-        fill(action, lease, key, rows, outcome);
+    if (read->leased)
+        fill(action, &read->lease, rows.list, outcome);
     return true;
 }
 
@@ -96,28 +98,32 @@ static enum cache_outcome ask_cache(struct action *action, const char *name, str
     return cached;
 }
 
-bool one_read(struct action *action, const struct record_key *key, const struct param *params,
-              size_t n_params, struct outcome *outcome, struct err *err) {
-    struct view view;
-    view_init(&view);
-    for (size_t i = 0; i < n_params; i++) {
+static bool read_view(struct action *action, struct record_read *read, struct err *err) {
+    view_init(&read->view);
+    for (size_t i = 0; i < action->n_params; i++) {
         bool taken;
-        view_param(key->resource, &params[i], &view, &taken, err);
+        view_param(read->key->resource, &action->params[i], &read->view, &taken, err);
         if (!taken)
-            unknown_parameter(action->arena, params[i].name, err);
+            unknown_parameter(action->arena, action->params[i].name, err);
     }
-    if (err_is_set(err))
+    return !err_is_set(err);
+}
+
+bool one_read(struct action *action, const struct record_key *key, struct outcome *outcome,
+              struct err *err) {
+    struct record_read read = {.key = key};
+    if (!read_view(action, &read, err))
         return false;
-    if (!cacheable(action, key, &view))
-        return get_from_store(action, key, &view, NULL, outcome, err);
+    if (!cacheable(action, &read))
+        return get_from_store(action, &read, outcome, err);
     char name[81];
     struct str value;
-    struct cache_lease lease;
     snprintf(name, sizeof name, "%s:%.*s", key->resource->name, STR_ARG(key->id));
-    enum cache_outcome cached = ask_cache(action, name, &value, &lease);
+    enum cache_outcome cached = ask_cache(action, name, &value, &read.lease);
     if (cached == CACHE_HIT && answer_cached(action, value, outcome))
         return true;
-    return get_from_store(action, key, &view, cached == CACHE_LEASE ? &lease : NULL, outcome, err);
+    read.leased = cached == CACHE_LEASE;
+    return get_from_store(action, &read, outcome, err);
 }
 
 /* ---- writing one ---- */
@@ -129,9 +135,8 @@ struct record_write {
     bool replace;
 };
 
-static const jv *with_account(struct action *action, const struct record_write *write, jv **owner,
-                              struct err *err) {
-    (void)action;
+/* *owner: what the caller releases, if anything was made. */
+static const jv *with_account(const struct record_write *write, jv **owner, struct err *err) {
     if (write->kind != ENTRY_CREATE || !write->key->account_id.ptr ||
         jv_kind(write->given) != JV_OBJECT)
         return write->given;
@@ -172,7 +177,7 @@ static bool one_work(struct action *action, struct tx *tx, void *arg, struct out
     entry->account_id = write->key->account_id;
     entry->unconditional = write->kind == ENTRY_CREATE || write->kind == ENTRY_RESTORE;
     entry->replace = write->replace;
-    entry->given = with_account(action, write, &owner, err);
+    entry->given = with_account(write, &owner, err);
     if (err_is_set(err) || !batch_write(action, tx, batch, err))
         return false;
     if (write->kind == ENTRY_DELETE) {
@@ -183,8 +188,7 @@ static bool one_work(struct action *action, struct tx *tx, void *arg, struct out
         return not_found(write->key, err);
     struct view view;
     view_init(&view);
-    view_write(action, write->key->resource, &view, entry->row, NULL, &outcome->body,
-               outcome->etag);
+    view_write(action, &view, entry->row, &outcome->body, outcome->etag);
     if (write->kind == ENTRY_CREATE) {
         outcome->status = 201;
         set_location(write->key, entry->id, outcome);
@@ -192,20 +196,16 @@ static bool one_work(struct action *action, struct tx *tx, void *arg, struct out
     return true;
 }
 
-static bool write_one(struct action *action, const struct record_key *key, const jv *given,
-                      enum entry_kind kind, struct outcome *outcome, struct err *err) {
-    struct record_write write = {.key = key, .given = given, .kind = kind};
-    return write_once(action, one_work, &write, outcome, err);
-}
-
 bool one_create(struct action *action, const struct record_key *key, const jv *doc,
                 struct outcome *outcome, struct err *err) {
-    return write_one(action, key, doc, ENTRY_CREATE, outcome, err);
+    struct record_write write = {.key = key, .given = doc, .kind = ENTRY_CREATE};
+    return write_once(action, one_work, &write, outcome, err);
 }
 
 bool one_change(struct action *action, const struct record_key *key, const jv *doc,
                 struct outcome *outcome, struct err *err) {
-    return write_one(action, key, doc, ENTRY_CHANGE, outcome, err);
+    struct record_write write = {.key = key, .given = doc, .kind = ENTRY_CHANGE};
+    return write_once(action, one_work, &write, outcome, err);
 }
 
 bool one_replace(struct action *action, const struct record_key *key, const jv *doc,
@@ -224,7 +224,7 @@ struct record_key action_key(const struct action *action) {
 
 bool record_get(struct action *action, struct outcome *outcome, struct err *err) {
     struct record_key key = action_key(action);
-    return one_read(action, &key, action->params, action->n_params, outcome, err);
+    return one_read(action, &key, outcome, err);
 }
 
 bool record_create(struct action *action, struct outcome *outcome, struct err *err) {
@@ -239,10 +239,12 @@ bool record_patch(struct action *action, struct outcome *outcome, struct err *er
 
 bool record_delete(struct action *action, struct outcome *outcome, struct err *err) {
     struct record_key key = action_key(action);
-    return write_one(action, &key, NULL, ENTRY_DELETE, outcome, err);
+    struct record_write write = {.key = &key, .kind = ENTRY_DELETE};
+    return write_once(action, one_work, &write, outcome, err);
 }
 
 bool record_restore(struct action *action, struct outcome *outcome, struct err *err) {
     struct record_key key = action_key(action);
-    return write_one(action, &key, NULL, ENTRY_RESTORE, outcome, err);
+    struct record_write write = {.key = &key, .kind = ENTRY_RESTORE};
+    return write_once(action, one_work, &write, outcome, err);
 }

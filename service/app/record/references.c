@@ -106,14 +106,13 @@ static struct named **sorted(struct action *action, struct named *list,
 }
 
 bool references_take(struct action *action, struct references *references,
-                     const struct shape *shape, const jv *doc, const jv *before,
-                     struct str account_id, const char *at, struct err *err) {
-    struct walk now = {.action = action, .account_id = account_id, .err = err},
-                then = {.action = action, .account_id = account_id};
+                     const struct referrer *referrer, struct err *err) {
+    struct walk now = {.action = action, .account_id = referrer->account_id, .err = err},
+                then = {.action = action, .account_id = referrer->account_id};
     size_t n = 0;
-    walk_fields(&now, shape, doc, at);
-    if (before && now.n > 0)
-        walk_fields(&then, shape, before, "");
+    walk_fields(&now, referrer->shape, referrer->doc, referrer->at ? referrer->at : "");
+    if (referrer->before && now.n > 0)
+        walk_fields(&then, referrer->shape, referrer->before, "");
     struct named **known = sorted(action, then.list, by_place, &n);
     if (!known || now.short_of_memory || then.short_of_memory)
         return false;
@@ -201,10 +200,10 @@ bool references_check(struct action *action, struct tx *tx, const struct referen
     return true;
 }
 
-bool references_known(struct action *action, struct tx *tx, const struct shape *shape,
-                      const jv *doc, struct str account_id, struct err *err) {
+bool references_known(struct action *action, struct tx *tx, const struct referrer *referrer,
+                      struct err *err) {
     struct references references = {0};
-    if (!references_take(action, &references, shape, doc, NULL, account_id, "", err))
+    if (!references_take(action, &references, referrer, err))
         return err_memory(err);
     return references_check(action, tx, &references, err) && !err_is_set(err);
 }

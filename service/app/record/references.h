@@ -12,13 +12,19 @@ struct references {
     bool deleted;       /* they may name deleted records */
 };
 
-/* Takes the ids that `doc`, which is canonical, names in these fields and `before` does not: what
- * is there already may stay. `before` is NULL for a new document. `account_id` is the account of
- * what the document describes; absent where it is an account or belongs to none. What is wrong is
- * told below the pointer `at` in `err`, which must live until the check. False: memory is out. */
+/* A document that may name records. */
+struct referrer {
+    const struct shape *shape;
+    const jv *doc;         /* canonical */
+    const jv *before;      /* what it names already may stay; NULL: a new document */
+    struct str account_id; /* of what it describes; absent: it is an account, or of none */
+    const char *at;        /* pointer of the document in the request; NULL: it is the request */
+};
+
+/* Takes the ids that the document names. What is wrong with them is told in `err`, which must live
+ * until the check. False: memory is out. */
 bool references_take(struct action *action, struct references *references,
-                     const struct shape *shape, const jv *doc, const jv *before,
-                     struct str account_id, const char *at, struct err *err);
+                     const struct referrer *referrer, struct err *err);
 
 /* Each id that names nothing that the caller sees, or a record of another account where it must be
  * of the same, becomes a violation `unknown_reference` in its document's err. False: the database
@@ -27,7 +33,7 @@ bool references_check(struct action *action, struct tx *tx, const struct referen
                       struct err *err);
 
 /* Both for the document of an action; false also when there are violations. */
-bool references_known(struct action *action, struct tx *tx, const struct shape *shape,
-                      const jv *doc, struct str account_id, struct err *err);
+bool references_known(struct action *action, struct tx *tx, const struct referrer *referrer,
+                      struct err *err);
 
 #endif

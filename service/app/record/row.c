@@ -7,13 +7,13 @@ const struct record_sql *sql_for(const struct action *action, enum resource_id i
     return record_sql(id, !role_sees_all(action->who->role));
 }
 
-enum area row_area(const struct resource *resource, const struct row *row) {
+enum area row_area(const struct row *row) {
     struct str section =
-        resource->id == RES_PLAN_SECTION ? row_value(resource, row, "section") : STR_ABSENT;
+        row->resource->id == RES_PLAN_SECTION ? row_value(row, "section") : STR_ABSENT;
     for (enum area area = 0; section.ptr && area < AREA_COUNT; area++)
         if (str_is(section, area_name(area)))
             return area;
-    return resource->area;
+    return row->resource->area;
 }
 
 bool area_writable(const struct action *action, area_set areas, enum area area, struct err *err) {
@@ -23,10 +23,9 @@ bool area_writable(const struct action *action, area_set areas, enum area area, 
                    area_name(area));
 }
 
-bool row_writable(const struct action *action, const struct resource *resource,
-                  const struct row *row, struct err *err) {
-    return !resource_account(resource) ||
-           area_writable(action, row->areas, row_area(resource, row), err);
+bool row_writable(const struct action *action, const struct row *row, struct err *err) {
+    return !resource_account(row->resource) ||
+           area_writable(action, row->areas, row_area(row), err);
 }
 
 void write_areas(area_set areas, struct buf *ret) {
@@ -41,35 +40,42 @@ void write_areas(area_set areas, struct buf *ret) {
     buf_char(ret, ']');
 }
 
-static bool row_readable(const struct resource *resource, const struct row *row) {
-    return !resource_account(resource) || (row->areas & AREA_BIT(row_area(resource, row))) != 0;
+static bool row_readable(const struct row *row) {
+    return !resource_account(row->resource) || (row->areas & AREA_BIT(row_area(row))) != 0;
 }
 
-struct row *rows_of(struct action *action, const struct resource *resource, struct tx *tx,
-                    size_t slot, size_t *ret_n) {
+struct rows rows_of(struct action *action, const struct resource *resource, struct tx *tx,
+                    size_t slot) {
     size_t n = tx_rows(tx, slot), width = resource->n_fields + 3, kept = 0;
     struct row *rows = arena_array(action->arena, n + 1, sizeof *rows);
     struct str *values = arena_array(action->arena, n * width + 1, sizeof *values);
     enum role role = action->who->role;
     if (!rows || !values)
-        return NULL;
+        return (struct rows){NULL, 0};
     for (size_t i = 0; i < n; i++) {
         struct row *row = &rows[kept];
         struct str *its = values + i * width;
         for (size_t c = 0; c < width; c++)
             its[c] = tx_value(tx, slot, i, c);
+        row->resource = resource;
         row->values = its;
         row->areas = (area_set)tx_int(tx, slot, i, width - 1) & role_reads(role);
         row->hidden = role_sees_all(role) ? 0 : AREAS_ALL & ~row->areas;
-        kept += row_readable(resource, row);
+        kept += row_readable(row);
     }
-    *ret_n = kept;
-    return rows;
+    return (struct rows){rows, kept};
 }
 
-struct str row_value(const struct resource *resource, const struct row *row, const char *name) {
-    const struct field *field = resource_field(resource, str_of(name));
-    return field ? row->values[resource_field_at(resource, field)] : STR_ABSENT;
+const struct row *row_by_id(const struct rows *rows, struct str id) {
+    for (size_t i = 0; i < rows->n; i++)
+        if (str_eq(rows->list[i].values[0], id))
+            return &rows->list[i];
+    return NULL;
+}
+
+struct str row_value(const struct row *row, const char *name) {
+    const struct field *field = resource_field(row->resource, str_of(name));
+    return field ? row->values[resource_field_at(row->resource, field)] : STR_ABSENT;
 }
 
 static int64_t number(struct str text) {
@@ -78,27 +84,28 @@ static int64_t number(struct str text) {
 }
 
 /* Every descriptor begins with id, version. */
-int64_t row_version(const struct resource *resource, const struct row *row) {
-    (void)resource;
-    return number(row->values[1]);
+int64_t row_version(const struct row *row) { return number(row->values[1]); }
+
+int64_t row_cache_version(const struct row *row) {
+    return number(row->values[1]) + number(row->values[row->resource->n_fields]);
 }
 
-int64_t row_cache_version(const struct resource *resource, const struct row *row) {
-    return number(row->values[1]) + number(row->values[resource->n_fields]);
+bool row_deleted(const struct row *row) {
+    return row->values[row->resource->n_fields + 1].ptr != NULL;
 }
 
-bool row_deleted(const struct resource *resource, const struct row *row) {
-    return row->values[resource->n_fields + 1].ptr != NULL;
+bool row_below(const struct row *row, struct str account_id) {
+    return !account_id.ptr || str_eq(row_value(row, "account_id"), account_id);
 }
 
-void row_etag(const struct resource *resource, const struct row *row, char ret[static ETAG_TEXT]) {
-    etag_make(row->values[0], row_version(resource, row), STR(""), ret);
+void row_etag(const struct row *row, char ret[static ETAG_TEXT]) {
+    etag_make(row->values[0], row_version(row), STR(""), ret);
 }
 
 /* Of a record that the caller sees, all but what was derived from where the caller does not read.
  */
-field_set row_fields(const struct resource *resource, const struct row *row) {
-    return fields_in(resource, ~row->hidden | AREA_BIT(resource->area));
+field_set row_fields(const struct row *row) {
+    return fields_in(row->resource, ~row->hidden | AREA_BIT(row->resource->area));
 }
 
 bool row_shows(const struct row *row, const struct field *field) {

@@ -47,19 +47,18 @@ static bool one_answer(struct action *action, const struct bulk *bulk, struct en
                        struct outcome *outcome, struct err *err) {
     struct record_key key = {.resource = bulk->resource};
     struct view view;
-    if (!entry->row || (row_deleted(bulk->resource, entry->row) && !bulk->del))
+    if (!entry->row || (row_deleted(entry->row) && !bulk->del))
         return not_found(&key, err);
     if (bulk->del) {
         outcome->status = 204;
         return true;
     }
     view_init(&view);
-    view_write(action, bulk->resource, &view, entry->row, NULL, &outcome->body, outcome->etag);
+    view_write(action, &view, entry->row, &outcome->body, outcome->etag);
     if (entry->kind != ENTRY_CREATE)
         return true;
-    struct str account = (bulk->resource->flags & R_NESTED) != 0
-                             ? row_value(bulk->resource, entry->row, "account_id")
-                             : STR_ABSENT;
+    struct str account =
+        (bulk->resource->flags & R_NESTED) != 0 ? row_value(entry->row, "account_id") : STR_ABSENT;
     outcome->status = 201;
     if (account.ptr)
         snprintf(outcome->location, sizeof outcome->location, "/v1/accounts/%.*s/%s/%.*s",

@@ -78,9 +78,9 @@ bool sync_remember(struct action *action, const struct bulk *bulk, struct tx *tx
 
 /* NULL when it is one, else a sentence. */
 const char *check_conflict_policy(struct str text);
-/* A batch_review_change: `arg` is the struct bulk_run. */
+/* A batch_review_change: batch->review_arg is the struct bulk_run. */
 bool sync_resolve_conflicts(struct action *action, struct batch *batch, struct entry *entry,
-                            const struct row *row, const jv *current, void *arg);
+                            const struct row *row, const jv *current);
 /* After the write: keeps what lost. */
 bool sync_conflicts_keep(struct action *action, const struct bulk *bulk, struct tx *tx,
                          const struct bulk_run *run, struct err *err);

@@ -166,8 +166,8 @@ static bool resolve_existence(const struct bulk_run *run, size_t i, const struct
     struct entry *entry = &run->batch->entries[i];
     struct sync_message *message = &run->messages[i];
     const struct resource *resource = run->batch->resource;
-    bool deleted = row_deleted(resource, row), del = entry->kind == ENTRY_DELETE;
-    bool ours = del ? message->version > 0 && row_version(resource, row) != message->version
+    bool deleted = row_deleted(row), del = entry->kind == ENTRY_DELETE;
+    bool ours = del ? message->version > 0 && row_version(row) != message->version
                     : message->known && !message->was_deleted;
     if (deleted == del || !ours || resource->id == RES_ORDER)
         return false;
@@ -182,12 +182,12 @@ static bool resolve_existence(const struct bulk_run *run, size_t i, const struct
 }
 
 bool sync_resolve_conflicts(struct action *action, struct batch *batch, struct entry *entry,
-                            const struct row *row, const jv *current, void *arg) {
-    struct bulk_run *run = arg;
+                            const struct row *row, const jv *current) {
+    struct bulk_run *run = batch->review_arg;
     size_t i = (size_t)(entry - batch->entries);
     bool kept = false;
     if (row) {
-        struct str updated = row_value(batch->resource, row, "updated_at");
+        struct str updated = row_value(row, "updated_at");
         struct buf text;
         buf_init(&text, sizeof run->messages[i].updated_at + 2);
         render_value(&(const struct field){.type = FIELD_TIME}, updated, &text);
@@ -210,7 +210,7 @@ static void finish(const struct bulk *bulk, const struct bulk_run *run, size_t i
     const struct sync_message *message = &run->messages[i];
     struct str account = bulk->resource->id == RES_ACCOUNT ? entry->id
                          : (bulk->resource->flags & R_ACCOUNT_SCOPED) != 0 && entry->row
-                             ? row_value(bulk->resource, entry->row, "account_id")
+                             ? row_value(entry->row, "account_id")
                              : STR_ABSENT;
     for (size_t k = 0; k < jv_len(message->conflicts); k++) {
         jv *one = jv_copy(jv_at(message->conflicts, k));
@@ -219,8 +219,7 @@ static void finish(const struct bulk *bulk, const struct bulk_run *run, size_t i
         jv_set(one, "external_id", jv_new_text(entry->external_id));
         jv_set(one, "record_id", jv_new_text(entry->id));
         jv_set(one, "account_id", account.ptr ? jv_new_text(account) : jv_new_null());
-        jv_set(one, "version",
-               jv_new_int(entry->row ? row_version(bulk->resource, entry->row) : 0));
+        jv_set(one, "version", jv_new_int(entry->row ? row_version(entry->row) : 0));
         if (message->stamp.len > 0)
             jv_set(one, "system_modstamp", jv_new_text(message->stamp));
         jv_push(conflicts, one);

@@ -169,11 +169,10 @@ bool sync_waiting(struct action *action, struct outcome *outcome, struct err *er
         {.name = "created_at", .type = FIELD_TIME},
         {.name = "failure", .type = FIELD_TEXT},
     };
-    static const size_t key_columns[] = {0, 1};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
     struct str list = str_of(arena_format(action->arena, "deferred|%.*s", STR_ARG(system)));
-    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {.list = list, .key_columns = {0, 1}, .n_keys = 2};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {system, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t slot = tx_query(
@@ -187,6 +186,8 @@ bool sync_waiting(struct action *action, struct outcome *outcome, struct err *er
         values, 4);
     if (!tx_flush(tx, err))
         return false;
-    page_write(action, &page, tx, slot, fields, COUNT_OF(fields), key_columns, outcome);
+    buf_text(&outcome->body, "{\"data\":[");
+    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(fields), &outcome->body);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }

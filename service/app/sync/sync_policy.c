@@ -75,7 +75,7 @@ static bool policy_answer(struct tx *tx, struct str system, struct outcome *outc
                            &system, 1);
     if (!tx_flush(tx, err))
         return false;
-    write_row(tx, slot, 0, fields, COUNT_OF(fields), &outcome->body);
+    write_row(tx, slot, 0, &SHAPE_OF(fields), &outcome->body);
     return true;
 }
 
@@ -150,13 +150,12 @@ enum { AT_RESOURCE = 3, AT_RECORD = 5, AT_FIELD = 7, AT_KAMD = 8, AT_SOURCE = 9,
 
 bool sync_conflict_list(struct action *action, struct outcome *outcome, struct err *err) {
     struct str system = action_arg(action, "system");
-    static const size_t key_columns[] = {1, 0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str status = action_query(action, "status");
-    struct page page;
     struct str list = str_of(
         arena_format(action->arena, "conflicts|%.*s|%.*s", STR_ARG(system), STR_ARG(status)));
-    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {.list = list, .key_columns = {1, 0}, .n_keys = 2};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {system, page.keys[0], page.keys[1], page_limit(action, &page), status};
     size_t slot = tx_query(tx,
@@ -168,8 +167,10 @@ bool sync_conflict_list(struct action *action, struct outcome *outcome, struct e
                            values, 5);
     if (!tx_flush(tx, err))
         return false;
-    page_write(action, &page, tx, slot, conflict_fields, COUNT_OF(conflict_fields), key_columns,
-               outcome);
+    buf_text(&outcome->body, "{\"data\":[");
+    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(conflict_fields),
+               &outcome->body);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }
 
@@ -227,7 +228,7 @@ static bool resolve_work(struct action *action, struct tx *tx, void *arg, struct
     size_t now = tx_query(tx, CONFLICT_SQL " and c.id = $2::uuid", params, 2);
     if (!tx_flush(tx, err))
         return false;
-    write_row(tx, now, 0, conflict_fields, COUNT_OF(conflict_fields), &outcome->body);
+    write_row(tx, now, 0, &SHAPE_OF(conflict_fields), &outcome->body);
     return true;
 }
 

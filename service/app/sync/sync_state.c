@@ -156,9 +156,7 @@ static bool message_counts(const struct entry *entry) {
 /* Our version of the record after this message; the one before where the message did not count. */
 static long long version_after(const struct bulk_run *run, size_t i) {
     const struct entry *entry = &run->batch->entries[i];
-    return entry->settled ? run->messages[i].version
-           : entry->row   ? row_version(run->batch->resource, entry->row)
-                          : 0;
+    return entry->settled ? run->messages[i].version : entry->row ? row_version(entry->row) : 0;
 }
 
 static struct str states_of(struct action *action, const struct bulk_run *run) {

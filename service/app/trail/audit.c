@@ -28,7 +28,8 @@ static bool read_query(struct action *action, struct query *query, struct err *e
         buf_format(&list, "|%.*s", STR_ARG(query->values[i]));
     }
     struct str name = buf_ok(&list) ? arena_str(action->arena, buf_str(&list)) : STR_ABSENT;
-    return name.ptr ? page_read(action, name, 2, &query->page, err) : err_memory(err);
+    query->page.list = name;
+    return name.ptr ? page_read(action, &query->page, err) : err_memory(err);
 }
 
 /* Conditions on what is asked for only, so that the index of each is used. */
@@ -59,7 +60,6 @@ static const char *list_sql(struct action *action, const struct query *query) {
     return ret;
 }
 
-#define AREA_COLUMN 11
 static const struct field record_fields[] = {
     {.name = "account_id", .type = FIELD_ID},
     {.name = "chain", .type = FIELD_TEXT},
@@ -78,6 +78,7 @@ static const struct field record_fields[] = {
     {.name = "previous_hash", .type = FIELD_TEXT},
     {.name = "hash", .type = FIELD_TEXT},
 };
+enum { AT_COLUMN = 3, AREA_COLUMN = 11, ID_COLUMN = COUNT_OF(record_fields) };
 
 static void write_record(struct tx *tx, size_t slot, size_t row, struct buf *ret) {
     for (size_t c = 0; c < COUNT_OF(record_fields); c++) {
@@ -92,9 +93,8 @@ static void write_record(struct tx *tx, size_t slot, size_t row, struct buf *ret
 }
 
 bool audit_list(struct action *action, struct outcome *outcome, struct err *err) {
-    static const size_t key_columns[] = {3, COUNT_OF(record_fields)};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct query query = {0};
+    struct query query = {.page = {.key_columns = {AT_COLUMN, ID_COLUMN}, .n_keys = 2}};
     if (!read_query(action, &query, err))
         return false;
     const char *sql = list_sql(action, &query);
@@ -115,7 +115,7 @@ bool audit_list(struct action *action, struct outcome *outcome, struct err *err)
         buf_text(&outcome->body, i > 0 ? "," : "");
         write_record(tx, slot, i, &outcome->body);
     }
-    page_finish(action, &query.page, tx, slot, key_columns, outcome);
+    page_finish(action, &query.page, tx, slot, outcome);
     return true;
 }
 
@@ -127,10 +127,9 @@ bool audit_anchor_list(struct action *action, struct outcome *outcome, struct er
         {.name = "chains", .type = FIELD_INT},    {.name = "root", .type = FIELD_TEXT},
         {.name = "previous", .type = FIELD_TEXT}, {.name = "body", .type = FIELD_TEXT},
         {.name = "key_id", .type = FIELD_TEXT},   {.name = "signature", .type = FIELD_TEXT}};
-    static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
-    if (!page_read(action, STR("audit anchors"), 1, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {.list = STR("audit anchors"), .key_columns = {0}, .n_keys = 1};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page_limit(action, &page)};
     size_t slot =
@@ -144,11 +143,8 @@ bool audit_anchor_list(struct action *action, struct outcome *outcome, struct er
     if (!tx_flush(tx, err))
         return false;
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        buf_text(&outcome->body, i > 0 ? "," : "");
-        write_row(tx, slot, i, fields, COUNT_OF(fields), &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(fields), &outcome->body);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }
 
@@ -168,10 +164,7 @@ bool audit_keys_show(struct action *action, struct outcome *outcome, struct err 
     if (!tx_flush(tx, err))
         return false;
     buf_text(&outcome->body, "{\"keys\":[");
-    for (size_t i = 0; i < tx_rows(tx, slot); i++) {
-        buf_text(&outcome->body, i > 0 ? "," : "");
-        write_row(tx, slot, i, fields, COUNT_OF(fields), &outcome->body);
-    }
+    write_rows(tx, slot, tx_rows(tx, slot), &SHAPE_OF(fields), &outcome->body);
     buf_text(&outcome->body, "]}");
     return true;
 }

@@ -36,15 +36,14 @@ static void write_parts(struct action *action, const struct page *page, struct t
     if (part && shown == n)
         shown--;
     buf_text(body, "{\"data\":[");
-    for (size_t i = 0; i < shown; i++) {
-        buf_text(body, i > 0 ? "," : "");
-        write_row(tx, slot, i, fields, COUNT_OF(fields), body);
-    }
+    write_rows(tx, slot, shown, &SHAPE_OF(fields), body);
     if (has_more) {
         size_t last = n > page->size ? page->size - 1 : n - 1;
-        struct str keys[] = {tx_value(tx, slot, last, PERSONAL_PART),
-                             tx_value(tx, slot, last, PERSONAL_KEY)};
-        cursor_make(action, page->list, keys, COUNT_OF(keys), outcome->next, sizeof outcome->next);
+        const struct cursor cursor = {.list = page->list,
+                                      .values = {tx_value(tx, slot, last, PERSONAL_PART),
+                                                 tx_value(tx, slot, last, PERSONAL_KEY)},
+                                      .n = 2};
+        cursor_make(action, &cursor, outcome->next, sizeof outcome->next);
     }
     page_end(outcome, has_more, -1);
 }
@@ -53,13 +52,13 @@ bool personal_data_list(struct action *action, struct outcome *outcome, struct e
     struct str id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct record_key key = {.resource = resource_of(RES_CONTACT), .id = id};
-    struct page page;
     struct str list = str_of(arena_format(action->arena, "personal data|%.*s", STR_ARG(id)));
+    struct page page = {.list = list, .n_keys = 2};
     if (!role_sees_all(action->who->role))
         return err_set(err, PROBLEM_FORBIDDEN,
                        "What is kept about a person lies in all areas of an account; it is for "
                        "admins, directors and auditors.");
-    if (!page_read(action, list, 2, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {id, page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t there = tx_query(tx, "select account_id from contact where id = $1::uuid", values, 1);
@@ -108,8 +107,7 @@ static bool erasure_work(struct action *action, struct tx *tx, void *arg, struct
         return not_found(&key, err);
     if (tx_bool(tx, slot, 0, ERASURE_DONE))
         return err_set(err, PROBLEM_CONTACT_ERASED, "The person was erased already.");
-    if (!tx_bool(tx, slot, 0, ERASURE_DELETED) &&
-        !view_if_match(action, tx, RES_CONTACT, erasure->id, err))
+    if (!tx_bool(tx, slot, 0, ERASURE_DELETED) && !view_if_match(action, tx, &key, err))
         return false;
     return operation_queue(action, tx, "erasure", tx_value(tx, slot, 0, ERASURE_REQUEST), outcome,
                            err);

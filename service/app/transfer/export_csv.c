@@ -111,9 +111,10 @@ static void put_areas(area_set areas, struct buf *ret) {
     }
 }
 
-static bool put_row(const struct resource *resource, field_set fields, const struct row *row,
-                    const jv *line, struct buf *ret, struct err *err) {
-    field_set seen = row_fields(resource, row);
+static bool put_row(field_set fields, const struct row *row, const jv *line, struct buf *ret,
+                    struct err *err) {
+    const struct resource *resource = row->resource;
+    field_set seen = row_fields(row);
     size_t start = ret->len;
     for (size_t i = 0; i < resource->n_fields; i++) {
         const struct field *field = &resource->fields[i];
@@ -138,17 +139,17 @@ static bool put_row(const struct resource *resource, field_set fields, const str
     return buf_ok(ret) || err_memory(err);
 }
 
-bool export_csv_row(const struct resource *resource, field_set fields, const struct row *row,
-                    struct buf *ret, struct err *err) {
+bool export_csv_row(field_set fields, const struct row *row, struct buf *ret, struct err *err) {
+    const struct resource *resource = row->resource;
     CLEANUP(jv_unref) jv *lines = NULL;
-    struct str text = row_value(resource, row, "lines");
+    struct str text = row_value(row, "lines");
     const struct field *field = resource_field(resource, STR("lines"));
     if (resource->id != RES_ORDER || !shown(fields, resource_field_at(resource, field)))
-        return put_row(resource, fields, row, NULL, ret, err);
+        return put_row(fields, row, NULL, ret, err);
     if (!json_read(text, JSON_TOKENS * 10, &lines, err))
         return false;
     for (size_t i = 0; i < jv_len(lines); i++)
-        if (!put_row(resource, fields, row, jv_at(lines, i), ret, err))
+        if (!put_row(fields, row, jv_at(lines, i), ret, err))
             return false;
     return true;
 }

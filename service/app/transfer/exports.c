@@ -22,7 +22,6 @@
 struct export {
     struct exports *all;
     struct principal who;
-    char *key; /* as it was sent */
     struct arena asked;
     struct arena pages[2]; /* in turn: the next page begins behind a row of the one before */
     size_t n_pages;
@@ -43,13 +42,14 @@ static const struct query_param format = QUERY_ONE_OF("format", "ndjson", "csv")
 static const struct query_param bom = QUERY_ONE_OF("bom", "false", "true");
 static const struct query_param after = {.name = "after", .type = QUERY_ID};
 
-/* Takes the parameters that only exports have; leaves those of lists in `rest`. */
-static size_t take_own(struct export *export, const struct param *params, size_t n,
-                       struct param *rest, struct err *err) {
+/* Takes the parameters that only exports have; leaves the action those of lists. */
+static bool take_own(struct export *export, struct err *err) {
     static const char *const of_pages[] = {"page_size", "cursor", "include_total", "expand"};
+    struct action *action = &export->action;
+    struct param *rest = arena_array(&export->asked, action->n_params + 1, sizeof *rest);
     size_t left = 0;
-    for (size_t i = 0; i < n; i++) {
-        const struct param *param = &params[i];
+    for (size_t i = 0; rest && i < action->n_params; i++) {
+        const struct param *param = &action->params[i];
         struct str value = param->value;
         for (size_t k = 0; k < COUNT_OF(of_pages); k++)
             if (str_is(param->name, of_pages[k]))
@@ -66,7 +66,9 @@ static size_t take_own(struct export *export, const struct param *params, size_t
         } else
             rest[left++] = *param;
     }
-    return left;
+    action->params = rest;
+    action->n_params = left;
+    return rest != NULL || err_memory(err);
 }
 
 static bool take_after(struct export *export, struct err *err) {
@@ -75,75 +77,63 @@ static bool take_after(struct export *export, struct err *err) {
     if (export->list.n_sorts > 1)
         return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "after", "contradiction",
                        "goes on in the order of ids: leave order_by away");
-    export->list.after[0] = export->after;
+    export->list.after.values[0] = export->after;
     export->list.follows = true;
     return true;
 }
 
-static bool take_params(struct export *export, const struct param *params, size_t n,
-                        struct err *err) {
+static bool take_params(struct export *export, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct param *rest = arena_array(&export->asked, n + 1, sizeof *rest);
-    if (!rest)
-        return err_memory(err);
-    size_t left = take_own(export, params, n, rest, err);
-    if (list_uses_custom(export->record_key.resource, rest, left) &&
-        !read_begin(&export->action, &tx, err))
+    if (!take_own(export, err) ||
+        (list_uses_custom(&export->action) && !read_begin(&export->action, &tx, err)))
         return false;
-    return list_read(&export->action, &export->list, tx, rest, left, err) && !err_is_set(err) &&
+    return list_read(&export->action, tx, &export->list, err) && !err_is_set(err) &&
            take_after(export, err);
 }
 
 /* ---- a page ---- */
 
-static bool put_rows(struct export *export, const struct row *rows, size_t n, struct err *err) {
-    const struct resource *resource = export->record_key.resource;
-    for (size_t i = 0; i < n; i++) {
+static bool put_rows(struct export *export, const struct rows *rows, struct err *err) {
+    for (size_t i = 0; i < rows->n; i++) {
+        const struct row *row = &rows->list[i];
         char etag[ETAG_TEXT];
         if (export->format == EXPORT_NDJSON) {
-            view_write(&export->action, resource, &export->list.view, &rows[i], NULL, &export->out,
-                       etag);
+            view_write(&export->action, &export->list.view, row, &export->out, etag);
             buf_char(&export->out, '\n');
             continue;
         }
-        note_row(&export->action, resource, &rows[i]);
-        if (!export_csv_row(resource, export->list.view.fields, &rows[i], &export->out, err))
+        note_row(&export->action, row);
+        if (!export_csv_row(export->list.view.fields, row, &export->out, err))
             return false;
     }
-    export->rows += (int64_t)n;
+    export->rows += (int64_t)rows->n;
     return buf_ok(&export->out) || err_memory(err);
 }
 
 /* The last row's sort values outlive the transaction. */
 static bool remember(struct export *export, const struct row *last, struct err *err) {
     struct list *list = &export->list;
-    list_key(list, last, list->after);
-    for (size_t i = 0; i < list->n_sorts; i++)
-        if (list->after[i].ptr) {
-            list->after[i] = arena_str(export->action.arena, list->after[i]);
-            if (!list->after[i].ptr)
-                return err_memory(err);
-        }
+    list_key(list, last, &list->after);
+    for (size_t i = 0; i < list->after.n; i++) {
+        struct str *value = &list->after.values[i];
+        if (!value->ptr)
+            continue;
+        *value = arena_str(export->action.arena, *value);
+        if (!value->ptr)
+            return err_memory(err);
+    }
     list->follows = true;
     return true;
 }
 
-static bool read_page(struct export *export, struct statement *st, struct err *err) {
+static bool read_page(struct export *export, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct action *action = &export->action;
-    size_t n = 0;
-    if (!list_statement(action, &export->list, st, err) || !read_begin(action, &tx, err))
+    struct list *list = &export->list;
+    if (!read_begin(&export->action, &tx, err) || !list_page(&export->action, tx, list, err))
         return false;
-    size_t slot = export->list.where ? tx_query_once(tx, st->sql.ptr, st->params, st->n_params)
-                                     : tx_query(tx, st->sql.ptr, st->params, st->n_params);
-    if (!tx_flush(tx, err))
-        return false;
-    const struct row *rows = rows_of(action, export->record_key.resource, tx, slot, &n);
-    if (!rows)
-        return err_memory(err);
-    export->over = n <= ROWS;
-    n = n > ROWS ? ROWS : n;
-    return put_rows(export, rows, n, err) && (export->over || remember(export, &rows[n - 1], err));
+    export->over = !list->has_more;
+    return put_rows(export, &list->rows, err) &&
+           (export->over || remember(export, &list->rows.list[list->rows.n - 1], err));
 }
 
 /* Who is no longer known, or somebody else by now, gets no more. */
@@ -151,7 +141,7 @@ static bool still_allowed(struct export *export, struct err *err) {
     struct principal now;
     if (export->n_pages == 0)
         return true;
-    if (!principal_find(export->action.app, str_of(export->key), true, export->action.when, &now,
+    if (!principal_find(export->action.app, export->action.bearer, true, export->action.when, &now,
                         err))
         return false;
     if (now.role != export->who.role || strcmp(now.user_id, export->who.user_id) != 0)
@@ -169,24 +159,19 @@ static bool next_page(struct export *export, struct err *err) {
     action->notes = (struct audit_notes){0};
     buf_reset(&export->out);
     export->taken = 0;
-    struct statement *st = arena_alloc(arena, sizeof *st);
-    if (!st)
-        return err_memory(err);
     if (export->n_pages == 0 && export->format == EXPORT_CSV) {
         buf_text(&export->out, export->bom ? "\xef\xbb\xbf" : "");
         export_csv_head(export->record_key.resource, export->list.view.fields, &export->out);
     }
-    statement_init(st);
     bool fine =
-        still_allowed(export, err) && read_page(export, st, err) && audit_notes_write(action, err);
-    statement_release(st);
+        still_allowed(export, err) && read_page(export, err) && audit_notes_write(action, err);
     export->n_pages++;
     return fine;
 }
 
 /* ---- coming and going ---- */
 
-static struct export *export_new(struct exports *all, const struct action *action, struct str key) {
+static struct export *export_new(struct exports *all, const struct action *action) {
     struct export *export = calloc(1, sizeof *export);
     if (!export)
         return NULL;
@@ -196,38 +181,34 @@ static struct export *export_new(struct exports *all, const struct action *actio
     buf_init(&export->out, PAGE_TEXT);
     export->all = all;
     export->who = *action->who;
-    export->key = strndup(key.ptr, key.len);
     export->action = *action;
     export->action.who = &export->who;
     export->action.arena = &export->asked;
+    export->action.bearer = arena_str(&export->asked, action->bearer);
     export->action.request_id = arena_str(&export->asked, action->request_id);
     export->action.traceparent = arena_str(&export->asked, action->traceparent);
     export->began_us = clock_mono(&clock_system);
     return export;
 }
 
-bool export_open(struct exports *all, struct action *action, const struct resource *resource,
-                 const struct param *params, size_t n_params, enum export_format accepted,
-                 struct str key, struct export **ret, struct err *err) {
+bool export_open(struct exports *all, const struct action *action, enum export_format accepted,
+                 struct export **ret, struct err *err) {
     if (atomic_fetch_add(&all->running, 1) >= EXPORTS_MAX) {
         atomic_fetch_sub(&all->running, 1);
         err->retry_after = 5;
         return err_set(err, PROBLEM_OVERLOADED, "%d exports are running; ask again.", EXPORTS_MAX);
     }
-    struct export *export = export_new(all, action, key);
-    if (!export || !export->key) {
+    struct export *export = export_new(all, action);
+    if (!export || !export->action.bearer.ptr) {
         if (!export)
             atomic_fetch_sub(&all->running, 1);
         export_close(export);
         return err_memory(err);
     }
     export->format = accepted;
-    export->record_key = (struct record_key){.resource = resource};
-    export->list = (struct list){.key = &export->record_key,
-                                 .page_size = ROWS,
-                                 .by_access_set = !role_sees_all(action->who->role)};
-    view_init(&export->list.view);
-    if (!take_params(export, params, n_params, err) || !next_page(export, err)) {
+    export->record_key = (struct record_key){.resource = action->resource};
+    list_init(action, &export->record_key, ROWS, &export->list);
+    if (!take_params(export, err) || !next_page(export, err)) {
         export->failed = true;
         export_close(export);
         return false;
@@ -271,6 +252,5 @@ void export_close(struct export *export) {
     arena_release(&export->pages[0]);
     arena_release(&export->pages[1]);
     arena_release(&export->asked);
-    free(export->key);
     free(export);
 }

@@ -91,7 +91,7 @@ static void join_lines(struct import_row *order, const struct import_row *row) {
 }
 
 /* A record of NDJSON is the whole order: the one that was changed last counts. */
-static void replace(struct import *import, struct rows *rows, struct import_row *row) {
+static void replace(struct import *import, struct import_rows *rows, struct import_row *row) {
     struct import_row *order = &rows->of[rows->n - 1];
     struct str old = stamp_of(import, order->record), new = stamp_of(import, row->record);
     if (jv_equal(order->record, row->record))
@@ -109,7 +109,7 @@ static void replace(struct import *import, struct rows *rows, struct import_row 
     }
 }
 
-void import_join(struct import *import, struct rows *rows, struct import_row *row) {
+void import_join(struct import *import, struct import_rows *rows, struct import_row *row) {
     struct import_row *order = &rows->of[rows->n - 1];
     if (order->refused)
         return;
@@ -155,7 +155,7 @@ static bool sort_lines(struct import *import, struct import_row *order) {
     return move(order->record, places, n) && move(order->line_of, places, n);
 }
 
-bool import_sort_lines(struct import *import, struct rows *rows) {
+bool import_sort_lines(struct import *import, struct import_rows *rows) {
     for (size_t i = 0; i < rows->n; i++)
         if (rows->of[i].line_of && !sort_lines(import, &rows->of[i]))
             return false;

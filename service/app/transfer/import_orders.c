@@ -192,7 +192,8 @@ bool import_look_apart(struct import *import, struct tx *tx, struct window windo
 
 /* ---- their rows ---- */
 
-bool import_keep_apart(struct import *import, struct tx *tx, struct rows *rows, struct err *err) {
+bool import_keep_apart(struct import *import, struct tx *tx, struct import_rows *rows,
+                       struct err *err) {
     if (rows->apart.len == 0)
         return true;
     buf_char(&rows->apart, ']');
@@ -222,7 +223,8 @@ static bool read_row(struct tx *tx, size_t slot, size_t i, struct import_row *re
            (!refused.ptr || json_read(refused, JSON_TOKENS, &ret->refused, err));
 }
 
-bool import_take_apart(struct import *import, struct tx *tx, struct rows *ret, struct err *err) {
+bool import_take_apart(struct import *import, struct tx *tx, struct import_rows *ret,
+                       struct err *err) {
     struct str params[] = {import->id, import->joined_to};
     size_t slot = tx_query(tx, LINES_SQL, params, 2);
     bool whole = true; /* the last order */

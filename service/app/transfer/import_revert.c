@@ -6,12 +6,12 @@
 
 /* Not as the import has left it: somebody has worked on it, and it stays. */
 static bool unchanged_since(struct action *action, struct batch *batch, struct entry *entry,
-                            const struct row *row, const jv *current, void *arg) {
-    const int64_t *versions = arg; /* that the import left, entry by entry */
+                            const struct row *row, const jv *current) {
+    const int64_t *versions = batch->review_arg; /* that the import left, entry by entry */
     size_t i = (size_t)(entry - batch->entries);
     (void)action;
     (void)current;
-    if (!row || row_version(batch->resource, row) != versions[i])
+    if (!row || row_version(row) != versions[i])
         entry->settled = OUTCOME_STALE;
     return false;
 }

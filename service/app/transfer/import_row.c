@@ -224,7 +224,7 @@ void import_row_release(struct import_row *row) {
     jv_unref(&row->line_of);
 }
 
-void import_rows_release(struct rows *rows) {
+void import_rows_release(struct import_rows *rows) {
     for (size_t i = 0; i < rows->n; i++)
         import_row_release(&rows->of[i]);
     buf_release(&rows->apart);
@@ -289,7 +289,7 @@ static void keep_lines(struct import_row *row) {
     jv_set(row->line_of, "lines", lines);
 }
 
-void import_add(const struct import *import, struct rows *rows, struct import_row *row) {
+void import_add(const struct import *import, struct import_rows *rows, struct import_row *row) {
     if (import->resource->id == RES_ORDER && str_is(import->format, "csv"))
         keep_lines(row);
     rows->ids[rows->n] = id_of(row->record); /* lives as long as the record */
@@ -297,7 +297,7 @@ void import_add(const struct import *import, struct rows *rows, struct import_ro
     *row = (struct import_row){0};
 }
 
-void import_put_apart(struct rows *rows, const struct import_row *row) {
+void import_put_apart(struct import_rows *rows, const struct import_row *row) {
     struct buf *text = &rows->apart;
     buf_text(text, text->len == 0 ? "[{\"external_id\":" : ",{\"external_id\":");
     buf_json(text, jv_text(jv_get(row->record, "external_id")));

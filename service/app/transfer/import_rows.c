@@ -10,7 +10,7 @@ static struct str id_of(const jv *record) { return jv_text(jv_get(record, "exter
 
 /* A record that is there already goes into the next step, so that the last one counts; one whose
  * parent is there, too, so that it finds it. */
-static bool follows(const struct rows *rows, const jv *record) {
+static bool follows(const struct import_rows *rows, const jv *record) {
     for (void *it = jv_first(record); it; it = jv_next(record, it)) {
         struct str id = jv_text(jv_value(it));
         if (!id.ptr || !str_ends(str_of(jv_key(it)), "external_id"))
@@ -22,7 +22,7 @@ static bool follows(const struct rows *rows, const jv *record) {
     return false;
 }
 
-static bool full(const struct rows *rows) {
+static bool full(const struct import_rows *rows) {
     return rows->n == IMPORT_RECORDS ||
            ((rows->n > 0 || rows->apart.len > 0) &&
             (rows->window.used > STEP_BYTES || rows->apart.len > APART_MAX));
@@ -30,7 +30,7 @@ static bool full(const struct rows *rows) {
 
 enum taken { ADDED, JOINED, APART, LATER };
 
-static enum taken take(struct import *import, struct rows *rows, struct import_row *row) {
+static enum taken take(struct import *import, struct import_rows *rows, struct import_row *row) {
     struct str id = id_of(row->record);
     bool order = import->resource->id == RES_ORDER && id.ptr;
     if (order && rows->n > 0 && str_eq(rows->ids[rows->n - 1], id)) {
@@ -49,7 +49,7 @@ static enum taken take(struct import *import, struct rows *rows, struct import_r
     return ADDED;
 }
 
-bool import_rows(struct import *import, struct rows *ret, struct err *err) {
+bool import_rows(struct import *import, struct import_rows *ret, struct err *err) {
     struct window *window = &ret->window, last = *window; /* as before the last record */
     enum taken taken = APART;
     enum csv_read read;

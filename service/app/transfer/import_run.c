@@ -178,7 +178,8 @@ void import_end(struct import *import, struct tx *tx, const char *status, struct
 
 /* ---- the window ---- */
 
-static bool next_rows(struct import *import, struct tx *tx, struct rows *rows, struct err *err) {
+static bool next_rows(struct import *import, struct tx *tx, struct import_rows *rows,
+                      struct err *err) {
     static const char *const sizes[] = {WINDOW_SMALL, WINDOW_LARGE};
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         import_rows_release(rows);
@@ -223,7 +224,7 @@ static void name_line(const struct import_row *row, const char *at, struct err_i
         snprintf(item->detail + len, room, " (line %" PRId64 ")", line);
 }
 
-static bool write_results(struct import *import, const struct rows *rows,
+static bool write_results(struct import *import, const struct import_rows *rows,
                           const struct bulk_run *run, struct results *ret, struct err *err) {
     CLEANUP(buf_release) struct buf errors;
     CLEANUP(buf_release) struct buf records;
@@ -247,8 +248,7 @@ static bool write_results(struct import *import, const struct rows *rows,
             buf_format(&records, "%s{\"record_id\":", records.len ? "," : "[");
             buf_json(&records, entry->id);
             buf_format(&records, ",\"outcome\":\"%s\",\"version\":%" PRId64 "}",
-                       entry_outcome_text(entry->outcome),
-                       row_version(import->resource, entry->row));
+                       entry_outcome_text(entry->outcome), row_version(entry->row));
         }
     }
     buf_text(&errors, errors.len ? "]" : "[]");
@@ -258,7 +258,7 @@ static bool write_results(struct import *import, const struct rows *rows,
     return (ret->errors.ptr && ret->records.ptr) || err_memory(err);
 }
 
-static bool keep_results(struct import *import, struct tx *tx, struct rows *rows,
+static bool keep_results(struct import *import, struct tx *tx, struct import_rows *rows,
                          const struct results *results, struct err *err) {
     struct action *action = &import->action;
     struct str params[] = {
@@ -301,8 +301,8 @@ static bool keep_results(struct import *import, struct tx *tx, struct rows *rows
     return true;
 }
 
-static bool write_rows(struct import *import, struct tx **tx, const struct rows *rows,
-                       struct results *ret, struct err *err) {
+static bool write_records(struct import *import, struct tx **tx, const struct import_rows *rows,
+                          struct results *ret, struct err *err) {
     CLEANUP(bulk_run_release) struct bulk_run run = {0};
     CLEANUP(jv_unref) jv *records = jv_new_array();
     CLEANUP(jv_unref) jv *refused = jv_new_array();
@@ -342,7 +342,7 @@ static bool write_rows(struct import *import, struct tx **tx, const struct rows 
 #define STATISTICS_FROM 1000
 
 /* Each time that twice as many records came out: the tables grow too fast for autovacuum. */
-static bool outgrown(const struct import *import, const struct rows *rows) {
+static bool outgrown(const struct import *import, const struct import_rows *rows) {
     int64_t next = STATISTICS_FROM, now = 0;
     for (void *it = jv_first(import->counts); it; it = jv_next(import->counts, it))
         now += jv_int(jv_value(it));
@@ -373,11 +373,11 @@ static bool scan(struct import *import, struct tx *tx, bool *ret_more, struct er
 }
 
 static bool write(struct import *import, struct tx **tx, bool *ret_more, struct err *err) {
-    CLEANUP(import_rows_release) struct rows rows = {.window.wrong = STR_ABSENT};
+    CLEANUP(import_rows_release) struct import_rows rows = {.window.wrong = STR_ABSENT};
     struct results results;
     bool apart = import->at_byte >= import->size; /* what is left was kept aside */
     if (!(apart ? import_take_apart : next_rows)(import, *tx, &rows, err) ||
-        !write_rows(import, tx, &rows, &results, err) || !*tx)
+        !write_records(import, tx, &rows, &results, err) || !*tx)
         return !err_is_set(err);
     if (!keep_results(import, *tx, &rows, &results, err))
         return false;

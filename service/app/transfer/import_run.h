@@ -74,7 +74,7 @@ struct str import_shown(struct str text);
 enum csv_read import_row(struct import *import, struct window *window, bool ids_only,
                          struct import_row *ret);
 
-struct rows {
+struct import_rows {
     struct window window;
     struct import_row of[IMPORT_RECORDS];
     struct str ids[IMPORT_RECORDS]; /* external ids; borrowed from the records */
@@ -82,13 +82,13 @@ struct rows {
     struct buf apart;     /* rows to be kept aside: a JSON array of import_line, without its end */
     struct str joined_to; /* the last order of those that were kept aside, and are here */
 };
-void import_rows_release(struct rows *rows);
+void import_rows_release(struct import_rows *rows);
 /* Takes over what `row` has. */
-void import_add(const struct import *import, struct rows *rows, struct import_row *row);
+void import_add(const struct import *import, struct import_rows *rows, struct import_row *row);
 /* It is kept aside, until all rows of its order are there. */
-void import_put_apart(struct rows *rows, const struct import_row *row);
+void import_put_apart(struct import_rows *rows, const struct import_row *row);
 /* Up to IMPORT_RECORDS whole records of the window; none when it is too small for one. */
-bool import_rows(struct import *import, struct rows *ret, struct err *err);
+bool import_rows(struct import *import, struct import_rows *ret, struct err *err);
 
 /* ---- orders: import_orders.c ---- */
 
@@ -97,15 +97,17 @@ bool import_scans(const struct import *import);
 bool import_scan(struct import *import, struct tx *tx, struct str *ret_wrong, struct err *err);
 /* Which of those of the window do. */
 bool import_look_apart(struct import *import, struct tx *tx, struct window window, struct err *err);
-bool import_keep_apart(struct import *import, struct tx *tx, struct rows *rows, struct err *err);
+bool import_keep_apart(struct import *import, struct tx *tx, struct import_rows *rows,
+                       struct err *err);
 /* Those whose rows were kept aside; none when all are written. */
-bool import_take_apart(struct import *import, struct tx *tx, struct rows *ret, struct err *err);
+bool import_take_apart(struct import *import, struct tx *tx, struct import_rows *ret,
+                       struct err *err);
 
 /* ---- rows of one order: import_join.c ---- */
 
 /* Another row of the last order. */
-void import_join(struct import *import, struct rows *rows, struct import_row *row);
+void import_join(struct import *import, struct import_rows *rows, struct import_row *row);
 /* By line_no, so that it does not matter where they stood. */
-bool import_sort_lines(struct import *import, struct rows *rows);
+bool import_sort_lines(struct import *import, struct import_rows *rows);
 
 #endif

@@ -32,7 +32,7 @@ static void import_write(struct tx *tx, size_t slot, size_t row, struct buf *ret
         {.name = "counts", .type = FIELD_MAP},      {.name = "failure", .type = FIELD_TEXT},
         {.name = "parts", .type = FIELD_INT},
     };
-    write_row(tx, slot, row, fields, COUNT_OF(fields), ret);
+    write_row(tx, slot, row, &SHAPE_OF(fields), ret);
 }
 
 static bool import_answer(struct tx *tx, struct str id, struct outcome *outcome, struct err *err) {
@@ -183,10 +183,9 @@ bool import_get(struct action *action, struct outcome *outcome, struct err *err)
 }
 
 bool import_list(struct action *action, struct outcome *outcome, struct err *err) {
-    static const size_t key_columns[] = {1, 0};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page;
-    if (!page_read(action, STR("imports"), 2, &page, err) || !read_begin(action, &tx, err))
+    struct page page = {.list = STR("imports"), .key_columns = {1, 0}, .n_keys = 2};
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page.keys[1], page_limit(action, &page)};
     size_t slot = tx_query(tx,
@@ -202,7 +201,7 @@ bool import_list(struct action *action, struct outcome *outcome, struct err *err
             buf_char(&outcome->body, ',');
         import_write(tx, slot, i, &outcome->body);
     }
-    page_finish(action, &page, tx, slot, key_columns, outcome);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }
 
@@ -232,12 +231,11 @@ bool import_errors(struct action *action, struct outcome *outcome, struct err *e
         {.name = "external_id", .type = FIELD_TEXT},
         {.name = "errors", .type = FIELD_DOCS},
     };
-    static const size_t key_columns[] = {ERROR_LINE};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str list = str_of(arena_format(action->arena, "errors|%.*s", STR_ARG(id)));
-    struct page page;
+    struct page page = {.list = list, .key_columns = {ERROR_LINE}, .n_keys = 1};
     bool csv = str_is(action_query(action, "format"), "csv");
-    if (!page_read(action, list, 1, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {id, page.keys[0], csv ? STR("100000") : page_limit(action, &page)};
     size_t there = tx_query(
@@ -253,7 +251,9 @@ bool import_errors(struct action *action, struct outcome *outcome, struct err *e
         outcome->content_type = "text/csv; charset=utf-8";
         return true;
     }
-    page_write(action, &page, tx, slot, fields, COUNT_OF(fields), key_columns, outcome);
+    buf_text(&outcome->body, "{\"data\":[");
+    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(fields), &outcome->body);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }
 

@@ -29,22 +29,23 @@ static const struct field attempt_fields[] = {
     " webhook_delivery_number($1::uuid) + 1)), 1) where id = $1::uuid"
 
 bool webhook_delivery_list(struct action *action, struct outcome *outcome, struct err *err) {
-    static const size_t key_columns[] = {0};
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str endpoint_id = action_query(action, "endpoint_id");
     struct str state = action_query(action, "state");
-    struct page page;
     struct str list = str_of(arena_format(action->arena, "webhook-deliveries|%.*s|%.*s",
                                           STR_ARG(endpoint_id), STR_ARG(state)));
+    struct page page = {.list = list, .key_columns = {0}, .n_keys = 1};
 
-    if (!page_read(action, list, 1, &page, err) || !read_begin(action, &tx, err))
+    if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {endpoint_id, state, page.keys[0], page_limit(action, &page)};
     size_t slot = tx_query(tx, SQL_LIST, values, COUNT_OF(values));
     if (!tx_flush(tx, err))
         return false;
-    page_write(action, &page, tx, slot, delivery_fields, COUNT_OF(delivery_fields), key_columns,
-               outcome);
+    buf_text(&outcome->body, "{\"data\":[");
+    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(delivery_fields),
+               &outcome->body);
+    page_finish(action, &page, tx, slot, outcome);
     return true;
 }
 
@@ -65,7 +66,7 @@ bool webhook_delivery_get(struct action *action, struct outcome *outcome, struct
         return false;
     if (tx_rows(tx, slot) == 0)
         return no_delivery(err);
-    write_row(tx, slot, 0, delivery_fields, COUNT_OF(delivery_fields), &outcome->body);
+    write_row(tx, slot, 0, &SHAPE_OF(delivery_fields), &outcome->body);
     return true;
 }
 
@@ -88,11 +89,7 @@ bool webhook_attempt_list(struct action *action, struct outcome *outcome, struct
     if (tx_rows(tx, known) == 0)
         return no_delivery(err);
     buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < tx_rows(tx, slot); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_row(tx, slot, i, attempt_fields, COUNT_OF(attempt_fields), &outcome->body);
-    }
+    write_rows(tx, slot, tx_rows(tx, slot), &SHAPE_OF(attempt_fields), &outcome->body);
     page_end(outcome, false, -1);
     return true;
 }
@@ -111,7 +108,7 @@ static bool retry_work(struct action *action, struct tx *tx, void *arg, struct o
     size_t slot = tx_query(tx, SQL_ONE, arg, 1);
     if (!tx_flush(tx, err))
         return false;
-    write_row(tx, slot, 0, delivery_fields, COUNT_OF(delivery_fields), &outcome->body);
+    write_row(tx, slot, 0, &SHAPE_OF(delivery_fields), &outcome->body);
     outcome->status = 202;
     return true;
 }

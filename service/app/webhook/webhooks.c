@@ -54,8 +54,7 @@ static void show_endpoint(struct action *action, const struct batch *batch,
     struct view view;
 
     view_init(&view);
-    view_write(action, batch->resource, &view, batch->entries[0].row, NULL, &outcome->body,
-               outcome->etag);
+    view_write(action, &view, batch->entries[0].row, &outcome->body, outcome->etag);
 }
 
 static bool create_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,

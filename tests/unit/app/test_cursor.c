@@ -34,34 +34,36 @@ static int stop(void **state) {
 static void gives_back_its_values(void **state) {
     (void)state;
     struct err err = ERR_INIT;
-    const struct str values[] = {STR("a:b, 12:"), STR(""), STR_ABSENT};
-    struct str got[3];
+    const struct cursor made = {
+        .list = STR("accounts|name"), .values = {STR("a:b, 12:"), STR(""), STR_ABSENT}, .n = 3};
+    struct cursor got = {.list = STR("accounts|name"), .n = 3};
     char text[512];
 
-    assert_true(cursor_make(&action, STR("accounts|name"), values, 3, text, sizeof(text)));
-    assert_true(cursor_read(&action, STR("accounts|name"), str_of(text), got, 3, &err));
-    for (size_t i = 0; i < COUNT_OF(values); i++) {
-        assert_int_equal(got[i].ptr != NULL, values[i].ptr != NULL);
-        assert_true(values[i].ptr == NULL || str_eq(got[i], values[i]));
+    assert_true(cursor_make(&action, &made, text, sizeof(text)));
+    assert_true(cursor_read(&action, str_of(text), &got, &err));
+    for (size_t i = 0; i < made.n; i++) {
+        assert_int_equal(got.values[i].ptr != NULL, made.values[i].ptr != NULL);
+        assert_true(made.values[i].ptr == NULL || str_eq(got.values[i], made.values[i]));
     }
     err_release(&err);
 }
 
 static void refused(struct str list, const char *text, size_t n) {
     struct err err = ERR_INIT;
-    struct str got[3];
+    struct cursor got = {.list = list, .n = n};
 
-    assert_false(cursor_read(&action, list, str_of(text), got, n, &err));
+    assert_false(cursor_read(&action, str_of(text), &got, &err));
     assert_int_equal(err.problem, PROBLEM_INVALID_CURSOR);
     err_release(&err);
 }
 
 static void belongs_to_its_list(void **state) {
     (void)state;
-    const struct str values[] = {STR("x"), STR("y")};
+    const struct cursor made = {
+        .list = STR("accounts|name"), .values = {STR("x"), STR("y")}, .n = 2};
     char text[512];
 
-    assert_true(cursor_make(&action, STR("accounts|name"), values, 2, text, sizeof(text)));
+    assert_true(cursor_make(&action, &made, text, sizeof(text)));
     refused(STR("accounts|-name"), text, 2);
     refused(STR("accounts|name"), text, 1);
     refused(STR("accounts|name"), text, 3);
@@ -81,10 +83,11 @@ static void too_long_for_its_place(void **state) {
     (void)state;
     char value[600];
     memset(value, 'v', sizeof(value));
-    const struct str values[] = {{value, sizeof(value)}};
+    const struct cursor made = {
+        .list = STR("accounts|name"), .values = {{value, sizeof(value)}}, .n = 1};
     char text[512];
 
-    assert_false(cursor_make(&action, STR("accounts|name"), values, 1, text, sizeof(text)));
+    assert_false(cursor_make(&action, &made, text, sizeof(text)));
 }
 
 int main(void) {
