@@ -1,6 +1,6 @@
 /* Who may do what: one const matrix of roles, verbs and information areas. It is the ceiling. Below
- * it, a person's access sets (acl, access.sql) say which areas of which accounts; row level
- * security asks the same again. */
+ * it, a person's access sets (account_access, access.sql) say which areas of which accounts; row
+ * level security asks the same again. */
 #ifndef KAMD_DOMAIN_ACCESS_H
 #define KAMD_DOMAIN_ACCESS_H
 

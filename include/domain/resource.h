@@ -80,7 +80,7 @@ struct field {
     enum field_type type;
     unsigned flags;
     enum area area; /* where it is another one than the resource's: derived from there; else 0 */
-    const char *column; /* SQL expression over t (the table) and s (standing); NULL: t.<name> */
+    const char *column; /* SQL over t (the table) and s (account_status); NULL: t.<name> */
     int min, max;
     const char *const *values; /* NULL-terminated */
     const struct shape *shape;

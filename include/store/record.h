@@ -18,7 +18,7 @@
 
 struct record_sql {
     const char *columns; /* "t.id, ..., s.version, t.deleted_at" */
-    const char *from;    /* "account t join standing s on ..." */
+    const char *from;    /* "account t join account_status s on ..." */
     const char *get;     /* $1 uuid[]: live ones, in no order */
     const char *get_any; /* $1 uuid[]: deleted ones, too */
     const char *lock;    /* $1 uuid[]: deleted ones, too, in id order, locked for update */

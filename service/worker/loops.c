@@ -149,7 +149,7 @@ bool loop_follow_ups(struct worker *worker, bool *ret_more, struct err *err) {
  * of commitments, access that begins. Each statement is a transaction of its own. */
 bool loop_reminders(struct worker *worker, bool *ret_more, struct err *err) {
     static const char *const rounds[] = {
-        "select stay_in_touch_marked(" FOLLOW_UPS ")",
+        "select stay_in_touch_process(" FOLLOW_UPS ")",
         "select follow_ups_escalate(" FOLLOW_UPS ")",
         "select commitments_fire(" FOLLOW_UPS ")",
         "select access_open(" FOLLOW_UPS ")",
@@ -169,7 +169,7 @@ bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err) {
     size_t slot;
 
     if (!run_one(worker, LONG_MS,
-                 "select account_id, version from rescore_marked(" ACCOUNTS_PER_RESCORE ")", NULL,
+                 "select account_id, version from rescore_process(" ACCOUNTS_PER_RESCORE ")", NULL,
                  0, &tx, &slot, err))
         return false;
     touch_accounts(worker, tx, slot);

@@ -152,9 +152,9 @@ static size_t queue_evaluation(struct tx *tx, const struct operation *operation)
              "insert into evaluation_result (operation_id, account_id, score_rank, score, "
              "contributions, missing)"
              " select $1::uuid, s.account_id, s.score_rank, s.score, s.contributions, s.missing"
-             " from operation o, standing s join account a on a.id = s.account_id"
+             " from operation o, account_status s join account a on a.id = s.account_id"
              " where a.deleted_at is null and o.id = $1::uuid and not o.request ? 'cause'",
-             params, 1); /* what nobody asked for has its results in the standings alone */
+             params, 1); /* what nobody asked for has its results in account_status alone */
     return touched;
 }
 
@@ -174,8 +174,9 @@ static bool evaluate(struct worker *worker, const struct operation *operation, s
         " from (select count(*) as accounts, count(score) as scored,"
         " count(*) filter (where cardinality(missing) > 0) as missing"
         " from (select e.score, e.missing from evaluation_result e where e.operation_id = $1::uuid"
-        " union all select s.score, s.missing from operation c, standing s join account a on a.id ="
-        " s.account_id where a.deleted_at is null and c.id = $1::uuid and c.request ? 'cause') b) r"
+        " union all select s.score, s.missing from operation c, account_status s"
+        " join account a on a.id = s.account_id"
+        " where a.deleted_at is null and c.id = $1::uuid and c.request ? 'cause') b) r"
         " where o.id = $1::uuid and o.lease_token = $2::uuid and o.status = 'running'",
         params, 2);
     if (!tx_flush(tx, err))

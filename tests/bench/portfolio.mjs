@@ -1,5 +1,5 @@
 // The portfolio that is measured on: by SQL, but through the same triggers as every write, so that
-// history, events, access rows, standing and scores are what the API would have made.
+// history, events, access rows, status and scores are what the API would have made.
 
 // Ids have eight decimal digits at their end, so that pgbench and wrk can make one from a number.
 export const FIRST = 10_000_000;
@@ -29,7 +29,7 @@ select ('01970000-0000-7000-8000-1' || lpad(n::text, 11, '0'))::uuid, 'bench-' |
   from generate_series(0, ${USERS - 1}) n`;
 
 const KEYS = `
-update standing set key_status = 'key', tier = 'A', key_since = now(), version = version + 1,
+update account_status set key_status = 'key', tier = 'A', key_since = now(), version = version + 1,
        designation = '{"reason": "Bench", "benefits": ["Their own line", "A fixed contact"]}'
  where account_id in (select ('${PREFIX}' || n)::uuid from generate_series($1::int, $2::int) n)`;
 
@@ -53,8 +53,8 @@ export async function load(client, accounts, say) {
   await client.query('analyze');
   say('scoring');
   for (let left = true; left;) {
-    await in_transaction(client, () => client.query('select count(*) from rescore_marked(1000)'));
-    left = (await client.query('select exists (select 1 from rescore) as more')).rows[0].more;
+    await in_transaction(client, () => client.query('select count(*) from rescore_process(1000)'));
+    left = (await client.query('select exists (select 1 from rescore_queue) as more')).rows[0].more;
   }
   await in_transaction(client, () => client.query(KEYS, [FIRST, FIRST + KEY_ACCOUNTS - 1]));
   await client.query('select sequence_events()');

@@ -226,18 +226,18 @@ async function dueAtOnce(world) {
 
 const SCORED = Number(process.env.BENCH_SCORED || 1_000_000);
 
-// Bare accounts beside those of the portfolio, past the triggers: each with its standing and two days of sales in a year.
+// Bare accounts beside those of the portfolio, past the triggers: each with its status and two days of sales in a year.
 const SCORED_SQL = [
   'set session_replication_role = replica',
   `insert into account (id, name, account_number, currency_code) select uuid_v7(), 'Scored ' || n, 'S-' || n, 'USD' from generate_series(1, ${SCORED}) n
      where n > (select count(*) from account)`,
-  'insert into standing (account_id) select id from account on conflict do nothing',
+  'insert into account_status (account_id) select id from account on conflict do nothing',
   'insert into account_sequence (account_id, last) select id, 0 from account on conflict do nothing',
   `insert into day_sales select a.id, current_date - (n * 300 + hashtext(a.id::text) % 60 + 60), 'USD', 1000 + abs(hashtext(a.id::text)) % 90000, abs(hashtext(a.id::text)) % 20000, 0, 1
      from account a, generate_series(0, 1) n on conflict do nothing`,
-  'set session_replication_role = origin', 'vacuum analyze account', 'vacuum analyze standing', 'vacuum analyze day_sales',
+  'set session_replication_role = origin', 'vacuum analyze account', 'vacuum analyze account_status', 'vacuum analyze day_sales',
 ];
-// So that each standing differs from the one before.
+// So that each status differs from the one before.
 const WEIGHT_SQL = `insert into criteria (version, metrics) select max(version) + 1, '[{"metric": "revenue_ttm", "weight": "50", "floor": "0", "ceiling": "100000"},
   {"metric": "margin_ttm", "weight": "30", "floor": "0", "ceiling": "30000"}, {"metric": "growth", "weight": "20", "floor": "-0.5", "ceiling": "0.5"}]'::jsonb
   || jsonb_build_array(jsonb_build_object('metric', 'never_assessed_' || max(version), 'weight', '1', 'floor', '0', 'ceiling', '1')) from criteria`;
@@ -249,7 +249,7 @@ async function fullEvaluation(world) {
   // Both as a worker: what others update is noted for the cache, row by row.
   for (const client of [worker, superuser]) await client.query("select set_config('kamd.scope', 'all', false), set_config('kamd.areas', '-1', false), set_config('kamd.actor', 'worker', false)");
   const timed = async (client, statement) => {
-    await superuser.query('vacuum standing');
+    await superuser.query('vacuum account_status');
     const started = performance.now();
     const { rows: [{ n }] } = await client.query(statement);
     return { n: Number(n), seconds: (performance.now() - started) / 1000 };
@@ -263,8 +263,8 @@ async function fullEvaluation(world) {
   const ratios = [], ours = [], floors = [];
   for (let i = 0; i < FEW; i++) {
     const run = await evaluate();
-    const floor = await timed(superuser, 'with u as (update standing set version = version + 1, updated_at = now() returning 1) select count(*) as n from u');
-    if (run.n !== floor.n) throw new Error(`${run.n} standings evaluated, ${floor.n} updated`);
+    const floor = await timed(superuser, 'with u as (update account_status set version = version + 1, updated_at = now() returning 1) select count(*) as n from u');
+    if (run.n !== floor.n) throw new Error(`${run.n} statuses evaluated, ${floor.n} updated`);
     ours.push(run.n / run.seconds);
     floors.push(floor.n / floor.seconds);
     ratios.push(floor.seconds / run.seconds);

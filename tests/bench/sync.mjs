@@ -87,7 +87,7 @@ async function exportAgainstCopy(world, format) {
     return since(started, world.accounts);
   }, async () => {
     const started = performance.now();
-    await psql(world, '-c', `\\copy (select a.*, s.score, s.tier, s.key_status, s.health from account a join standing s on s.account_id = a.id where a.deleted_at is null order by a.id) to '${at('export')}' csv header`);
+    await psql(world, '-c', `\\copy (select a.*, s.score, s.tier, s.key_status, s.health from account a join account_status s on s.account_id = a.id where a.deleted_at is null order by a.id) to '${at('export')}' csv header`);
     return since(started, world.accounts);
   });
 }

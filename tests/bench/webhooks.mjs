@@ -50,7 +50,7 @@ export async function openHooks(world, types, more = {}) {
   };
 }
 
-const EMIT = `select emit(array(select row ('account.updated', ('${PREFIX}' || (${FIRST} + n % $1::int))::uuid, 'account', ('${PREFIX}' || (${FIRST} + n % $1::int))::uuid, 1, gen_random_uuid()::text,
+const EMIT = `select event_write(array(select row ('account.updated', ('${PREFIX}' || (${FIRST} + n % $1::int))::uuid, 'account', ('${PREFIX}' || (${FIRST} + n % $1::int))::uuid, 1, gen_random_uuid()::text,
   jsonb_build_object('account_id', '${PREFIX}' || (${FIRST} + n % $1::int), 'version', 7, 'changed_fields', jsonb_build_array('industry', 'updated_at')), '{"version": 6}')::event_in
   from generate_series(1, $2::int) n))`;
 const BODY = JSON.stringify({

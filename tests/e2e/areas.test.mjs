@@ -275,7 +275,7 @@ test('grants: not too soon, not too late; why, and who was late', async () => {
 });
 
 test('telling of access that opened waits for nobody who changes the account: they would wait for it, too', async () => {
-  const due = `update acl set opened = false where account_id = '${account.id}' and visible_until > now(); select access_open(1000)`;
+  const due = `update account_access set opened = false where account_id = '${account.id}' and visible_until > now(); select access_open(1000)`;
   const tell = () => sql(world.settings, `begin; set local lock_timeout = '2s'; ${due}; rollback`);
   assert.ok(tell() > 0);
   const holder = spawn('psql', ['-XAtq', world.settings.DATABASE_SUPERUSER_URL], { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -292,12 +292,12 @@ test('telling of access that opened waits for nobody who changes the account: th
 });
 
 test('the database alone: with the application gone, the same rows; no table below an account forgotten', async () => {
-  const TABLES = Object.fromEntries(kinds.map(([name, kind]) => [name, { area: areaOf[resourceOf(kind)], table: resourceOf(kind) === 'order' ? 'sales_order' : resourceOf(kind) }]));
+  const TABLES = Object.fromEntries(kinds.map(([name, kind]) => [name, { area: areaOf[resourceOf(kind)], table: { order: 'sales_order', link: 'allied_organisation' }[resourceOf(kind)] ?? resourceOf(kind) }]));
   const reads = String((1n << 18n) - 1n);
   for (const { name, user, reads: mine } of people) {
     const set = `select set_config('kamd.scope', 'acl', true), set_config('kamd.user_id', '${user.id}', true), set_config('kamd.areas', '${reads}', true)`;
     const counts = Object.values(TABLES).map(({ table }) => `select count(*) from ${table} where account_id = '${account.id}'`).join('; ');
-    const { stdout } = await promisify(execFile)('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', `begin; ${set}; ${counts}; select count(*) from standing_why; select (plan_version_content('${plan.id}', 1) -> 'sections') is not null; select string_agg(distinct section, ',' order by section) from plan_section; commit`, world.settings.DATABASE_URL]);
+    const { stdout } = await promisify(execFile)('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-c', `begin; ${set}; ${counts}; select count(*) from account_status_why; select (plan_version_content('${plan.id}', 1) -> 'sections') is not null; select string_agg(distinct section, ',' order by section) from plan_section; commit`, world.settings.DATABASE_URL]);
     const lines = stdout.trim().split('\n').slice(1);
     Object.values(TABLES).forEach(({ table, area }, i) => assert.equal(Number(lines[i]) > 0, mine.has(area), `${name}: ${table}`));
     assert.equal(lines[kinds.length], mine.has('economics') ? '1' : '0', `${name}: why`);
@@ -317,7 +317,7 @@ test('the database alone: with the application gone, the same rows; no table bel
 test('no function of the owner is open to everybody', () => {
   const open = sql(world.settings, `select string_agg(p.proname, ' ') from pg_proc p, aclexplode(p.proacl) a where p.pronamespace = 'public'::regnamespace and p.proowner = 'kamd_owner'::regrole and a.grantee = 0`);
   assert.equal(open, '', 'PUBLIC may execute');
-  assert.equal(sql(world.settings, "select has_function_privilege('kamd_app', 'emit(event_in[])', 'execute')"), 'f');
+  assert.equal(sql(world.settings, "select has_function_privilege('kamd_app', 'event_write(event_in[])', 'execute')"), 'f');
 });
 
 test('the application alone: with row level security gone, the same cells', async () => {

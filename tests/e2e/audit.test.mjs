@@ -252,7 +252,7 @@ test('erasing a person leaves the chain valid; erasing without saying so does no
     return { account, contact };
   };
   const { account, contact } = await make();
-  query(`select history_erase('contact', '${contact.id}')`);
+  query(`select erasure_of_history('contact', '${contact.id}')`);
   assert.ok(!query(`select string_agg(changes::text, '') from history where record_id = '${contact.id}'`).includes('Before'));
   assert.equal(query(`select count(*) from audit_salt where record_id = '${contact.id}'`), '0');
   assert.deepEqual((({ valid, broken }) => [valid, broken])(await verify(account)), [true, null]);

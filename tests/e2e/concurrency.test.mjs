@@ -142,7 +142,7 @@ test('nor for who reads less of the account, or not any longer', async () => {
     (grants.length ? refused(403) : sameAgain)(await again(), first, JSON.stringify(grants));
   }
   await client.get(`/v1/contacts/${first.body.id}`);
-  sql(world.settings, `update acl set visible_until = now() where user_id = '${user.id}'`);
+  sql(world.settings, `update account_access set visible_until = now() where user_id = '${user.id}'`);
   refused(404)(await again(), first, 'its time is over');
   assert.equal((await api.all(`/v1/contacts?account_id=${account.id}`)).length, 1);
 });

@@ -259,7 +259,7 @@ test('what is below an account goes and comes back with it', async () => {
   const account = await makeAccount(api);
   const made = [['needs', { kind: 'growth', title: 'x' }], ['solutions', { title: 'x' }], ['projects', { title: 'x' }], ['links', { name: 'x', kind: 'allied_of_customer' }],
     ['investments', { kind: 'ours', description: 'x', amount: '1', currency_code: 'USD', invested_on: '2026-01-01' }]];
-  const counts = () => sql(world.stack.settings, made.map(([path]) => `select count(*) from ${path.slice(0, -1)} where account_id = '${account.id}' and deleted_at is null`).join(' union all ')).split('\n');
+  const counts = () => sql(world.stack.settings, made.map(([path]) => `select count(*) from ${path === 'links' ? 'allied_organisation' : path.slice(0, -1)} where account_id = '${account.id}' and deleted_at is null`).join(' union all ')).split('\n');
   for (const [path, body] of made) await api.create(under(account, path), body);
   assert.deepEqual(counts(), ['1', '1', '1', '1', '1']);
   await api.remove(`/v1/accounts/${account.id}`, (await api.get(`/v1/accounts/${account.id}`)).etag);

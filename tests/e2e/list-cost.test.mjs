@@ -37,7 +37,7 @@ const aboutOnce = (read) => assert.ok(read.every((n) => n <= 10 * N), `${read} r
 
 for (const order of ['', 'order_by=-id', 'order_by=id,name', 'order_by=name', 'order_by=-score', 'lifecycle=customer', 'key_status=none&order_by=-id']) {
   test(`a walk through the accounts by ${order || 'their ids'} reads each row once`, async () => {
-    const { rows, read } = await cost(['account', 'standing'], (api) => api.all(`/v1/accounts?fields=name&${order}`, PAGE));
+    const { rows, read } = await cost(['account', 'account_status'], (api) => api.all(`/v1/accounts?fields=name&${order}`, PAGE));
     assert.equal(rows.length, N);
     aboutOnce(read);
   });
@@ -52,13 +52,13 @@ for (const order of ['due_at', '-due_at', 'due_at,-updated_at']) {
 }
 
 test('an export of the accounts reads each row once', async () => {
-  const { rows, read } = await cost(['account', 'standing'], async (api) => (await api.send('GET', '/v1/accounts/export?fields=name')).text.trim().split('\n'));
+  const { rows, read } = await cost(['account', 'account_status'], async (api) => (await api.send('GET', '/v1/accounts/export?fields=name')).text.trim().split('\n'));
   assert.equal(rows.length, N);
   aboutOnce(read);
 });
 
 test('the change feed reads each row once when it tells all there is', async () => {
-  const { rows, read } = await cost(['account', 'standing'], async (api) => {
+  const { rows, read } = await cost(['account', 'account_status'], async (api) => {
     const all = [];
     for (let after = 'snapshot', more = true; more;) {
       const page = await api.get(`/v1/changes?types=account&page_size=${PAGE}&after=${after}`);

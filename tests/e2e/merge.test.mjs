@@ -42,7 +42,7 @@ test('what lies below the one goes to the other: every kind of record, by its ow
 
 test('every table of what belongs to an account moves, or is derived or a log', () => {
   const stays = sql(world.settings, "select string_agg(name, ' ' order by name) from merge_tables() where not moves");
-  assert.equal(stays, 'account_health account_sequence acl attention_gap audit audit_anchored audit_leaf audit_read_head cadence_missed day_sales evaluation_result event external_id history key_status_history rescore standing stay_in_touch_mark webhook_attempt webhook_delivery webhook_retry');
+  assert.equal(stays, 'account_access account_health account_sequence account_status attention_gap audit audit_anchored audit_leaf audit_read_head cadence_missed day_sales evaluation_result event external_id history key_status_history rescore_queue stay_in_touch_queue webhook_attempt webhook_delivery webhook_retry');
 });
 
 test('orders and their sums, ids in other systems, accounts below, plans with versions, links', async () => {

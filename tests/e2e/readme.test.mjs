@@ -17,7 +17,7 @@ test('the worked example of how an account becomes key prints what the contract 
   const [, script, printed] = /```sh\n(# worked example.*?)```\n\n```\n(.*?)```/s.exec(description);
   const [kam] = /^kam\(\) .*$/m.exec(readme);
   // Under sanitizers and load, two seconds may be short: instead it waits until no score is due.
-  const wait = 'sleep() { until [ "$(psql -XAtqc "select count(*) from rescore" "$DATABASE_SUPERUSER_URL")" = 0 ]; do command sleep 0.1; done; }';
+  const wait = 'sleep() { until [ "$(psql -XAtqc "select count(*) from rescore_queue" "$DATABASE_SUPERUSER_URL")" = 0 ]; do command sleep 0.1; done; }';
   const output = execFileSync('bash', ['-euc', `${kam}\n${wait}\n${script}`], {
     encoding: 'utf8',
     env: { PATH: process.env.PATH, KAMD_URL: world.kamds[0].url, KAMD_API_KEY: world.api.key, DATABASE_SUPERUSER_URL: world.settings.DATABASE_SUPERUSER_URL },

@@ -305,8 +305,8 @@ test('compliance (000-11, 000-14): what a key account lacks', async () => {
     [`update review set status = 'held', held_at = now() - interval '80 days' where id = '${review.id}'`, []],
     [`update fit_check set checked_on = current_date - 366 where account_id = '${made.top.id}'`, ['fit_check']],
     [`update fit_check set checked_on = current_date where account_id = '${made.top.id}'`, []],
-    [`update standing set designation = designation || '{"override": {"expires_on": "2026-01-01"}}' where account_id = '${made.top.id}'`, ['expired_override']],
-    [`update standing set designation = designation - 'override' where account_id = '${made.top.id}'`, []],
+    [`update account_status set designation = designation || '{"override": {"expires_on": "2026-01-01"}}' where account_id = '${made.top.id}'`, ['expired_override']],
+    [`update account_status set designation = designation - 'override' where account_id = '${made.top.id}'`, []],
   ]) {
     sql(world.settings, change);
     assert.deepEqual((await of(made.top)).missing, lack, change);

@@ -33,9 +33,9 @@ test('every table with an account_id has forced row level security and policies'
 test('the application role owns nothing, is nobody special, and may not write the logs', () => {
   assert.equal(query("select count(*) from pg_class where relowner = 'kamd_app'::regrole"), '0');
   assert.equal(query("select rolsuper or rolbypassrls or rolcreaterole or rolcreatedb from pg_roles where rolname = 'kamd_app'"), 'f');
-  for (const table of ['history', 'event', 'event_position', 'account_sequence', 'acl', 'external_id', 'day_sales', 'key_status_history'])
+  for (const table of ['history', 'event', 'event_position', 'account_sequence', 'account_access', 'external_id', 'day_sales', 'key_status_history'])
     for (const right of ['update', 'delete', 'truncate']) {
-      if (table === 'acl' && right === 'update') continue; // under a policy that lets nothing through
+      if (table === 'account_access' && right === 'update') continue; // under a policy that lets nothing through
       assert.equal(query(`select has_table_privilege('kamd_app', '${table}', '${right}')`), 'f', `${right} on ${table}`);
     }
 });

@@ -44,7 +44,7 @@ const activate = async (metrics) => {
   return version;
 };
 // Nothing is left to score.
-const quiet = () => until(() => sql(world.stack.settings, `select (select count(*) from rescore) + (select count(*) from operation where status in ('queued', 'running'))`).trim() === '0',
+const quiet = () => until(() => sql(world.stack.settings, `select (select count(*) from rescore_queue) + (select count(*) from operation where status in ('queued', 'running'))`).trim() === '0',
   { ms: 30_000, every: 200, what: 'all scores' });
 const addUp = (contributions) => contributions.reduce((part, { contribution }) => part + (contribution === null ? 0n : tenThousandths(contribution)), 0n);
 const answer = (possible) => ({ possible, evidence: 'Asked in May.' });
@@ -276,9 +276,9 @@ test('after any writes, scores and health are those of a full evaluation, to the
     join score_accounts(null, current_date, (${metrics}), (select reporting_currency from program)) r using (account_id)
     where (t.score, t.contributions, ${columns}) is distinct from (r.score, r.contributions, r.missing)`).trim();
   const all = sql(world.stack.settings, 'select count(*) from account').trim();
-  assert.equal(differing('standing', 'select c.metrics from criteria c join program p on p.criteria_version = c.version', 't.missing'), `0 of ${all}`);
+  assert.equal(differing('account_status', 'select c.metrics from criteria c join program p on p.criteria_version = c.version', 't.missing'), `0 of ${all}`);
   assert.equal(differing('account_health', 'select health_metrics from program_settings', 't.missing'), `0 of ${all}`);
-  assert.notEqual(differing('standing', `select jsonb_build_array(c.metrics -> 0) from criteria c join program p on p.criteria_version = c.version`, 't.missing'), `0 of ${all}`, 'it can tell');
+  assert.notEqual(differing('account_status', `select jsonb_build_array(c.metrics -> 0) from criteria c join program p on p.criteria_version = c.version`, 't.missing'), `0 of ${all}`, 'it can tell');
 });
 
 test('contributions add up to the score exactly, for every account, over 1,000 random criteria', () => {

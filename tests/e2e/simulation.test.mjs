@@ -23,7 +23,7 @@ before(async () => {
   assert.equal(loaded.code, 0, loaded.output);
   accounts = new Map((await api.all('/v1/accounts')).map((account) => [account.account_number, account]));
   orders = sales();
-  await until(() => sql(world.stack.settings, 'select count(*) from rescore') === '0', { ms: 20_000, what: 'all scores' });
+  await until(() => sql(world.stack.settings, 'select count(*) from rescore_queue') === '0', { ms: 20_000, what: 'all scores' });
   await api.patch('/v1/program', (await api.get('/v1/program')).etag, { max_key_accounts: 50 });
 });
 after(() => world?.close());

@@ -44,16 +44,16 @@ async function atRisk() {
 
 // Nobody is told of it: as if only time had passed.
 const MOVE = (account, when) => `set local session_replication_role = replica;
-  update standing set grace_until = ${when} where account_id = '${account.id}'; set local session_replication_role = origin`;
+  update account_status set grace_until = ${when} where account_id = '${account.id}'; set local session_replication_role = origin`;
 // The status that `evaluation` would give with the clock at `when`, by a clock that stands still.
 const judged = (account, when, evaluation) => query(`begin; ${MOVE(account, when)}; select set_config('kamd.actor', 'worker', true);
-  select count(*) from ${evaluation}; select key_status from standing where account_id = '${account.id}'; rollback`).split('\n').at(-1);
+  select count(*) from ${evaluation}; select key_status from account_status where account_id = '${account.id}'; rollback`).split('\n').at(-1);
 
 test('an account at risk slips when its grace is over, and not a microsecond before, whoever looks', async () => {
   const account = await atRisk();
   const ways = {
     'what changed is scored': `evaluate(array['${account.id}']::uuid[], false, 'inputs_changed')`,
-    'clocks are looked at': 'rescore_marked(500)',
+    'clocks are looked at': 'rescore_process(500)',
     'everything is evaluated': "evaluate(null, true, 'full_evaluation')",
   };
   for (const [what, evaluation] of Object.entries(ways)) {
@@ -86,7 +86,7 @@ test('nobody writes, only time passes: it slips once, and who has time left stay
 
 test('a clock that ran out is seen also while others are scored', async () => {
   const [account, other] = [await atRisk(), await makeAccount(api)];
-  assert.equal(judged(account, "now()", `(select rescore_mark(array['${other.id}']::uuid[])) m cross join lateral rescore_marked(500)`), 'none');
+  assert.equal(judged(account, "now()", `(select rescore_enqueue(array['${other.id}']::uuid[])) m cross join lateral rescore_process(500)`), 'none');
 });
 
 test('the clock starts below the exit score, not at it, and runs for all of the days', async () => {
@@ -97,7 +97,7 @@ test('the clock starts below the exit score, not at it, and runs for all of the 
   }
   const now = await score(account, '49.9999');
   assert.deepEqual([now.key_status, now.tier], ['at_risk', 'A']);
-  assert.equal(query(`select grace_until = status_since + interval '30 days' from standing where account_id = '${account.id}'`), 't');
+  assert.equal(query(`select grace_until = status_since + interval '30 days' from account_status where account_id = '${account.id}'`), 't');
   assert.equal(Date.parse(now.grace_until) - Date.parse(now.since), 30 * DAY);
   assert.equal((await score(account, '10.0000')).grace_until, now.grace_until, 'it goes on while the score falls further');
 });

@@ -48,7 +48,7 @@ test('one row for each account, category and period', async () => {
 });
 
 test('every way of writing it marks the account for scoring', () => {
-  const marked = (statement) => sql(world.stack.settings, `begin; delete from rescore; ${statement}; select count(*) from rescore where account_id = '${account.id}'; rollback`).split('\n').at(-1);
+  const marked = (statement) => sql(world.stack.settings, `begin; delete from rescore_queue; ${statement}; select count(*) from rescore_queue where account_id = '${account.id}'; rollback`).split('\n').at(-1);
   assert.equal(marked(`update wallet set our_revenue = 0 where account_id = '${account.id}'`), '1');
   assert.equal(marked(`insert into wallet (id, account_id, category, period) values (gen_random_uuid(), '${account.id}', 'x', '2026')`), '1');
   assert.equal(marked('select 1'), '0');

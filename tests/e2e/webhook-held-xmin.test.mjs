@@ -30,7 +30,7 @@ const rounds = () => execFileSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', sta
     commit;
     perform worker_renew(me, 'test', 3600);
     for j in 1..${EVENTS / 1000} loop
-      perform emit(array(select row('user.updated', null, 'user', gen_random_uuid(), 1, gen_random_uuid()::text, '{}', '{}')::event_in from generate_series(1, 1000)));
+      perform event_write(array(select row('user.updated', null, 'user', gen_random_uuid(), 1, gen_random_uuid()::text, '{}', '{}')::event_in from generate_series(1, 1000)));
       commit;
       perform sequence_events();
       commit;

@@ -106,7 +106,7 @@ test('by tier and key status of the account, and by what changed', async () => {
   const byStatus = await register({ event_types: ['contact.*'], account_key_statuses: ['key', 'at_risk'] });
   const byTier = await register({ event_types: ['contact.*'], account_tiers: ['C'] });
   const byField = await register({ event_types: ['contact.*'], changed_fields: ['title'] });
-  query(`update standing set tier = 'A' where account_id = '${key.id}'`);
+  query(`update account_status set tier = 'A' where account_id = '${key.id}'`);
   for (const under of [plain, key]) {
     const made = await api.create('/v1/contacts', { account_id: under.id, family_name: unique('Name') });
     const second = await api.patch(`/v1/contacts/${made.id}`, made.etag, { family_name: unique('Other') });
@@ -153,7 +153,7 @@ test('payload full holds only the areas that its owner has, and nothing of accou
   const other = await makeAccount(api);
   const { receiver, endpoint } = await register({ event_types: ['contact.created', 'problem.created'], payload: 'full' });
   const PROBLEMS = 14; // area.h: AREA_PROBLEMS
-  query(`update acl set areas = 1 << ${PROBLEMS} where user_id = '${user.id}' and account_id = '${mine.id}';
+  query(`update account_access set areas = 1 << ${PROBLEMS} where user_id = '${user.id}' and account_id = '${mine.id}';
     update webhook_endpoint set owner_scope = 'acl', owner_user_id = '${user.id}' where id = '${endpoint.id}'`);
   for (const { id } of [other, mine]) {
     await api.create('/v1/contacts', { account_id: id, family_name: 'Hidden' });
@@ -252,7 +252,7 @@ test('an event in an area that the owner may not read at the time of the attempt
   let status = 200;
   const { receiver, endpoint } = await register({ event_types: ['account.key_status.*', 'contact.created'], ordering: 'account' }, () => status);
   const ALL = (1 << 18) - 1, ECONOMICS = 12; // area.h
-  const areas = (mask) => query(`update acl set areas = ${mask} where user_id = '${user.id}' and account_id = '${account.id}'`);
+  const areas = (mask) => query(`update account_access set areas = ${mask} where user_id = '${user.id}' and account_id = '${account.id}'`);
   query(`update webhook_endpoint set owner_scope = 'acl', owner_user_id = '${user.id}' where id = '${endpoint.id}'`);
   areas(ALL & ~(1 << ECONOMICS));
   await api.call(201, 'POST', `/v1/accounts/${account.id}/designate`, { body: {} });

@@ -53,18 +53,18 @@ static void scores_follow_inputs(void **state) {
 
     account_make(account);
     worker_open();
-    assert_true(
-        sql_becomes("0", 30000, "select count(*) from rescore where account_id = '%s'", account));
+    assert_true(sql_becomes("0", 30000,
+                            "select count(*) from rescore_queue where account_id = '%s'", account));
     do_sql("insert into sales_order (id, account_id, ordered_on, currency_code, lines) values "
            "(gen_random_uuid(), '%s', current_date, 'USD',"
            " '[{\"line_no\": 1, \"product\": \"x\", \"quantity\": \"1\", \"amount\": \"50000\", "
            "\"cost\": \"1000\"}]')",
            account);
-    assert_true(
-        sql_becomes("50000.0000", 30000,
-                    "select c ->> 'value' from standing s, jsonb_array_elements(s.contributions) c "
-                    "where s.account_id = '%s' and c ->> 'metric' = 'revenue_ttm'",
-                    account));
+    assert_true(sql_becomes(
+        "50000.0000", 30000,
+        "select c ->> 'value' from account_status s, jsonb_array_elements(s.contributions) c "
+        "where s.account_id = '%s' and c ->> 'metric' = 'revenue_ttm'",
+        account));
 }
 
 static void operations(void **state) {
@@ -109,7 +109,7 @@ static void operations(void **state) {
     assert_int_equal(
         int_sql("select count(*) from operation where id = '%s' and status = 'queued'", bad), 1);
     /* An evaluation as of another day moves nobody. */
-    assert_int_equal(int_sql("select count(*) from standing where as_of = '2020-01-31'"), 0);
+    assert_int_equal(int_sql("select count(*) from account_status where as_of = '2020-01-31'"), 0);
 }
 
 /* A failing evaluation says why, and does not stop the next one. */

@@ -67,7 +67,7 @@ void note_sections(struct action *action, struct str plan_id, struct str documen
             audit_note(action, section_areas[i], "plan", STR_ABSENT, plan_id);
 }
 
-/* As audit_reads() takes them; absent when memory is out. */
+/* As audit_append_reads() takes them; absent when memory is out. */
 static struct str notes_text(struct action *action) {
     const struct audit_notes *notes = &action->notes;
     struct buf text;
@@ -94,7 +94,7 @@ bool notes_queue(struct action *action, struct tx *tx, struct err *err) {
     struct str text = notes_text(action);
     if (!text.ptr)
         return err_memory(err);
-    tx_query(tx, "select audit_reads($1::jsonb)", &text, 1);
+    tx_query(tx, "select audit_append_reads($1::jsonb)", &text, 1);
     return true;
 }
 

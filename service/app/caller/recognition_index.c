@@ -41,7 +41,7 @@ struct recognition_entry {
     " when m.active then jsonb_build_array(" MANAGER " || '{\"role\": \"manager\"}')"              \
     " else '[]' end || case when x.active then"                                                    \
     " jsonb_build_array(" SPONSOR " || '{\"role\": \"sponsor\"}') else '[]' end,"                  \
-    " e.n, to_json(" OLDEST ") from standing s join account a on a.id = s.account_id"              \
+    " e.n, to_json(" OLDEST ") from account_status s join account a on a.id = s.account_id"        \
     " left join app_user m on m.id = a.manager_id and m.deleted_at is null"                        \
     " left join app_user d on d.id = a.delegate_id and d.deleted_at is null and d.active"          \
     "  and coalesce(a.delegate_until, 'infinity') > now()"                                         \
@@ -68,7 +68,7 @@ enum {
 
 /* (account, kind, value, contact); a former contact's number is nobody's sign any more. */
 #define IDENTIFIERS_SQL                                                                            \
-    "with k as (select a.* from standing s join account a on a.id = s.account_id"                  \
+    "with k as (select a.* from account_status s join account a on a.id = s.account_id"            \
     "  where s.key_status in ('key', 'at_risk') and a.deleted_at is null),"                        \
     " c as (select c.account_id, lower(c.email) as email, c.phone, c.external_ids ->> "            \
     "'salesforce' as salesforce, jsonb_build_object('id', c.id, 'name', concat_ws(' ', "           \

@@ -32,8 +32,9 @@ static const struct field columns[] = {
     "s.criteria_version, w.contributions,"                                                         \
     " to_jsonb(w.missing), s.status_since, s.key_since, s.grace_until, s.designation, "            \
     "areas_of(s.account_id)"                                                                       \
-    " from standing s join account a on a.id = s.account_id left join standing_why w on "          \
-    "w.account_id = s.account_id where s.account_id = $1::uuid and a.deleted_at is null"
+    " from account_status s join account a on a.id = s.account_id"                                 \
+    " left join account_status_why w on w.account_id = s.account_id"                               \
+    " where s.account_id = $1::uuid and a.deleted_at is null"
 
 /* Rank and grace are only known of now. */
 #define AS_OF_SQL                                                                                  \
@@ -41,9 +42,9 @@ static const struct field columns[] = {
     "s.score_rank end, $2::date, p.criteria_version, r.contributions, to_jsonb(r.missing), "       \
     "o.since, o.key_since, case when $2::date >= current_date then s.grace_until end, "            \
     "o.designation, areas_of(s.account_id)"                                                        \
-    " from standing s join account a on a.id = s.account_id cross join program p join criteria c " \
-    "on c.version = p.criteria_version"                                                            \
-    " cross join lateral standing_at(a.id, $2::date) o"                                            \
+    " from account_status s join account a on a.id = s.account_id cross join program p"            \
+    " join criteria c on c.version = p.criteria_version"                                           \
+    " cross join lateral account_status_at(a.id, $2::date) o"                                      \
     " cross join lateral score_accounts(array [s.account_id], $2::date, c.metrics, "               \
     "p.reporting_currency) r"                                                                      \
     " where s.account_id = $1::uuid and a.deleted_at is null"
@@ -85,7 +86,7 @@ static void write_history(struct tx *tx, size_t slot, size_t n, bool why, struct
     }
 }
 
-/* The part of a standing that is economics. */
+/* The part of a status that is economics. */
 static bool explains(const struct field *field) {
     static const char *const names[] = {"score", "score_rank", "contributions", "missing"};
     for (size_t i = 0; i < COUNT_OF(names); i++)

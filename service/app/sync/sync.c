@@ -48,7 +48,7 @@ static bool resolve_references(struct action *action, const struct bulk *bulk, s
                            pg_array_param(action->arena, ids, n)};
     size_t slot = tx_query(tx,
                            "select coalesce(x.record_id, case when w.resource = 'contact' then "
-                           "erased_contact($1, w.external_id) end) from unnest($2::text[], "
+                           "erasure_contact_of_id($1, w.external_id) end) from unnest($2::text[], "
                            "$3::text[]) with ordinality "
                            "w(resource, external_id, nth)"
                            " left join lateral (select e.record_id from external_id e where "

@@ -78,7 +78,7 @@ static bool known(struct action *action, struct bulk_run *run, size_t i, struct 
 #define FIND_SQL                                                                                   \
     "select x.record_id, coalesce(s.system_modstamp > nullif(w.stamp, '')::timestamptz, false),"   \
     " s.system is not null, s.is_deleted, s.version, s.said, $2 = 'contact' and"                   \
-    " erased_contact($1, w.external_id) is not null"                                               \
+    " erasure_contact_of_id($1, w.external_id) is not null"                                        \
     " from unnest($3::text[], $4::text[]) with ordinality w(external_id, stamp, nth)"              \
     " left join lateral (select e.record_id from external_id e where e.system = $1"                \
     " and e.resource = $2 and e.external_id = w.external_id offset 0) x on true"                   \

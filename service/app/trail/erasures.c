@@ -161,7 +161,8 @@ static bool erase_one(struct store *store, struct str id, struct err *err) {
     if (!tx_begin(store, TX_WRITE, &console, deadline_in_ms(EACH_MS), &tx, err))
         return false;
     tx_query(tx, "set local statement_timeout = '600s'", NULL, 0);
-    tx_query(tx, "select contact_erase($1::uuid, 'Erased again after a restore', '{}')", &id, 1);
+    tx_query(tx, "select erasure_of_contact($1::uuid, 'Erased again after a restore', '{}')", &id,
+             1);
     return tx_commit(tx, err);
 }
 
@@ -170,7 +171,7 @@ static bool next_undone(struct store *store, struct str named, char ret[static U
     CLEANUP(tx_end) struct tx *tx = NULL;
     if (!tx_begin(store, TX_READ, &console, deadline_in_ms(EACH_MS), &tx, err))
         return false;
-    size_t slot = tx_query(tx, "select erasures_undone($1::uuid[]) limit 1", &named, 1);
+    size_t slot = tx_query(tx, "select erasure_undone($1::uuid[]) limit 1", &named, 1);
     if (!tx_flush(tx, err))
         return false;
     *ret_found = tx_rows(tx, slot) > 0;

@@ -75,7 +75,7 @@ static void account_check(const jv *doc, const char *at, struct err *err)
         rule_broken(at, "delegate_until", "incomplete", "Cover needs a delegate_id.", err);
 }
 const struct resource account_resource = {
-    .id = RES_ACCOUNT, .name = "account", .path = "accounts", .table = "account", .join = "join standing s on s.account_id = t.id",
+    .id = RES_ACCOUNT, .name = "account", .path = "accounts", .table = "account", .join = "join account_status s on s.account_id = t.id",
     .join_id = "s.account_id", .derived_version = "s.version", FIELDS(account_fields), EXPANSIONS(account_expansions), .area = AREA_PROFILE,
     .flags = R_CACHED | R_SYNC | R_CUSTOM, .check = account_check, .about = "An existing customer, or one unit of it.",
 };

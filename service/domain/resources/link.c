@@ -19,6 +19,6 @@ static void link_check(const jv *doc, const char *at, struct err *err)
         rule_broken(at, "linked_account_id", "itself", "An account is not allied with itself.", err);
 }
 const struct resource link_resource = {
-    .id = RES_LINK, .name = "link", .path = "links", .table = "link", FIELDS(link_fields), EXPANSIONS(link_expansions), OF_ACCOUNT(AREA_PROFILE, R_NESTED | R_SYNC), .check = link_check, .about = "An allied organisation, theirs or ours, over which business can grow (000-06).",
+    .id = RES_LINK, .name = "link", .path = "links", .table = "allied_organisation", FIELDS(link_fields), EXPANSIONS(link_expansions), OF_ACCOUNT(AREA_PROFILE, R_NESTED | R_SYNC), .check = link_check, .about = "An allied organisation, theirs or ours, over which business can grow (000-06).",
 };
 /* clang-format on */

@@ -1,6 +1,6 @@
 -- Who sees the rows of access itself, and what follows when a person, a role or a key changes.
 
-call protect_own('acl', '(select current_setting(''kamd.scope'', true)) = ''all'''
+call rls_by_owner('account_access', '(select current_setting(''kamd.scope'', true)) = ''all'''
     ' or user_id = (select nullif(current_setting(''kamd.user_id'', true), '''')::uuid)');
 
 create or replace trigger team_role_insert after insert on team_role
@@ -11,7 +11,7 @@ create or replace trigger team_role_delete after delete on team_role
     referencing old table as changed for each statement execute function team_role_gone();
 
 call log_changes('app_user', 'user', '', 'events');
-call follow_external_ids('app_user', 'user', '');
+call track_external_ids('app_user', 'user', '');
 create or replace trigger revoked after update on app_user for each row
     when ((old.active and not new.active) or (old.deleted_at is null and new.deleted_at is not null)
           or old.subject is distinct from new.subject)

@@ -21,7 +21,7 @@ stable parallel safe language sql as
 $$ select coalesce(nullif(current_setting('kamd.areas', true), '')::bigint, 0) >> 20 $$;
 
 -- Whether this reason for access means that the person answers for the account, and so sees all areas of it.
-create or replace function answers_for(reason text) returns boolean
+create or replace function access_answers_for(reason text) returns boolean
 immutable parallel safe language sql as $$ select reason in ('manager', 'sponsor', 'delegate', 'above') $$;
 
 -- The accounts that the caller sees now, each with the areas that the caller reads and writes: what access_now gives,
@@ -80,7 +80,7 @@ end $$;
 -- the team sees what role and grants say, and a grant holds within the membership. Up to ten accounts share one generic
 -- plan of index scans. For more, the function lets each call have a plan of its own with every kind of join; the header
 -- names these settings so that they end with the function.
-create or replace function acl_refresh(ids uuid[]) returns void
+create or replace function account_access_refresh(ids uuid[]) returns void
 language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan set enable_nestloop = on set enable_hashjoin = off
 set enable_mergejoin = off set enable_seqscan = off as $$
@@ -158,14 +158,15 @@ begin
           from wanted w
          where w.since < w.until
     ), gone as (
-        delete from acl x using affected f
+        delete from account_access x using affected f
          where x.account_id = f.id
            and not exists (select 1 from numbered o
                             where o.account_id = x.account_id and o.user_id = x.user_id
                               and o.reason = x.reason and o.nth = x.nth)
     )
-    insert into acl as x (user_id, account_id, reason, nth, areas, removed, visible_from, visible_until, opened)
-    select user_id, account_id, reason, nth, areas, removed, since, until, answers_for(reason) or areas = 0
+    insert into account_access as x
+           (user_id, account_id, reason, nth, areas, removed, visible_from, visible_until, opened)
+    select user_id, account_id, reason, nth, areas, removed, since, until, access_answers_for(reason) or areas = 0
       from numbered
     on conflict (user_id, account_id, reason, nth) do update
         set areas = excluded.areas, removed = excluded.removed,
@@ -175,12 +176,12 @@ begin
      where (x.areas, x.removed, x.visible_from, x.visible_until)
            is distinct from (excluded.areas, excluded.removed, excluded.visible_from, excluded.visible_until);
 end $$;
-revoke execute on function acl_refresh(uuid[]) from kamd_app;
+revoke execute on function account_access_refresh(uuid[]) from kamd_app;
 
 -- Tells of access that begins now, at most `most` times, and returns how many events it wrote: not too soon and not too
 -- late (004-26). It takes locks in the order of those who change a team: an account's sequence first, then the
--- account's rows of acl. It waits for neither: what others hold now, the next round tells. Access that is over by now
--- is marked without being told.
+-- account's rows of account_access. It waits for neither: what others hold now, the next round tells. Access that is
+-- over by now is marked without being told.
 create or replace function access_open(most int) returns int
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -189,7 +190,7 @@ declare
 begin
     with due as materialized (
         select distinct x.account_id
-          from (select x.account_id from acl x
+          from (select x.account_id from account_access x
                  where not x.opened and x.visible_from <= now()
                  order by x.account_id, x.user_id, x.reason, x.nth limit most) x
     ), locked as (
@@ -206,11 +207,11 @@ begin
         return 0;
     end if;
     with due as (
-        select x.user_id, x.account_id, x.reason, x.nth from acl x
+        select x.user_id, x.account_id, x.reason, x.nth from account_access x
          where not x.opened and x.visible_from <= now() and x.account_id = any (mine)
          order by x.account_id, x.user_id, x.reason, x.nth limit most for update skip locked
     ), told as (
-        update acl x set opened = true from due d
+        update account_access x set opened = true from due d
          where (x.user_id, x.account_id, x.reason, x.nth) = (d.user_id, d.account_id, d.reason, d.nth)
         returning x.*
     )
@@ -227,7 +228,7 @@ begin
       into evs
       from told t join account a on a.id = t.account_id and a.deleted_at is null
      where t.visible_until > now();
-    perform emit(evs);
+    perform event_write(evs);
     return coalesce(cardinality(evs), 0);
 end $$;
 revoke execute on function access_open(int) from kamd_app;
@@ -239,8 +240,8 @@ create or replace function access_explain(person uuid, account uuid)
 returns table (area text, visible boolean, because jsonb)
 stable language sql security definer set search_path = public, pg_temp as $$
     select n.area,
-           coalesce(bool_or(x.now and answers_for(x.reason)), false)
-           or (coalesce(bool_or(x.now and not answers_for(x.reason) and x.gives), false)
+           coalesce(bool_or(x.now and access_answers_for(x.reason)), false)
+           or (coalesce(bool_or(x.now and not access_answers_for(x.reason) and x.gives), false)
                and not coalesce(bool_or(x.now and x.takes), false)),
            coalesce(jsonb_agg(jsonb_build_object(
                                   'reason', x.reason, 'effect', case when x.takes then 'remove' else 'add' end,
@@ -258,7 +259,7 @@ stable language sql security definer set search_path = public, pg_temp as $$
                  case when a.visible_from > now() then 'not_yet'
                       when a.visible_until <= now() then 'over'
                       else 'in_force' end as state
-            from acl a
+            from account_access a
            where a.user_id = person and a.account_id = account) x on x.gives or x.takes
      group by n.area, n.at
      order by n.at
@@ -270,7 +271,7 @@ $$;
 create or replace function section_follow() returns trigger
 language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
 begin
-    perform acl_refresh(array(
+    perform account_access_refresh(array(
         select distinct n.account_id from new_rows n join old_rows o on o.id = n.id
          where (n.contributors, n.deleted_at) is distinct from (o.contributors, o.deleted_at)));
     return null;
@@ -280,7 +281,7 @@ end $$;
 create or replace function team_follow() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
-    perform acl_refresh(array_agg(distinct account_id)) from new_rows;
+    perform account_access_refresh(array_agg(distinct account_id)) from new_rows;
     return null;
 end $$;
 
@@ -289,7 +290,7 @@ end $$;
 create or replace function team_role_follow() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
-    perform acl_refresh(array(
+    perform account_access_refresh(array(
         select distinct t.account_id from team_member t
          where t.deleted_at is null
            and (t.role in (select role from changed)
@@ -301,7 +302,7 @@ end $$;
 create or replace function team_role_gone() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
-    perform acl_refresh(array(
+    perform account_access_refresh(array(
         select distinct t.account_id from team_member t
          where t.deleted_at is null and t.role in (select role from changed)));
     return null;
@@ -331,7 +332,7 @@ begin
     ids := ids || array(select (select h.account_id from history h where h.record_id = i.id order by h.id desc limit 1)
                           from unnest(ids) i(id));
     return (select jsonb_object_agg(n.account_id, n.areas & caller_reads()) from access_now n
-             where n.user_id = context('user_id')::uuid and n.account_id = any (ids)
+             where n.user_id = session_setting('user_id')::uuid and n.account_id = any (ids)
                and n.areas & caller_reads() <> 0);
 end $$;
 
@@ -375,10 +376,11 @@ end $$;
 -- the team, their contributions and grants give, less what grants take away.
 create or replace view access_now with (security_invoker = true) as
     select a.user_id, a.account_id,
-           coalesce(bit_or(a.areas) filter (where answers_for(a.reason)), 0)
-           | (coalesce(bit_or(a.areas) filter (where not answers_for(a.reason)), 0) & ~coalesce(bit_or(a.removed), 0))
+           coalesce(bit_or(a.areas) filter (where access_answers_for(a.reason)), 0)
+           | (coalesce(bit_or(a.areas) filter (where not access_answers_for(a.reason)), 0)
+              & ~coalesce(bit_or(a.removed), 0))
                as areas
-      from acl a
+      from account_access a
      where a.visible_from <= now() and a.visible_until > now()
      group by a.user_id, a.account_id;
 revoke insert, update on access_now from kamd_app, kamd_worker;
@@ -398,15 +400,15 @@ revoke insert, update on live_key from kamd_app, kamd_worker;
 
 -- What an account's score is made of, for those who read the account's economics (area 12). The view reads the table
 -- with the rights of its owner, whose policy lets every row through: the conditions here alone decide who sees what.
-create or replace view standing_why with (security_barrier) as
+create or replace view account_status_why with (security_barrier) as
     select s.account_id, s.score, s.health, s.contributions, s.missing
-      from standing s
+      from account_status s
      where (select current_setting('kamd.scope', true) = 'all' and caller_reads() & (1 << 12) <> 0)
         or s.account_id = any ((select readable_accounts(1 << 12))::uuid[]);
-revoke insert, update on standing_why from kamd_app, kamd_worker;
+revoke insert, update on account_status_why from kamd_app, kamd_worker;
 
 -- What the score was made of at each move of a key status, for those who read the account's economics: see
--- standing_why.
+-- account_status_why.
 create or replace view key_status_why with (security_barrier) as
     select h.id, h.contributions, h.contributions_before
       from key_status_history h

@@ -71,9 +71,9 @@ stable parallel safe language sql as $$
     select sha256(convert_to(jsonb_build_array(changes - personal_fields(resource), personal)::text, 'UTF8'))
 $$;
 
--- Chains one row of history, the usual case: short statements instead of the large one of audit_history(). The
+-- Chains one row of history, the usual case: short statements instead of the large one of audit_append_changes(). The
 -- account's row in account_sequence, where the chain of changes ends, stays locked until the transaction is over.
-create or replace function audit_history_one(n history) returns void
+create or replace function audit_append_change(n history) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     chain uuid := coalesce(n.account_id, audit_nobody());
@@ -105,13 +105,13 @@ begin
             n.version, n.area, n.id, digest, personal, last, next);
     update account_sequence s set audit_seq = s.audit_seq + 1, audit_hash = next where s.account_id = chain;
 end $$;
-revoke execute on function audit_history_one(history) from kamd_app, kamd_worker;
+revoke execute on function audit_append_change(history) from kamd_app, kamd_worker;
 
 -- Trigger: chains what a statement wrote to history, in the order of its ids, one account after the other. With the
 -- planner's settings each row finds its account's sequence and its record's salt by index; a connection plans the
 -- statement once, and must not read those tables whole for a few rows. Nested loops are switched on here, as a function
 -- whose changes fire this trigger may have switched them off.
-create or replace function audit_history() returns trigger
+create or replace function audit_append_changes() returns trigger
 language plpgsql security definer set search_path = public, pg_temp
 set enable_nestloop = on set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 declare
@@ -124,7 +124,7 @@ begin
     end if;
     if rows = 1 then
         select * into one from new_rows;
-        perform audit_history_one(one);
+        perform audit_append_change(one);
         return null;
     end if;
     insert into account_sequence (account_id, last)
@@ -133,7 +133,7 @@ begin
      where not exists (select from account_sequence s where s.account_id = coalesce(n.account_id, audit_nobody()))
      order by 1
     on conflict do nothing;
-    -- One order of locking for everybody, by account, as in emit().
+    -- One order of locking for everybody, by account, as in event_write().
     perform from account_sequence s
       where s.account_id in (select coalesce(n.account_id, audit_nobody()) from new_rows n)
       order by s.account_id for update;
@@ -171,12 +171,12 @@ begin
      where s.account_id = l.chain;
     return null;
 end $$;
-revoke execute on function audit_history() from kamd_app, kamd_worker;
+revoke execute on function audit_append_changes() from kamd_app, kamd_worker;
 
 -- Appends to a chain of reads that the caller was shown `records` records of the resource, from one area. Without an
 -- account, the chain is that of the plan's account where record_id is a plan, else that of nobody. The caller gets to
 -- see the records only once this is committed.
-create or replace function audit_read(
+create or replace function audit_append_read(
     account uuid, area int, resource text, record_id uuid, records int default 1) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 #variable_conflict use_variable
@@ -191,19 +191,19 @@ begin
     insert into audit_read_head values (chain, 0, audit_genesis()) on conflict do nothing;
     select * into head from audit_read_head h where h.account_id = chain for update;
     next := sha256(head.hash || audit_text(
-        chain, 'read', head.seq + 1, now(), context('actor'), context('origin'), context('request_id'), 'read',
-        resource, record_id, null, area::smallint, records, null, null, null));
+        chain, 'read', head.seq + 1, now(), session_setting('actor'), session_setting('origin'),
+        session_setting('request_id'), 'read', resource, record_id, null, area::smallint, records, null, null, null));
     insert into audit (account_id, kind, seq, at, actor, origin, request_id, action, resource, record_id, area, records,
                        prev_hash, hash)
-    values (chain, 'read', head.seq + 1, now(), context('actor'), context('origin'), context('request_id'), 'read',
-            resource, record_id, area::smallint, records, head.hash, next);
+    values (chain, 'read', head.seq + 1, now(), session_setting('actor'), session_setting('origin'),
+            session_setting('request_id'), 'read', resource, record_id, area::smallint, records, head.hash, next);
     update audit_read_head h set seq = h.seq + 1, hash = next where h.account_id = chain;
 end $$;
 
 -- Appends many reads: [{account_id, area, resource, record_id, records}]. They are sorted by account, so that everybody
 -- locks the ends of the chains in one order.
-create or replace function audit_reads(seen jsonb) returns void language sql as $$
-    select audit_read(s.account_id, s.area, s.resource, s.record_id, s.records)
+create or replace function audit_append_reads(seen jsonb) returns void language sql as $$
+    select audit_append_read(s.account_id, s.area, s.resource, s.record_id, s.records)
       from (select *
               from jsonb_to_recordset(seen) x(account_id uuid, area int, resource text, record_id uuid, records int)
              -- Whoever lacks the area was told the key status, but not why it is so: no read to chain.
@@ -453,7 +453,7 @@ stable language sql security definer set search_path = public, pg_temp as $$
                 or exists (select from jsonb_each_text(t.personal) p
                             where audit_personal_digest(t.salt, p.key, (t.h).changes -> p.key)
                                   is distinct from p.value))
-               and not history_overwritten(t.h))
+               and not erasure_overwrote(t.h))
     union all
     select 'change', null, 'history_unchained'
       from loose l

@@ -1,8 +1,8 @@
 -- Who sees commitments, and what follows a change of one.
 
-call protect_area('commitment', 'account_id', 'interactions');
+call rls_by_area('commitment', 'account_id', 'interactions');
 call log_changes('commitment', 'commitment', 'account_id', 'events');
-call follow_external_ids('commitment', 'commitment', 'account_id');
+call track_external_ids('commitment', 'commitment', 'account_id');
 create or replace trigger commitment_due before insert or update on commitment for each row
     execute function commitment_due();
 create or replace trigger settled_insert after insert on commitment

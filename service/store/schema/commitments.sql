@@ -22,7 +22,7 @@ begin
     return new;
 end $$;
 
--- An event of `type` about a commitment, for emit(). `dedupe` is the event's own name, of which its id is made.
+-- An event of `type` about a commitment, for event_write(). `dedupe` is the event's own name, of which its id is made.
 create or replace function commitment_event(type text, c commitment, dedupe text) returns event_in
 immutable language sql as $$
     select row (type, c.account_id, 'commitment', c.id, c.version, dedupe,
@@ -47,8 +47,9 @@ begin
       from unnest(after) c
      where c.status = 'renegotiated'
      order by c.id;
-    perform emit(array_agg(commitment_event('commitment.broken', c, 'commitment.broken:' || c.id || ':' || c.version)
-                           order by c.id))
+    perform event_write(array_agg(
+                commitment_event('commitment.broken', c, 'commitment.broken:' || c.id || ':' || c.version)
+                order by c.id))
        from unnest(after) c
       where c.status = 'broken';
 end $$;
@@ -97,7 +98,7 @@ begin
                order by t.due_at, t.id)
       into evs
       from told t;
-    perform emit(evs);
+    perform event_write(evs);
     -- due_at has an index and leaves few; local_instant() then says when the last day of grace ends in the time zone.
     with late as materialized (
         select c.id from commitment c

@@ -4,32 +4,33 @@
 -- The digest under which the id of an erased person in another system is kept. Its key is of this database alone, so
 -- that an id is known again, but read by nobody. PL/pgSQL keeps its plan; an SQL function that is a security definer
 -- would be planned at each call.
-create or replace function erased_id_digest(system text, external_id text) returns bytea
+create or replace function erasure_id_digest(system text, external_id text) returns bytea
 stable security definer set search_path = public, pg_temp language plpgsql as $$
 begin
     return (select sha256(k.key || convert_to(jsonb_build_array(system, external_id)::text, 'UTF8'))
-              from erased_id_key k);
+              from erasure_id_key k);
 end $$;
-revoke execute on function erased_id_digest(text, text) from kamd_app, kamd_worker;
+revoke execute on function erasure_id_digest(text, text) from kamd_app, kamd_worker;
 
 -- The erased person whom an id in another system means; null: nobody. In PL/pgSQL, which keeps its plan.
-create or replace function erased_contact(system text, external_id text) returns uuid
+create or replace function erasure_contact_of_id(system text, external_id text) returns uuid
 stable security definer set search_path = public, pg_temp language plpgsql as $$
 begin
-    return (select e.contact_id from erased_id e where e.digest = erased_id_digest(system, external_id));
+    return (select e.contact_id from erasure_id e where e.digest = erasure_id_digest(system, external_id));
 end $$;
 
 -- Trigger: nobody who was erased is restored.
-create or replace function contact_stays_erased() returns trigger language plpgsql as $$
+create or replace function erasure_is_final() returns trigger language plpgsql as $$
 begin
     raise exception using errcode = 'KD409', message = 'contact_erased',
         detail = 'The person was erased and is not coming back.';
 end $$;
 
 -- Trigger: nobody who was erased comes back as a new contact, or another one, with an id from another system.
-create or replace function contact_erased_id() returns trigger language plpgsql as $$
+create or replace function erasure_bars_id() returns trigger language plpgsql as $$
 begin
-    if exists (select from jsonb_each_text(new.external_ids) k where erased_contact(k.key, k.value) is not null) then
+    if exists (select from jsonb_each_text(new.external_ids) k
+                where erasure_contact_of_id(k.key, k.value) is not null) then
         raise exception using errcode = 'KD409', message = 'contact_erased', column = 'external_ids',
             detail = 'The person with this id was erased and is not coming back.';
     end if;
@@ -99,12 +100,12 @@ $$;
 
 -- The words of person_words() without the check that no letter or digit stands beside them, which costs ten times as
 -- much: a text that these do not match need not be searched for the words themselves.
-create or replace function words_roughly(words text) returns text
+create or replace function person_words_roughly(words text) returns text
 immutable parallel safe language sql as
 $$ select replace(replace(words, '(?<![[:alnum:]])', ''), '(?![[:alnum:]])', '') $$;
 
--- Whether the text says what `words` matches. `roughly` is words_roughly(words), which is asked first.
-create or replace function says(said text, words text, roughly text) returns boolean
+-- Whether the text says what `words` matches. `roughly` is person_words_roughly(words), which is asked first.
+create or replace function person_words_match(said text, words text, roughly text) returns boolean
 immutable parallel safe language sql as $$ select case when said ~* roughly then said ~* words else false end $$;
 
 -- The tables of records that may name a person: all that belong to an account, accounts, and why they are key; but not
@@ -116,7 +117,7 @@ create or replace function person_tables() returns table (name text, key text, a
       join pg_attribute a on a.attrelid = m.name::regclass and a.attname = 'id' and not a.attisdropped
      where m.moves and m.name <> 'sales_order'
     union
-    values ('account', 'id', 'id'), ('standing', 'account_id', 'account_id'),
+    values ('account', 'id', 'id'), ('account_status', 'account_id', 'account_id'),
            -- the id by which history knows a row
            ('key_status_history', 'uuid_generate_v5(''6f1f1c0e-7c1b-4d0a-9d53-6b616d640001'', ''key_status:'' || x.id)',
             'account_id')
@@ -126,6 +127,8 @@ $$;
 -- The name that history has for the records of a table.
 create or replace function table_resource(tab text) returns text immutable language sql as $$
     select case tab when 'account_metric' then 'metric'
+                    when 'account_status' then 'standing'
+                    when 'allied_organisation' then 'link'
                     when 'expectation_rating' then 'expectation'
                     when 'key_status_history' then 'key_status'
                     else tab end
@@ -154,7 +157,8 @@ begin
         select * from (
             select t.id, t.of_account, t.j, coalesce(strpos(t.j::text, $1::text) > 0, false) as refers,
                    array(select e.key from jsonb_each(t.j) e
-                       where says(e.value::text, $2, $8) and (%1$L <> 'contact' or e.key in ('title', 'department'))
+                       where person_words_match(e.value::text, $2, $8)
+                         and (%1$L <> 'contact' or e.key in ('title', 'department'))
                        order by 1) as said
               from (select %2$s as id, x.%3$I as of_account, to_jsonb(x) as j from %1$I x
                      where ($3 is null or x.%3$I = any ($3)) and ($4 is null or x.%3$I <> all ($4))
@@ -162,7 +166,7 @@ begin
                        and %2$s is distinct from $1) t
              where strpos(t.j::text, $1::text) > 0 or t.j::text ~* $8
              order by t.id) r where r.refers or cardinality(r.said) > 0 limit $7$q$, tab, t.key, t.account)
-      using person, words, accounts, not_of, after_id, until_id, most, words_roughly(words);
+      using person, words, accounts, not_of, after_id, until_id, most, person_words_roughly(words);
 end $$;
 
 -- What is kept about a person, `most` rows behind (after_part, after_key; null: from the beginning), in nine parts: the
@@ -188,7 +192,7 @@ declare
     budget int := 2000; -- rows of records that one page looks through
     until bigint;
 begin
-    if context('scope') is distinct from 'all' or caller_reads() <> areas_all() then
+    if session_setting('scope') is distinct from 'all' or caller_reads() <> areas_all() then
         raise exception using errcode = 'KD403', message = 'forbidden',
             detail = 'What is kept about a person lies in all areas of an account.';
     end if;
@@ -315,7 +319,8 @@ end $$;
 
 -- A document in which "(erased)" stands for what the words match. Where it shows the person's own record, nothing is
 -- left but what is not about the person; where it shows another person's, that one's name, addresses and ids stay.
-create or replace function erased_json(j jsonb, words text, person uuid) returns jsonb immutable language plpgsql as $$
+create or replace function erasure_of_json(j jsonb, words text, person uuid) returns jsonb
+immutable language plpgsql as $$
 declare
     -- This is the record of another person.
     another boolean := jsonb_typeof(j) = 'object' and j ? 'id' and j ? 'family_name'
@@ -324,7 +329,7 @@ begin
     if jsonb_typeof(j) = 'string' then
         return to_jsonb(regexp_replace(j #>> '{}', words, '(erased)', 'gi'));
     elsif jsonb_typeof(j) = 'array' then
-        return (select coalesce(jsonb_agg(erased_json(e.value, words, person) order by e.n), '[]')
+        return (select coalesce(jsonb_agg(erasure_of_json(e.value, words, person) order by e.n), '[]')
                   from jsonb_array_elements(j) with ordinality e(value, n));
     elsif jsonb_typeof(j) = 'object' then
         if j ->> 'id' = person::text and j ? 'family_name' then
@@ -342,31 +347,31 @@ begin
                            f.key,
                            case when another and f.key in ('given_name', 'family_name', 'email', 'phone',
                                                            'linkedin_url', 'external_ids') then f.value
-                                else erased_json(f.value, words, person) end), '{}')
+                                else erasure_of_json(f.value, words, person) end), '{}')
                   from jsonb_each(j) f);
     end if;
     return j;
 end $$;
 
 -- The digest, in hex, of the changes that a history row tells of, by which an erasure says how it left the row.
-create or replace function history_digest(changes jsonb) returns text
+create or replace function erasure_digest(changes jsonb) returns text
 stable parallel safe language sql as $$ select encode(sha256(convert_to(changes::text, 'UTF8')), 'hex') $$;
 
 -- Whether a history row is as an erasure has left it, by the digest that was chained with the erasure. The chain may be
 -- that of another account, which the record was with since.
-create or replace function history_overwritten(h history) returns boolean stable language sql as $$
+create or replace function erasure_overwrote(h history) returns boolean stable language sql as $$
     select exists (select from audit a
                      join history e on e.id = a.history_id
                     where a.record_id = h.record_id and a.action = 'erased'
                       and a.digest = audit_digest(e.resource, e.changes, a.personal)
-                      and e.changes -> 'overwritten' -> 1 ->> h.id::text = history_digest(h.changes))
+                      and e.changes -> 'overwritten' -> 1 ->> h.id::text = erasure_digest(h.changes))
 $$;
 
 -- Overwrites what history says of a record: of a person (no `words`) everything, of another record what the words
 -- match. Of a person the salt goes, too: without it the digests that were chained say nothing any more. A history row
 -- 'erased' chains the digests of the rows as they are now, so that the audit still holds. `of_account` is for a record
 -- whose history names no account. Returns how many rows were overwritten.
-create or replace function history_erase(
+create or replace function erasure_of_history(
     resource text, record uuid, words text default null, reason text default null, of_account uuid default null)
 returns bigint
 language plpgsql security definer set search_path = public, pg_temp as $$
@@ -388,22 +393,23 @@ begin
                                        then f.value
                                        else '[null, null]' end)
                          from jsonb_each(h.changes) f)
-                   when resource = 'contact' then h.changes || erased_json((
+                   when resource = 'contact' then h.changes || erasure_of_json((
                        select coalesce(jsonb_object_agg(f.key, f.value), '{}')
                          from jsonb_each(h.changes) f
                         where f.key in ('title', 'department')), words, null)
-                   else erased_json(h.changes, words, null) end
+                   else erasure_of_json(h.changes, words, null) end
          where h.record_id = record and h.resource = resource and h.op <> 'erased' and h.changes <> '{}'
            and (words is null or h.changes::text ~* words)
         returning h.id, h.changes
     )
-    select coalesce(jsonb_object_agg(e.id, history_digest(e.changes)), '{}'), count(*) into overwritten, rows
+    select coalesce(jsonb_object_agg(e.id, erasure_digest(e.changes)), '{}'), count(*) into overwritten, rows
       from erased e;
     if words is null then
         delete from audit_salt t where t.record_id = record;
     end if;
     insert into history (account_id, resource, record_id, version, op, actor, origin, request_id, changes, area)
-    values (account, resource, record, 0, 'erased', context('actor'), context('origin'), context('request_id'),
+    values (account, resource, record, 0, 'erased', session_setting('actor'), session_setting('origin'),
+            session_setting('request_id'),
             jsonb_build_object('overwritten', jsonb_build_array(null, overwritten))
             || case when reason is null then '{}'
                     else jsonb_build_object('reason', jsonb_build_array(null, reason)) end,
@@ -411,12 +417,12 @@ begin
                      resource_area(resource)));
     return rows;
 end $$;
-revoke execute on function history_erase(text, uuid, text, text, uuid) from kamd_app;
+revoke execute on function erasure_of_history(text, uuid, text, text, uuid) from kamd_app;
 
 -- Erases what the words match from a record of the table `tab` and from its history: from all its texts, arrays of
 -- texts and documents. Of another person only the title and the department change; the rest is what that person is
 -- called.
-create or replace function record_erase(tab text, record uuid, account uuid, words text, reason text) returns void
+create or replace function erasure_of_record(tab text, record uuid, account uuid, words text, reason text) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     given text;
@@ -426,7 +432,7 @@ begin
                    case when c.column_name = 'version' then '%1$I = %1$I + 1'
                         when c.column_name = 'updated_at' then '%1$I = now()'
                         when c.data_type = 'text' then '%1$I = regexp_replace(%1$I, $2, ''(erased)'', ''gi'')'
-                        when c.data_type = 'jsonb' then '%1$I = erased_json(%1$I, $2, null)'
+                        when c.data_type = 'jsonb' then '%1$I = erasure_of_json(%1$I, $2, null)'
                         else '%1$I = array(select regexp_replace(y, $2, ''(erased)'', ''gi'') '
                              'from unnest(%1$I) with ordinality u(y, n) order by n)' end,
                    c.column_name), ', ')
@@ -438,25 +444,25 @@ begin
     execute format('update %I x set %s where %s = $1', tab, given,
                    (select p.key from person_tables() p where p.name = tab))
       using record, words;
-    perform history_erase(table_resource(tab), record, words, reason, account);
+    perform erasure_of_history(table_resource(tab), record, words, reason, account);
 end $$;
-revoke execute on function record_erase(text, uuid, uuid, text, text) from kamd_app;
+revoke execute on function erasure_of_record(text, uuid, uuid, text, text) from kamd_app;
 
 -- Erases what there is of a person beside records: answers kept for repeated requests, imported files and their errors,
 -- answers of webhook receivers, messages that wait, values that lost in a conflict. `every` matches all words of the
 -- person, `exact` those that nobody else has; `ids` are [[system, id]]. Returns how many there were of each. Raises a
 -- conflict while an import that names the person has not ended.
-create or replace function copies_erase(person uuid, every text, exact text, ids jsonb) returns jsonb
+create or replace function erasure_of_copies(person uuid, every text, exact text, ids jsonb) returns jsonb
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     n bigint;
     ret jsonb := '{}';
     read uuid[]; -- imports that brought the person
-    roughly text := words_roughly(every);
-    roughly_exact text := words_roughly(exact);
+    roughly text := person_words_roughly(every);
+    roughly_exact text := person_words_roughly(exact);
 begin
-    update idempotency i set body = erased_json(i.body::jsonb, every, person)::text
-     where i.body <> '' and (strpos(i.body, person::text) > 0 or says(i.body, every, roughly));
+    update idempotency i set body = erasure_of_json(i.body::jsonb, every, person)::text
+     where i.body <> '' and (strpos(i.body, person::text) > 0 or person_words_match(i.body, every, roughly));
     get diagnostics n = row_count;
     ret := ret || jsonb_build_object('stored_answers', n);
 
@@ -464,7 +470,9 @@ begin
       from import i
       join (select r.import_id from import_record r where r.record_id = person
             union
-            select p.import_id from import_part p where says(encode(p.content, 'escape'), exact, roughly_exact)
+            select p.import_id
+              from import_part p
+             where person_words_match(encode(p.content, 'escape'), exact, roughly_exact)
             union
             -- what lies across the end of one part and the beginning of the next
             select s.import_id
@@ -473,7 +481,7 @@ begin
                            || lead(encode(substring(p.content for 256), 'escape'))
                                   over (partition by p.import_id order by p.n) as text
                       from import_part p) s
-             where says(s.text, exact, roughly_exact)) named on named.import_id = i.id;
+             where person_words_match(s.text, exact, roughly_exact)) named on named.import_id = i.id;
     select count(*) into n
       from import i
      where i.id = any (read) and i.status not in ('succeeded', 'failed', 'reverted');
@@ -492,8 +500,8 @@ begin
        set external_id = case when exists (select from jsonb_array_elements(ids) k where k ->> 1 = e.external_id)
                                    or e.external_id ~* exact then null
                               else e.external_id end,
-           errors = erased_json(e.errors, every, person)
-     where says(e.external_id, exact, roughly_exact) or says(e.errors::text, every, roughly)
+           errors = erasure_of_json(e.errors, every, person)
+     where person_words_match(e.external_id, exact, roughly_exact) or person_words_match(e.errors::text, every, roughly)
         or exists (select from jsonb_array_elements(ids) k
                      join import i on i.id = e.import_id
                     where i.resource = 'contact' and i.system = k ->> 0 and k ->> 1 = e.external_id);
@@ -503,7 +511,7 @@ begin
     update webhook_attempt a set response_excerpt = null
      where a.response_excerpt is not null
        and (strpos(a.response_excerpt, person::text) > 0
-            or says(a.response_excerpt, every, roughly)
+            or person_words_match(a.response_excerpt, every, roughly)
             or a.delivery_id in (select d.id from event e
                                    join webhook_delivery d on d.event_id = e.id
                                   where e.record_id = person));
@@ -513,10 +521,10 @@ begin
     update import i
        set source = regexp_replace(i.source, every, '(erased)', 'gi'),
            failure = regexp_replace(i.failure, every, '(erased)', 'gi'),
-           presets = erased_json(i.presets, every, person)
+           presets = erasure_of_json(i.presets, every, person)
      where concat_ws(' ', i.source, i.failure, i.presets) ~* every;
     update operation o
-       set request = erased_json(o.request, every, person), result = erased_json(o.result, every, person),
+       set request = erasure_of_json(o.request, every, person), result = erasure_of_json(o.result, every, person),
            failure = regexp_replace(o.failure, every, '(erased)', 'gi')
      where concat_ws(' ', o.request, o.result, o.failure) ~* every;
     delete from sync_deferred d
@@ -524,7 +532,8 @@ begin
      where d.resource = 'contact' and d.system = k ->> 0 and d.external_id = k ->> 1;
     get diagnostics n = row_count;
     update sync_deferred d
-       set record = erased_json(d.record, every, person), failure = regexp_replace(d.failure, every, '(erased)', 'gi')
+       set record = erasure_of_json(d.record, every, person),
+           failure = regexp_replace(d.failure, every, '(erased)', 'gi')
      where d.resource <> 'contact' and (d.record::text ~* every or d.failure ~* every);
     ret := ret || jsonb_build_object('sync_deferred', n);
     delete from sync_state s
@@ -533,17 +542,17 @@ begin
     update sync_conflict c
        set kamd_value = null, system_value = null, external_id = '(erased) ' || person,
            resolution = coalesce(c.resolution, 'kamd'), resolved_at = coalesce(c.resolved_at, now()),
-           resolved_by = coalesce(c.resolved_by, context('actor'))
+           resolved_by = coalesce(c.resolved_by, session_setting('actor'))
      where c.record_id = person;
     get diagnostics n = row_count;
     return ret || jsonb_build_object('sync_conflicts', n);
 end $$;
-revoke execute on function copies_erase(uuid, text, text, jsonb) from kamd_app;
+revoke execute on function erasure_of_copies(uuid, text, text, jsonb) from kamd_app;
 
 -- Finds the records that say a person's name, address or number in free text, as an array of {tab, resource, id,
 -- account_id, fields, replaced}: all words within the accounts that the person was with; in others only the words that
 -- nobody else has. At most 1000 of each table. The events of the records in `replace_in` lose these words here, the
--- records themselves in record_erase().
+-- records themselves in erasure_of_record().
 create or replace function person_mentions(person uuid, names text, exact text, replace_in uuid[]) returns jsonb
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -562,8 +571,8 @@ begin
                     select * from person_records(null, exact, null, accounts, tab.name, null, null, 1000)) m), '[]');
     end loop;
     if replace_in <> '{}' then
-        update event e set data = erased_json(e.data, every, null)
-         where e.record_id = any (replace_in) and says(e.data::text, every, words_roughly(every));
+        update event e set data = erasure_of_json(e.data, every, null)
+         where e.record_id = any (replace_in) and person_words_match(e.data::text, every, person_words_roughly(every));
     end if;
     return found_in;
 end $$;
@@ -573,7 +582,7 @@ revoke execute on function person_mentions(uuid, text, text, uuid[]) from kamd_a
 -- each kind, `review` which other records say the person's name, address or number. Of those, the ones in `replace_in`
 -- lose the words; the others are for somebody to look at. What takes long comes before the locks, which are taken in
 -- the order of everybody: records, then their accounts.
-create or replace function contact_erase(person uuid, reason text, replace_in uuid[]) returns jsonb
+create or replace function erasure_of_contact(person uuid, reason text, replace_in uuid[]) returns jsonb
 language plpgsql security definer set search_path = public, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -606,7 +615,7 @@ begin
              where h.record_id = person and h.resource = 'contact') e;
 
     accounts := array[c.account_id];
-    erased := copies_erase(person, every, w.exact, ids);
+    erased := erasure_of_copies(person, every, w.exact, ids);
     review := person_mentions(person, w.names, w.exact, replace_in);
 
     -- What took long is done; here the locks begin.
@@ -626,11 +635,11 @@ begin
           from jsonb_array_elements(review) r
          where (r ->> 'replaced')::boolean
     loop
-        perform record_erase(m.tab, m.id, m.account_id, every, reason);
+        perform erasure_of_record(m.tab, m.id, m.account_id, every, reason);
     end loop;
     review := (select coalesce(jsonb_agg(r - 'tab'), '[]') from jsonb_array_elements(review) r);
-    insert into erased_id (digest, contact_id)
-    select erased_id_digest(k ->> 0, k ->> 1), person from jsonb_array_elements(ids) k
+    insert into erasure_id (digest, contact_id)
+    select erasure_id_digest(k ->> 0, k ->> 1), person from jsonb_array_elements(ids) k
     on conflict do nothing;
     update contact t
        set external_ids = '{}', given_name = null, family_name = '(erased)', title = null, department = null,
@@ -640,15 +649,17 @@ begin
            version = t.version + 1, updated_at = now()
      where t.id = person returning * into c;
     erased := erased || jsonb_build_object(
-        'history', history_erase('contact', person, null, reason), 'external_ids', jsonb_array_length(ids));
-    insert into erasure (contact_id, actor, reason) values (person, context('actor'), reason) on conflict do nothing;
-    perform emit(array[row ('contact.erased', c.account_id, 'contact', person, c.version, 'contact.erased:' || person,
-                            jsonb_build_object('account_id', c.account_id, 'contact_id', person, 'version', c.version),
-                            '{}')::event_in]);
+        'history', erasure_of_history('contact', person, null, reason), 'external_ids', jsonb_array_length(ids));
+    insert into erasure (contact_id, actor, reason) values (person, session_setting('actor'), reason)
+    on conflict do nothing;
+    perform event_write(array[
+        row ('contact.erased', c.account_id, 'contact', person, c.version, 'contact.erased:' || person,
+             jsonb_build_object('account_id', c.account_id, 'contact_id', person, 'version', c.version),
+             '{}')::event_in]);
     return jsonb_build_object(
         'contact_id', person, 'erased_at', utc_text(c.erased_at), 'erased', erased, 'review', review);
 end $$;
-revoke execute on function contact_erase(uuid, text, uuid[]) from kamd_app;
+revoke execute on function erasure_of_contact(uuid, text, uuid[]) from kamd_app;
 
 -- Runs an erasure that was queued as an operation, for a worker, in the name of whoever asked for it. Returns the cache
 -- entries that it replaced, as in kamd.touched; null: the operation is not this worker's any more.
@@ -667,8 +678,8 @@ begin
     perform set_config('kamd.' || k, asked ->> k, true)
        from unnest(array ['actor', 'origin', 'request_id']) k
       where asked ? k;
-    done := contact_erase((asked ->> 'contact_id')::uuid, asked ->> 'reason',
-                          array(select jsonb_array_elements_text(asked -> 'replace_in'))::uuid[]);
+    done := erasure_of_contact((asked ->> 'contact_id')::uuid, asked ->> 'reason',
+                               array(select jsonb_array_elements_text(asked -> 'replace_in'))::uuid[]);
     update operation o
        set status = 'succeeded', updated_at = now(), leased_until = null, progress_done = 1, progress_total = 1,
            result = done
@@ -682,11 +693,11 @@ revoke execute on function erasure_run(uuid, uuid) from kamd_app;
 
 -- The persons whom a backup has brought back, by id: those among `ids`, or in the ledger of erasures, who are not
 -- erased.
-create or replace function erasures_undone(ids uuid[]) returns setof uuid
+create or replace function erasure_undone(ids uuid[]) returns setof uuid
 stable security definer set search_path = public, pg_temp language sql as $$
     select c.id
       from contact c
      where c.erased_at is null and (c.id = any (ids) or c.id in (select e.contact_id from erasure e))
      order by c.id
 $$;
-revoke execute on function erasures_undone(uuid[]) from kamd_app;
+revoke execute on function erasure_undone(uuid[]) from kamd_app;

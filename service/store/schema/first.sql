@@ -11,8 +11,17 @@ alter default privileges revoke execute on functions from public;
 revoke all on schema_migration, schema_file from kamd_app, kamd_worker; -- everybody may read them
 
 -- A transaction-local setting of the caller; null when unset (after a local set, PostgreSQL leaves '' behind).
-create or replace function context(name text) returns text
+create or replace function session_setting(name text) returns text
 stable parallel safe language sql as $$ select nullif(current_setting('kamd.' || name, true), '') $$;
+
+-- The baseline calls session_setting() by the name that it had before 0048, which drops it.
+do $$
+begin
+    if to_regclass('webhook_endpoint') is null then
+        create or replace function context(name text) returns text
+        stable parallel safe language sql as 'select session_setting(name)';
+    end if;
+end $$;
 
 -- Ids of rows that functions make: UUIDs of version 7, as those of the API.
 create or replace function uuid_v7() returns uuid volatile parallel safe language sql as $$

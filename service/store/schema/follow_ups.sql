@@ -28,7 +28,7 @@ begin
                                   detail = 'It cannot have been done in the future.';
         end if;
         new.completed_at := coalesce(new.completed_at, now());
-        new.completed_by := context('actor');
+        new.completed_by := session_setting('actor');
     elsif new.status <> 'done' then
         new.completed_at := null;
         new.completed_by := null;
@@ -147,7 +147,7 @@ begin
          order by n.id
         on conflict (series_id, occurrence_no) where series_id is not null do nothing;
     end if;
-    perform emit(evs);
+    perform event_write(evs);
     return null;
 end $$;
 
@@ -200,9 +200,9 @@ begin
         select t.follow_up_id
           from follow_up_timer t join follow_up f on f.id = t.follow_up_id
          where t.level = 0 and t.active and t.due_at <= now()
-           -- stay_in_touch_refresh() may have to move those of marked accounts first
+           -- stay_in_touch_refresh() may have to move those of queued accounts first
            and (f.kind <> 'stay_in_touch'
-                or not exists (select 1 from stay_in_touch_mark m where m.account_id = f.account_id))
+                or not exists (select 1 from stay_in_touch_queue m where m.account_id = f.account_id))
          order by t.due_at
          limit most
            for no key update skip locked
@@ -230,7 +230,7 @@ begin
     if series is not null then
         update follow_up set continued = true where id = any (series);
     end if;
-    perform emit(evs);
+    perform event_write(evs);
     return cardinality(evs);
 end $$;
 revoke execute on function follow_ups_fire(int) from kamd_app;
@@ -274,37 +274,38 @@ begin
                order by f.due_at, f.id)
       into evs
       from told t join follow_up f on f.id = t.follow_up_id join account a on a.id = f.account_id;
-    perform emit(evs);
+    perform event_write(evs);
     return coalesce(cardinality(evs), 0);
 end $$;
 revoke execute on function follow_ups_escalate(int) from kamd_app;
 
--- Marks those of the accounts that have, or should have, stay-in-touch follow-ups: stay_in_touch_marked() looks at them
--- next. The update locks a mark that is there already, so that no worker takes it before this transaction commits and
--- misses what it wrote; marks are locked in the order of accounts. A connection plans the statement once
+-- Queues those of the accounts that have, or should have, stay-in-touch follow-ups: stay_in_touch_process() looks at
+-- them next. The update locks a row that is there already, so that no worker takes it before this transaction commits
+-- and misses what it wrote; rows are locked in the order of accounts. A connection plans the statement once
 -- (force_generic_plan); without sequential scans that plan finds a few accounts by index, and reads no whole table.
-create or replace function stay_in_touch_mark(ids uuid[]) returns void
+create or replace function stay_in_touch_enqueue(ids uuid[]) returns void
 language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
 begin
-    insert into stay_in_touch_mark as m (account_id)
+    insert into stay_in_touch_queue as m (account_id)
     select distinct a.id from account a
      where a.id = any (ids)
        and (a.cadence <> '[]'
-            and exists (select 1 from standing s where s.account_id = a.id and s.key_status in ('key', 'at_risk'))
+            and exists (select 1 from account_status s where s.account_id = a.id and s.key_status in ('key', 'at_risk'))
             or exists (select 1 from follow_up f
                         where f.account_id = a.id and f.kind = 'stay_in_touch' and f.status = 'open'
                           and f.deleted_at is null))
      order by 1
     on conflict (account_id) do update set since = m.since;
 end $$;
-revoke execute on function stay_in_touch_mark(uuid[]) from kamd_app;
+revoke execute on function stay_in_touch_enqueue(uuid[]) from kamd_app;
 
--- Marks accounts whose stay-in-touch follow-ups may have to move, after a write to an account, a contact, a follow-up
+-- Queues accounts whose stay-in-touch follow-ups may have to move, after a write to an account, a contact, a follow-up
 -- or an interaction. Triggers fire in the order of their names: this one comes before those that lock the account's
--- events (log_insert, log_update), as the worker locks marks first. enable_nestloop is off for the join of the states
--- before and after, which a connection plans once, and mostly for one row: nested loops would compare each with each.
-create or replace function cadence_mark() returns trigger
+-- events (log_insert, log_update), as the worker locks the queue first. enable_nestloop is off for the join of the
+-- states before and after, which a connection plans once, and mostly for one row: nested loops would compare each with
+-- each.
+create or replace function cadence_follow() returns trigger
 language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
 declare
     ids uuid[];
@@ -317,7 +318,7 @@ begin
          where (n.cadence, n.contact_preference, n.manager_id, n.delegate_id, n.delegate_until, n.deleted_at)
                is distinct from
                (o.cadence, o.contact_preference, o.manager_id, o.delegate_id, o.delegate_until, o.deleted_at);
-    elsif tg_table_name = 'standing' then
+    elsif tg_table_name = 'account_status' then
         select array_agg(n.account_id) into ids
           from new_rows n join old_rows o on o.account_id = n.account_id
          where n.key_status <> o.key_status;
@@ -334,17 +335,17 @@ begin
         select array_agg(distinct n.account_id) into ids from new_rows n;
     end if;
     if ids is not null then
-        perform stay_in_touch_mark(ids);
+        perform stay_in_touch_enqueue(ids);
     end if;
     return null;
 end $$;
 
--- Marks an account whose key status changed. The trigger is one for each row, with a condition: an evaluation writes
--- every standing, and only the few accounts that come onto the list or leave it concern the promises to stay in touch.
-create or replace function standing_cadence_mark() returns trigger
+-- Queues an account whose key status changed. The trigger is one for each row, with a condition: an evaluation writes
+-- every status, and only the few accounts that come onto the list or leave it concern the promises to stay in touch.
+create or replace function cadence_follow_status() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
-    perform stay_in_touch_mark(array [new.account_id]);
+    perform stay_in_touch_enqueue(array [new.account_id]);
     return null;
 end $$;
 
@@ -394,7 +395,7 @@ declare
 begin
     update follow_up f set deleted_at = now(), version = version + 1, updated_at = now()
      where f.account_id = any (ids) and f.kind = 'stay_in_touch' and f.status = 'open' and f.deleted_at is null
-       and not exists (select 1 from account a join standing s on s.account_id = a.id
+       and not exists (select 1 from account a join account_status s on s.account_id = a.id
                         where a.id = f.account_id and a.deleted_at is null and s.key_status in ('key', 'at_risk')
                           and a.cadence @> jsonb_build_array(jsonb_build_object('channel', f.channel))
                           and (coalesce(a.contact_preference -> 'channels', '[]') in ('[]', 'null')
@@ -406,7 +407,7 @@ begin
                (select max(i.occurred_at) from interaction i
                  where i.account_id = a.id and i.channel = c.channel and i.deleted_at is null and not i.order_taking
                    and i.occurred_at <= now()) as interaction_at
-          from account a join standing s on s.account_id = a.id
+          from account a join account_status s on s.account_id = a.id
           cross join lateral (
               select e ->> 'channel' as channel,
                      min(case e ->> 'every' when 'monthly' then 1
@@ -466,22 +467,24 @@ begin
 end $$;
 revoke execute on function stay_in_touch_refresh(uuid[]) from kamd_app;
 
--- Takes at most `most` marks and refreshes the stay-in-touch follow-ups of their accounts; returns how many accounts
--- these were. Every ten minutes it marks all key accounts first: cover ends, and the time of an interaction comes,
+-- Takes at most `most` accounts from the queue and refreshes their stay-in-touch follow-ups; returns how many accounts
+-- these were. Every ten minutes it queues all key accounts first: cover ends, and the time of an interaction comes,
 -- without anybody writing.
-create or replace function stay_in_touch_marked(most int) returns int
+create or replace function stay_in_touch_process(most int) returns int
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     ids uuid[];
 begin
     update stay_in_touch_sweep set at = now() where at < now() - interval '10 minutes';
     if found then
-        perform stay_in_touch_mark(array_agg(s.account_id)) from standing s where s.key_status in ('key', 'at_risk');
+        perform stay_in_touch_enqueue(array_agg(s.account_id))
+           from account_status s
+          where s.key_status in ('key', 'at_risk');
     end if;
     with taken as (
-        select m.account_id from stay_in_touch_mark m order by m.account_id limit most for update skip locked
+        select m.account_id from stay_in_touch_queue m order by m.account_id limit most for update skip locked
     ), gone as (
-        delete from stay_in_touch_mark m using taken t where m.account_id = t.account_id returning m.account_id
+        delete from stay_in_touch_queue m using taken t where m.account_id = t.account_id returning m.account_id
     )
     select array_agg(account_id order by account_id) into ids from gone;
     if ids is not null then
@@ -489,4 +492,4 @@ begin
     end if;
     return coalesce(cardinality(ids), 0);
 end $$;
-revoke execute on function stay_in_touch_marked(int) from kamd_app;
+revoke execute on function stay_in_touch_process(int) from kamd_app;

@@ -173,7 +173,8 @@ with recursive below as (
     select id, case depth when 0 then 'self' else 'below' end as relation, least(depth, 1) as rank from below
     union all
     select l.linked_account_id, l.kind, 2
-      from link l where l.account_id = account and l.deleted_at is null and l.linked_account_id is not null
+      from allied_organisation l
+     where l.account_id = account and l.deleted_at is null and l.linked_account_id is not null
     union all
     select o.unit, 'opportunity', 3 from opportunity o
 ), every_unit as materialized (

@@ -11,7 +11,7 @@ declare
 begin
     for grown in select c.oid from pg_class c
                   where c.oid = any (array [
-                            'account', 'standing', 'external_id', 'sync_state', 'contact', 'interaction',
+                            'account', 'account_status', 'external_id', 'sync_state', 'contact', 'interaction',
                             'sales_order', 'day_sales', 'history', 'account_sequence']::regclass[])
                     and pg_relation_size(c.oid) / current_setting('block_size')::int > 2 * greatest(c.relpages, 8) loop
         execute format('analyze %s', grown);

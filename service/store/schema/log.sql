@@ -26,7 +26,7 @@ revoke execute on function event_partitions_drop(int) from kamd_app;
 -- of events. An event's id contains the time of the transaction, because a change before a restore, which is gone now,
 -- may have had the same version. An event with a `dedupe` of its own, as a follow-up's due time, is the same event
 -- before and after a restore, and keeps its id. The plans are made once for a connection.
-create or replace function emit(evs event_in[]) returns void
+create or replace function event_write(evs event_in[]) returns void
 language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan set enable_nestloop = off as $$
 declare
@@ -48,8 +48,9 @@ begin
                     coalesce(one.dedupe, one.type || ':' || one.record_id || ':' || one.version || ':' || nth || ':'
                                              || extract(epoch from now()))),
                 one.type, one.account_id, one.resource, one.record_id, one.version, nth,
-                context('actor'), context('origin'), context('request_id'), context('traceparent'), one.data,
-                coalesce(one.previous, '{}'), event_area(one.type, one.resource));
+                session_setting('actor'), session_setting('origin'), session_setting('request_id'),
+                session_setting('traceparent'), one.data, coalesce(one.previous, '{}'),
+                event_area(one.type, one.resource));
         return;
     end if;
     -- One order of locking for everybody.
@@ -73,13 +74,13 @@ begin
                coalesce(n.dedupe, n.type || ':' || n.record_id || ':' || n.version || ':'
                                       || coalesce(b.last - c.n + n.nth, 0) || ':' || extract(epoch from now()))),
            n.type, n.account_id, n.resource, n.record_id, n.version, coalesce(b.last - c.n + n.nth, 0),
-           context('actor'), context('origin'), context('request_id'), context('traceparent'), n.data,
-           coalesce(n.previous, '{}'), event_area(n.type, n.resource)
+           session_setting('actor'), session_setting('origin'), session_setting('request_id'),
+           session_setting('traceparent'), n.data, coalesce(n.previous, '{}'), event_area(n.type, n.resource)
       from numbered n left join bumped b on b.account_id = n.account_id
       left join counted c on c.account_id = n.account_id
      order by n.ord;
 end $$;
-revoke execute on function emit(event_in[]) from kamd_app;
+revoke execute on function event_write(event_in[]) from kamd_app;
 
 -- Gives positions to the events that were committed since the last time. Returns how many events got one; -1 when
 -- somebody else is at it. Before that, it checks that the database is still the same one, and otherwise leaves the work
@@ -179,7 +180,7 @@ begin
     ), logged as (
         insert into history (account_id, resource, record_id, version, op, actor, origin, request_id, changes, area)
         select nullif(j ->> account_column, '')::uuid, resource, (j ->> 'id')::uuid, (j ->> 'version')::bigint,
-               'created', context('actor'), context('origin'), context('request_id'), '{}',
+               'created', session_setting('actor'), session_setting('origin'), session_setting('request_id'), '{}',
                resource_area(resource, j ->> 'section')
           from made
     )
@@ -190,7 +191,7 @@ begin
                               'version', j -> 'version')),
                           '{}')::event_in)
       into evs from made;
-    perform emit(evs);
+    perform event_write(evs);
     return null;
 end $$;
 
@@ -233,7 +234,8 @@ begin
     ), logged as (
         insert into history (account_id, resource, record_id, version, op, actor, origin, request_id, changes, area)
         select nullif(j ->> account_column, '')::uuid, resource, (j ->> 'id')::uuid, (j ->> 'version')::bigint, op,
-               context('actor'), context('origin'), context('request_id'), c, resource_area(resource, j ->> 'section')
+               session_setting('actor'), session_setting('origin'), session_setting('request_id'), c,
+               resource_area(resource, j ->> 'section')
           from changed where c <> '{}'
     )
     select array_agg(row (resource || '.' || op, nullif(j ->> account_column, '')::uuid, resource,
@@ -247,7 +249,7 @@ begin
                           jsonb_build_object('version', version_before))::event_in)
       into evs from changed where c <> '{}';
     if not quiet then
-        perform emit(evs);
+        perform event_write(evs);
     end if;
     return null;
 end $$;
@@ -275,7 +277,7 @@ begin
                      else uuid_generate_v5('6f1f1c0e-7c1b-4d0a-9d53-6b616d640001', tg_argv[0] || ':' || key) end,
                 coalesce((rec ->> 'version')::bigint, 0),
                 case tg_op when 'INSERT' then 'created' when 'UPDATE' then 'updated' else 'deleted' end,
-                context('actor'), context('origin'), context('request_id'), changes);
+                session_setting('actor'), session_setting('origin'), session_setting('request_id'), changes);
     end if;
     return null;
 end $$;

@@ -54,7 +54,7 @@ begin
     end if;
 
     -- links of the two with each other
-    update link s set deleted_at = now(), version = version + 1, updated_at = now()
+    update allied_organisation s set deleted_at = now(), version = version + 1, updated_at = now()
      where s.deleted_at is null and (s.account_id, s.linked_account_id) in ((source, target), (target, source));
     update team_member s set deleted_at = now(), version = version + 1, updated_at = now()
      where s.account_id = source and s.deleted_at is null
@@ -96,7 +96,7 @@ begin
           using target, source;
     end loop;
     set constraints all immediate;
-    update link s set linked_account_id = target, version = version + 1, updated_at = now()
+    update allied_organisation s set linked_account_id = target, version = version + 1, updated_at = now()
      where s.linked_account_id = source;
 
     -- A target that was below the source steps into the source's place.

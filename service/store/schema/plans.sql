@@ -2,14 +2,14 @@
 -- customer's copy of a plan.
 
 -- Whether a JSON value says nothing: null, an empty list or object, or blank text.
-create or replace function is_blank(value jsonb) returns boolean
+create or replace function field_is_blank(value jsonb) returns boolean
 immutable parallel safe language sql as $$
     select value is null or value in ('null', '[]', '{}')
            or (jsonb_typeof(value) = 'string' and btrim(value #>> '{}') = '')
 $$;
 
 -- Whether a text is a date YYYY-MM-DD that the calendar has.
-create or replace function is_date(value text) returns boolean immutable language plpgsql as $$
+create or replace function field_is_date(value text) returns boolean immutable language plpgsql as $$
 begin
     return value ~ '^\d{4}-\d\d-\d\d$' and value::date is not null;
 exception when datetime_field_overflow or invalid_datetime_format then
@@ -17,16 +17,16 @@ exception when datetime_field_overflow or invalid_datetime_format then
 end $$;
 
 -- One item of the list errors[] of a refusal; `pointer` is the JSON pointer of the place that is wrong.
-create or replace function violation(pointer text, code text, detail text) returns jsonb
+create or replace function field_violation(pointer text, code text, detail text) returns jsonb
 immutable parallel safe language sql as
 $$ select jsonb_build_object('pointer', pointer, 'code', code, 'detail', detail) $$;
 
 -- A violation for each id that is no contact of the account. `ids` is one id or an array of them; `at` is the JSON
 -- pointer of `ids`.
-create or replace function unknown_contacts(ids jsonb, account uuid, at text) returns setof jsonb
+create or replace function field_unknown_contacts(ids jsonb, account uuid, at text) returns setof jsonb
 stable language sql as $$
-    select violation(at || case when jsonb_typeof(ids) = 'array' then '/' || (i.nth - 1) else '' end,
-                     'unknown_reference', 'There is no such contact of this account.')
+    select field_violation(at || case when jsonb_typeof(ids) = 'array' then '/' || (i.nth - 1) else '' end,
+                           'unknown_reference', 'There is no such contact of this account.')
       from jsonb_array_elements_text(case when jsonb_typeof(ids) = 'array' then ids else jsonb_build_array(ids) end)
            with ordinality i(id, nth)
      where not exists (select 1 from contact c where c.id::text = lower(i.id) and c.account_id = account)
@@ -46,7 +46,7 @@ declare
     place text;
     nth int := 0;
 begin
-    if is_blank(value) then
+    if field_is_blank(value) then
         return;
     end if;
     fits := case kind
@@ -54,7 +54,7 @@ begin
         when 'texts' then form = 'string'
                           or (form = 'array' and not jsonb_path_exists(value, '$[*] ? (@.type() != "string")'))
         when 'number' then form = 'number' or (form = 'string' and value #>> '{}' ~ '^-?\d{1,15}(\.\d{1,4})?$')
-        when 'date' then form = 'string' and is_date(value #>> '{}')
+        when 'date' then form = 'string' and field_is_date(value #>> '{}')
         when 'boolean' then form = 'boolean'
         when 'choice' then form = 'string' and field -> 'choices' @> value
         when 'contact' then form = 'string'
@@ -64,7 +64,7 @@ begin
                                   value, '$[*] ? (@.type() != "string" && @.type() != "object")'))
     end;
     if not fits then
-        return next violation(at, 'wrong_type', case kind
+        return next field_violation(at, 'wrong_type', case kind
             when 'text' then 'must be text'
             when 'texts' then 'must be a text or an array of texts'
             when 'number' then 'must be a number or a decimal as text'
@@ -76,15 +76,15 @@ begin
             when 'contacts' then 'must be an array of ids of contacts'
             else 'must be an array of rows, each an object or a text' end);
     elsif kind in ('contact', 'contacts') then
-        return query select unknown_contacts(value, account, at);
+        return query select field_unknown_contacts(value, account, at);
     elsif kind = 'table' then
         for one in
             select r from jsonb_array_elements(case form when 'array' then value else jsonb_build_array(value) end) r
         loop
             for col in select c from jsonb_array_elements(field -> 'columns') c where jsonb_typeof(one) = 'object' loop
                 place := at || case form when 'array' then '/' || nth else '' end || '/' || (col ->> 'name');
-                if (col ->> 'required')::boolean and is_blank(one -> (col ->> 'name')) then
-                    return next violation(place, 'required', 'is required in every row');
+                if (col ->> 'required')::boolean and field_is_blank(one -> (col ->> 'name')) then
+                    return next field_violation(place, 'required', 'is required in every row');
                 end if;
                 return query select field_errors(col, one -> (col ->> 'name'), place, account);
             end loop;
@@ -105,9 +105,10 @@ begin
             select field_errors(f.field, content -> (f.field ->> 'name'), '/content/' || (f.field ->> 'name'), account)
                    as e
             union all
-            select violation('/content/' || (f.field ->> 'name'), 'required',
-                             'is required before the section is complete')
-             where complete and (f.field ->> 'required')::boolean and is_blank(content -> (f.field ->> 'name'))) x);
+            select field_violation('/content/' || (f.field ->> 'name'), 'required',
+                                   'is required before the section is complete')
+             where complete and (f.field ->> 'required')::boolean
+               and field_is_blank(content -> (f.field ->> 'name'))) x);
 end $$;
 
 -- The fields of a section in a version of the template; null: there is no such version, or it has no such section. This
@@ -309,8 +310,8 @@ begin
     insert into plan_version
            (plan_id, account_id, version_no, created_by, kind, review_id, template_version, customer_impact, note,
             content)
-    values (p.id, p.account_id, p.version_no, context('actor'), kind, review_id, p.template_version, customer_impact,
-            note, plan_document(p));
+    values (p.id, p.account_id, p.version_no, session_setting('actor'), kind, review_id, p.template_version,
+            customer_impact, note, plan_document(p));
     return p.version_no;
 end $$;
 
@@ -318,7 +319,7 @@ end $$;
 create or replace function plan_version_tell() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
-    perform emit(array_agg(
+    perform event_write(array_agg(
                row ('plan.' || n.kind, n.account_id, 'plan', n.plan_id, p.version,
                     'plan.' || n.kind || ':' || n.plan_id || ':' || n.version_no,
                     jsonb_strip_nulls(jsonb_build_object(
@@ -345,46 +346,47 @@ create or replace function plan_gates(p plan) returns jsonb stable language sql 
     with facts as (
         select a.manager_id, a.sponsor_id, s.tier, f.verdict, f.checked_on, g.fit_check_max_age_days as max_age,
                (select t.sections from plan_template t where t.version = p.template_version) as template
-          from account a join standing s on s.account_id = a.id
+          from account a join account_status s on s.account_id = a.id
           cross join program_settings g
           left join fit_check f on f.account_id = a.id and f.deleted_at is null
          where a.id = p.account_id
     ), found as (
         select 1 as place, 0 as nth,
-               violation('/fit_check', 'fit_check_required',
-                         case when checked_on is null then 'The account has no fit check yet.'
-                              else format('The fit check is of %s; at most %s days are allowed.', checked_on, max_age)
-                         end) as v
+               field_violation('/fit_check', 'fit_check_required',
+                               case when checked_on is null then 'The account has no fit check yet.'
+                                    else format('The fit check is of %s; at most %s days are allowed.', checked_on,
+                                                max_age) end) as v
           from facts
          where checked_on is null or checked_on < current_date - max_age
         union all
-        select 2, 0, violation('/fit_check', 'fit_check_unsuitable',
-                               'The fit check says that the account does not suit the strategy.')
+        select 2, 0, field_violation('/fit_check', 'fit_check_unsuitable',
+                                     'The fit check says that the account does not suit the strategy.')
           from facts
          where verdict = 'unsuitable'
         union all
-        select 3, t.nth, violation('/sections/' || s.section, 'section_incomplete',
-                                   format('The section is %s; it must be complete.', replace(s.state, '_', ' ')))
+        select 3, t.nth, field_violation('/sections/' || s.section, 'section_incomplete',
+                                         format('The section is %s; it must be complete.', replace(s.state, '_', ' ')))
           from facts, jsonb_array_elements(template) with ordinality t(one, nth)
           join plan_section s on s.plan_id = p.id and s.section = t.one ->> 'section'
          where (t.one ->> 'required')::boolean and s.state <> 'complete'
         union all
-        select 4, 0, violation('/win_win', 'win_win_one_sided',
-                               'The plan says neither what we gain nor what they gain.')
+        select 4, 0, field_violation('/win_win', 'win_win_one_sided',
+                                     'The plan says neither what we gain nor what they gain.')
          where p.win_win = '[]'
         union all
-        select 5, w.nth, violation('/win_win/' || (w.nth - 1) || case when is_blank(w.one -> 'our_gain')
-                                                                      then '/our_gain' else '/their_gain' end,
-                                   'win_win_one_sided', 'Both sides must gain.')
+        select 5, w.nth, field_violation('/win_win/' || (w.nth - 1) || case when field_is_blank(w.one -> 'our_gain')
+                                                                            then '/our_gain' else '/their_gain' end,
+                                         'win_win_one_sided', 'Both sides must gain.')
           from jsonb_array_elements(p.win_win) with ordinality w(one, nth)
-         where is_blank(w.one -> 'our_gain') or is_blank(w.one -> 'their_gain')
+         where field_is_blank(w.one -> 'our_gain') or field_is_blank(w.one -> 'their_gain')
         union all
-        select 6, 0, violation('/account/manager_id', 'manager_required', 'The account needs an accountable manager.')
+        select 6, 0, field_violation('/account/manager_id', 'manager_required',
+                                     'The account needs an accountable manager.')
           from facts
          where manager_id is null
         union all
-        select 7, 0, violation('/account/sponsor_id', 'sponsor_required_for_tier_a',
-                               'An account of tier A needs an executive sponsor.')
+        select 7, 0, field_violation('/account/sponsor_id', 'sponsor_required_for_tier_a',
+                                     'An account of tier A needs an executive sponsor.')
           from facts
          where tier = 'A' and sponsor_id is null
     )
@@ -516,7 +518,7 @@ begin
               from stale join told on told.section_id = stale.id
              group by 1, 2) g
       join plan p on p.id = g.plan_id;
-    perform emit(evs);
+    perform event_write(evs);
     return coalesce(cardinality(evs), 0);
 end $$;
 revoke execute on function plans_stale(int) from kamd_app;

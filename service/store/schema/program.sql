@@ -1,22 +1,23 @@
--- The program: its standings and the status machine that moves them, the ways onto the list of key accounts and off it,
--- and nominations.
+-- The program: the status of accounts and the status machine that moves it, the ways onto the list of key accounts and
+-- off it, and nominations.
 
--- The part of a standing that events carry and the API answers with.
-create or replace function standing_view(s standing) returns jsonb stable language sql as $$
+-- The part of an account's status that events carry and the API answers with.
+create or replace function account_status_view(s account_status) returns jsonb stable language sql as $$
     select jsonb_build_object(
         'key_status', s.key_status, 'tier', s.tier, 'score', s.score::text, 'score_rank', s.score_rank,
         'as_of', s.as_of, 'criteria_version', s.criteria_version, 'contributions', s.contributions,
         'missing', to_jsonb(s.missing))
 $$;
 
--- Makes the event of a changed standing: the standing after the change and before it, and the cause of the change. The
--- event's version is the account's cache version, which is the sum of the versions of account and standing.
-create or replace function standing_event(type text, after standing, before standing, cause text) returns event_in
+-- Makes the event of a changed status: the status after the change and before it, and the cause of the change. The
+-- event's version is the account's cache version, which is the sum of the versions of account and account_status.
+create or replace function account_status_event(
+    type text, after account_status, before account_status, cause text) returns event_in
 stable language sql as $$
     select row (type, after.account_id, 'account', after.account_id, a.version + after.version, null,
                 jsonb_build_object('account_id', after.account_id, 'account_number', a.account_number, 'name', a.name,
                                    'cause', cause)
-                || standing_view(after)
+                || account_status_view(after)
                 || jsonb_build_object('score_before', before.score::text,
                                       'contributions_before', before.contributions, 'tier_before', before.tier)
                 || case when type = 'account.key_status.designated'
@@ -27,25 +28,26 @@ stable language sql as $$
 $$;
 
 -- Writes the history and the events of a change that a person made. Returns the account with its cache version.
-create or replace function standing_moved(before standing, after standing, cause text, reason text)
-returns setof standing_touch language plpgsql security definer set search_path = public, pg_temp as $$
+create or replace function account_status_moved(before account_status, after account_status, cause text, reason text)
+returns setof account_status_touch language plpgsql security definer set search_path = public, pg_temp as $$
 begin
     insert into key_status_history (
         account_id, cause, actor, from_status, to_status, from_tier, to_tier, score, score_before, score_rank,
         criteria_version, contributions, contributions_before, reason, designation)
     values (
-        after.account_id, cause, context('actor'), before.key_status, after.key_status, before.tier, after.tier,
+        after.account_id, cause, session_setting('actor'), before.key_status, after.key_status, before.tier, after.tier,
         after.score, before.score, after.score_rank, after.criteria_version, after.contributions, before.contributions,
         reason, coalesce(after.designation, before.designation));
-    perform emit(
-        array [standing_event(
+    perform event_write(
+        array [account_status_event(
             case when after.key_status = 'key' then 'account.key_status.designated'
                  else 'account.key_status.slipped' end, after, before, cause)]
-        || case when after.tier <> before.tier then array [standing_event('account.tier_changed', after, before, cause)]
+        || case when after.tier <> before.tier
+                then array [account_status_event('account.tier_changed', after, before, cause)]
                 else array []::event_in[] end);
     return query select a.id, a.version + after.version from account a where a.id = after.account_id;
 end $$;
-revoke execute on function standing_moved(standing, standing, text, text) from kamd_app;
+revoke execute on function account_status_moved(account_status, account_status, text, text) from kamd_app;
 
 -- When a grace that begins at `since` is over.
 create or replace function grace_end(since timestamptz, p program) returns timestamptz stable language sql as $$
@@ -76,11 +78,11 @@ returns text immutable parallel safe language sql as $$
                          else 'at_risk' end end
 $$;
 
--- Scores accounts (`ids` null: all) as of today and moves the status machine. Returns the accounts whose standing
+-- Scores accounts (`ids` null: all) as of today and moves the status machine. Returns the accounts whose status
 -- changed, with their cache versions. Ranks are only made anew `with_rank`, among the accounts scored. A full
 -- evaluation notes how many accounts each tier has. The work memory holds the scores of a whole portfolio, which are
 -- kept for several passes.
-create or replace function evaluate(ids uuid[], with_rank boolean, cause text) returns setof standing_touch
+create or replace function evaluate(ids uuid[], with_rank boolean, cause text) returns setof account_status_touch
 language plpgsql security definer set search_path = public, pg_temp set work_mem = '64MB' as $$
 declare
     p program;
@@ -88,16 +90,16 @@ declare
     locked uuid[];
 begin
     if ids is null then
-        -- The program's row is locked before any standing, as in designate(): it is updated at the end.
+        -- The program's row is locked before any status, as in designate(): it is updated at the end.
         select * into p from program for update;
     else
         select * into p from program;
     end if;
     select * into c from criteria where version = p.criteria_version;
-    -- Only standings that are locked here are moved: any other could be designated or scored between reading and
-    -- writing. An account that is created later has a mark, and has its turn.
+    -- Only statuses that are locked here are moved: any other could be designated or scored between reading and
+    -- writing. An account that is created later is in rescore_queue, and has its turn.
     select array_agg(l.account_id) into locked
-      from (select s.account_id from standing s where (ids is null or s.account_id = any (ids))
+      from (select s.account_id from account_status s where (ids is null or s.account_id = any (ids))
              order by s.account_id for update) l;
     return query
     with scored as materialized (
@@ -116,7 +118,7 @@ begin
                     when o.key_status = 'key' or (o.key_status = 'at_risk' and o.grace_until is null)
                         then grace_end(now(), p)
                     when o.key_status = 'at_risk' then o.grace_until end as grace_until
-          from scored s join standing o on o.account_id = s.account_id
+          from scored s join account_status o on o.account_id = s.account_id
          where o.account_id = any (locked)
     ), final as materialized (
         select m.*,
@@ -126,7 +128,7 @@ begin
                (m.before).account_id as account_id, m.key_status is distinct from (m.before).key_status as status_moved
           from moved m
     ), written as (
-        update standing t
+        update account_status t
            set version = t.version + 1, updated_at = now(), tier = f.tier, key_status = f.key_status, score = f.score,
                score_rank = f.score_rank, as_of = current_date, criteria_version = p.criteria_version,
                contributions = f.contributions, missing = f.missing,
@@ -145,7 +147,7 @@ begin
         insert into key_status_history (
             account_id, cause, actor, from_status, to_status, from_tier, to_tier, score, score_before, score_rank,
             criteria_version, contributions, contributions_before)
-        select (w.after).account_id, cause, context('actor'), (w.before).key_status, (w.after).key_status,
+        select (w.after).account_id, cause, session_setting('actor'), (w.before).key_status, (w.after).key_status,
                (w.before).tier, (w.after).tier, (w.after).score, (w.before).score, (w.after).score_rank,
                p.criteria_version, (w.after).contributions, (w.before).contributions
           from written w where w.status_moved or (w.after).tier <> (w.before).tier
@@ -158,8 +160,9 @@ begin
         union all
         select w.after, w.before, 2, 'account.tier_changed' from written w where (w.after).tier <> (w.before).tier
     ), sent as (
-        -- One call of emit() for each hundred accounts bounds the array of events that a call is given.
-        select emit(array_agg(standing_event(t.type, t.after, t.before, cause) order by (t.after).account_id, t.nth))
+        -- One call of event_write() for each hundred accounts bounds the array of events that a call is given.
+        select event_write(array_agg(account_status_event(t.type, t.after, t.before, cause)
+                                     order by (t.after).account_id, t.nth))
           from (select *, (dense_rank() over (order by (told.after).account_id) - 1) / 100 as part from told) t
          group by part
          order by part
@@ -174,7 +177,7 @@ begin
                tiers = (select jsonb_build_object(
                             'A', count(*) filter (where s.tier = 'A'), 'B', count(*) filter (where s.tier = 'B'),
                             'C', count(*) filter (where s.tier = 'C'))
-                          from standing s join account a on a.id = s.account_id where a.deleted_at is null);
+                          from account_status s join account a on a.id = s.account_id where a.deleted_at is null);
     end if;
 end $$;
 revoke execute on function evaluate(uuid[], boolean, text) from kamd_app;
@@ -185,7 +188,7 @@ language plpgsql stable security definer set search_path = public, pg_temp as $$
 declare
     members int;
 begin
-    select count(*) into members from standing s where s.key_status in ('key', 'at_risk');
+    select count(*) into members from account_status s where s.key_status in ('key', 'at_risk');
     if members >= p.max_key_accounts then
         raise exception using errcode = 'KD409', message = 'key_account_cap_reached',
             detail = format('%s of at most %s key accounts. Swap one of the weakest members out, or raise the cap.',
@@ -194,7 +197,7 @@ begin
                                'account_id', w.account_id, 'name', w.name, 'score', w.score::text,
                                'key_status', w.key_status) order by w.score nulls first, w.name), '[]'))::text
                       from (select s.account_id, n.name, s.score, s.key_status
-                              from standing s join account n on n.id = s.account_id
+                              from account_status s join account n on n.id = s.account_id
                              where s.key_status in ('key', 'at_risk')
                              order by s.score nulls first, n.name limit 5) w);
     end if;
@@ -228,7 +231,7 @@ language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     p program;
 begin
-    if context('scope') is distinct from 'all' then
+    if session_setting('scope') is distinct from 'all' then
         raise exception using errcode = 'KD403', message = 'forbidden',
             detail = 'Only a director decides who is a key account.';
     end if;
@@ -244,13 +247,13 @@ stable language sql security definer set search_path = public, pg_temp as $$
     with p as (
         select * from program
     ), members as (
-        select count(*)::int as n from standing where key_status in ('key', 'at_risk')
+        select count(*)::int as n from account_status where key_status in ('key', 'at_risk')
     ), waiting as (
-        select count(*)::int as n from standing where key_status = 'candidate'
+        select count(*)::int as n from account_status where key_status = 'candidate'
     ), loads as (
         select u.id, u.name, u.capacity, count(*)::int as load
-          from standing s join account a on a.id = s.account_id join app_user u on u.id = a.manager_id
-         where s.key_status in ('key', 'at_risk') and u.capacity is not null and context('scope') = 'all'
+          from account_status s join account a on a.id = s.account_id join app_user u on u.id = a.manager_id
+         where s.key_status in ('key', 'at_risk') and u.capacity is not null and session_setting('scope') = 'all'
          group by u.id
         having count(*) > u.capacity
     ), over as (
@@ -290,7 +293,7 @@ begin
         return;
     end if;
     select count(*) into load
-      from standing s join account n on n.id = s.account_id
+      from account_status s join account n on n.id = s.account_id
      where n.manager_id = manager and s.key_status in ('key', 'at_risk');
     if load + others > u.capacity then
         raise exception using errcode = 'KD409', message = 'manager_capacity_reached', column = 'manager_id',
@@ -303,22 +306,22 @@ revoke execute on function manager_check(uuid, int) from kamd_app;
 -- Puts an account onto the list, or raises the first rule that stands against it. `terms` are kept as the designation;
 -- an override among them passes over sales cycle and fit check, but not over cap, growth and load. The caller holds the
 -- program's row, the lock under which these three are counted. Returns the account with its cache version.
-create or replace function key_admit(p program, account uuid, terms jsonb, cause text) returns setof standing_touch
-language plpgsql security definer set search_path = public, pg_temp as $$
+create or replace function key_admit(p program, account uuid, terms jsonb, cause text)
+returns setof account_status_touch language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     a account;
     f fit_check;
-    before standing;
-    after standing;
+    before account_status;
+    after account_status;
     grown record;
     overridden boolean := terms ? 'override';
 begin
-    perform rescore_mark(array [account]); -- a worker scores the account once this is committed
+    perform rescore_enqueue(array [account]); -- a worker scores the account once this is committed
     select * into a from account t where t.id = key_admit.account and t.deleted_at is null for no key update;
     if not found then
         raise exception using errcode = 'KD404', message = 'not_found', detail = 'There is no such account.';
     end if;
-    select * into before from standing s where s.account_id = a.id for update;
+    select * into before from account_status s where s.account_id = a.id for update;
     if a.lifecycle <> 'customer' then
         raise exception using errcode = 'KD422', message = 'not_existing_customer', column = 'lifecycle',
             detail = format('The account is a %s; only an existing customer can become a key account.', a.lifecycle);
@@ -361,38 +364,38 @@ begin
     if a.manager_id is not null then
         perform manager_check(a.manager_id, 1);
     end if;
-    update standing s
+    update account_status s
        set version = s.version + 1, updated_at = now(), key_status = 'key', tier = 'A', key_since = now(),
            status_since = now(), grace_until = null,
            designation = terms || jsonb_build_object(
                'designated_at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-               'designated_by', context('actor'))
+               'designated_by', session_setting('actor'))
      where s.account_id = a.id
     returning * into after;
-    return query select * from standing_moved(before, after, cause, terms ->> 'reason');
+    return query select * from account_status_moved(before, after, cause, terms ->> 'reason');
 end $$;
 revoke execute on function key_admit(program, uuid, jsonb, text) from kamd_app;
 
 -- Ends key status by a person's decision: the account becomes a candidate when its score is high enough, else none.
 -- Returns the account with its cache version.
-create or replace function key_release(p program, account uuid, cause text, reason text) returns setof standing_touch
-language plpgsql security definer set search_path = public, pg_temp as $$
+create or replace function key_release(p program, account uuid, cause text, reason text)
+returns setof account_status_touch language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     a account;
-    before standing;
-    after standing;
+    before account_status;
+    after account_status;
 begin
-    perform rescore_mark(array [account]);
+    perform rescore_enqueue(array [account]);
     select * into a from account t where t.id = key_release.account and t.deleted_at is null for no key update;
     if not found then
         raise exception using errcode = 'KD404', message = 'not_found', detail = 'There is no such account.';
     end if;
-    select * into before from standing s where s.account_id = a.id for update;
+    select * into before from account_status s where s.account_id = a.id for update;
     if before.key_status not in ('key', 'at_risk') then
         raise exception using errcode = 'KD409', message = 'conflict',
             detail = format('%s is no key account; its key status is %s.', a.name, before.key_status);
     end if;
-    update standing s
+    update account_status s
        set version = s.version + 1, updated_at = now(), status_since = now(), grace_until = null, key_since = null,
            designation = null,
            key_status = case when a.lifecycle = 'customer' and s.score >= p.enter_score then 'candidate'
@@ -400,18 +403,18 @@ begin
            tier = case when s.score >= p.tier_b_score then 'B' else 'C' end
      where s.account_id = a.id
     returning * into after;
-    return query select * from standing_moved(before, after, cause, reason);
+    return query select * from account_status_moved(before, after, cause, reason);
 end $$;
 revoke execute on function key_release(program, uuid, text, text) from kamd_app;
 
 -- Makes an account a key account; key_admit() says under which rules. Returns the account with its cache version.
-create or replace function designate(account uuid, terms jsonb) returns setof standing_touch
+create or replace function designate(account uuid, terms jsonb) returns setof account_status_touch
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     p program;
 begin
     select * into p from program;
-    if context('scope') = 'all' then
+    if session_setting('scope') = 'all' then
         perform program_place(p); -- a full list says so without waiting for the lock; key_admit() asks again under it
     end if;
     p := program_lock();
@@ -419,7 +422,7 @@ begin
 end $$;
 
 -- Takes an account off the list, for a reason. Returns the account with its cache version.
-create or replace function de_designate(account uuid, reason text) returns setof standing_touch
+create or replace function de_designate(account uuid, reason text) returns setof account_status_touch
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     p program;
@@ -430,14 +433,14 @@ end $$;
 
 -- Takes one account off the list and puts another onto it, or does neither. Returns both with their cache versions.
 create or replace function swap_key_accounts(account_in uuid, account_out uuid, terms jsonb)
-returns setof standing_touch language plpgsql security definer set search_path = public, pg_temp as $$
+returns setof account_status_touch language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     p program;
 begin
     p := program_lock();
-    perform rescore_mark(array [account_in, account_out]);
-    -- Both standings are locked in the order in which evaluate() locks them.
-    perform 1 from standing s where s.account_id in (account_in, account_out) order by s.account_id for update;
+    perform rescore_enqueue(array [account_in, account_out]);
+    -- Both statuses are locked in the order in which evaluate() locks them.
+    perform 1 from account_status s where s.account_id in (account_in, account_out) order by s.account_id for update;
     return query select * from key_release(p, account_out, 'swapped_out', terms ->> 'reason');
     return query select * from key_admit(p, account_in, terms, 'swapped_in');
 end $$;
@@ -445,7 +448,7 @@ end $$;
 -- An account's status at the end of a day (UTC), as the history tells it: before its first entry an account is none and
 -- C. `since` is null when the account was not there yet; key_since and designation are null unless it was a key
 -- account. Reads only columns that everybody may read.
-create or replace function standing_at(account uuid, on_day date)
+create or replace function account_status_at(account uuid, on_day date)
 returns table (key_status text, tier text, since timestamptz, key_since timestamptz, designation jsonb)
 stable language sql as $$
     with past as materialized (
@@ -469,16 +472,16 @@ stable language sql as $$
 $$;
 
 -- Refuses a nomination of an account that is no customer, or a key account already, and notes who nominated. The lock
--- on the standing decides between a nomination and a designation at the same time: whichever comes second sees the
+-- on the status decides between a nomination and a designation at the same time: whichever comes second sees the
 -- other.
 create or replace function nomination_made() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     its record;
 begin
-    perform 1 from standing s where s.account_id = new.account_id for share;
+    perform 1 from account_status s where s.account_id = new.account_id for share;
     select s.key_status, a.lifecycle into its
-      from standing s join account a on a.id = s.account_id where s.account_id = new.account_id;
+      from account_status s join account a on a.id = s.account_id where s.account_id = new.account_id;
     if its.lifecycle <> 'customer' then
         raise exception using errcode = 'KD422', message = 'not_existing_customer', column = 'account_id',
             detail = format('The account is a %s; only an existing customer can be nominated.', its.lifecycle);
@@ -487,7 +490,7 @@ begin
         raise exception using errcode = 'KD409', message = 'conflict', column = 'account_id',
             detail = 'The account is a key account already.';
     end if;
-    new.nominated_by := context('actor');
+    new.nominated_by := session_setting('actor');
     return new;
 end $$;
 
@@ -507,13 +510,13 @@ begin
         raise exception using errcode = 'KD409', message = 'conflict',
             detail = format('The nomination is %s already.', its.status);
     end if;
-    if outcome = 'withdrawn' and its.nominated_by is distinct from context('actor')
-       and context('scope') is distinct from 'all' then
+    if outcome = 'withdrawn' and its.nominated_by is distinct from session_setting('actor')
+       and session_setting('scope') is distinct from 'all' then
         raise exception using errcode = 'KD403', message = 'forbidden',
             detail = 'Only who nominated withdraws it; a director may decline it.';
     end if;
     update nomination n
-       set status = outcome, decision_reason = why, decided_at = now(), decided_by = context('actor'),
+       set status = outcome, decision_reason = why, decided_at = now(), decided_by = session_setting('actor'),
            version = n.version + 1, updated_at = now()
      where n.id = its.id;
 end $$;
@@ -523,7 +526,7 @@ create or replace function nominations_accepted() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
     update nomination n
-       set status = 'accepted', decided_at = now(), decided_by = context('actor'), version = n.version + 1,
+       set status = 'accepted', decided_at = now(), decided_by = session_setting('actor'), version = n.version + 1,
            updated_at = now()
      where n.account_id = new.account_id and n.status = 'open';
     return null;

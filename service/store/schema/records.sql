@@ -49,7 +49,7 @@ end $$;
 -- join of the rows before and after; which id another record has is looked up only when one could not be put. The
 -- settings make one plan for a connection, of lookups by index: external_id is large, and a statement mostly changes a
 -- few rows.
-create or replace function external_ids_follow() returns trigger
+create or replace function external_ids_track() returns trigger
 language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan set enable_nestloop = on set enable_hashjoin = off
 set enable_mergejoin = off set enable_seqscan = off as $$
@@ -148,23 +148,23 @@ begin
     return new;
 end $$;
 
--- Gives a new account its standing and its access, and refreshes the access when the people in charge or the parent
--- change. Marks the account to be scored when it is new, and when its lifecycle, deletion or cadence changes. Nested
+-- Gives a new account its status and its access, and refreshes the access when the people in charge or the parent
+-- change. Queues the account to be scored when it is new, and when its lifecycle, deletion or cadence changes. Nested
 -- loops are off because the plan is made once for a connection, and mostly for one row: the rows before and after would
 -- then be joined by nested loops also when there are thousands.
 create or replace function account_follow() returns trigger
 language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
 begin
     if tg_op = 'INSERT' then
-        insert into standing (account_id) select id from new_rows;
-        perform acl_refresh(array_agg(id)) from new_rows;
-        perform rescore_mark(array_agg(id)) from new_rows;
+        insert into account_status (account_id) select id from new_rows;
+        perform account_access_refresh(array_agg(id)) from new_rows;
+        perform rescore_enqueue(array_agg(id)) from new_rows;
         return null;
     end if;
-    perform acl_refresh(array_agg(n.id)) from new_rows n join old_rows o on o.id = n.id
+    perform account_access_refresh(array_agg(n.id)) from new_rows n join old_rows o on o.id = n.id
       where (n.manager_id, n.sponsor_id, n.delegate_id, n.delegate_until, n.parent_id)
             is distinct from (o.manager_id, o.sponsor_id, o.delegate_id, o.delegate_until, o.parent_id);
-    perform rescore_mark(array_agg(n.id)) from new_rows n join old_rows o on o.id = n.id
+    perform rescore_enqueue(array_agg(n.id)) from new_rows n join old_rows o on o.id = n.id
       where (n.lifecycle, n.deleted_at, n.cadence) is distinct from (o.lifecycle, o.deleted_at, o.cadence);
     return null;
 end $$;
@@ -189,7 +189,8 @@ begin
             raise exception using errcode = 'KD409', message = 'conflict',
                 detail = 'Accounts below this one still exist.';
         end if;
-        if exists (select 1 from standing s where s.account_id = new.id and s.key_status in ('key', 'at_risk')) then
+        if exists (select 1 from account_status s
+                    where s.account_id = new.id and s.key_status in ('key', 'at_risk')) then
             raise exception using errcode = 'KD409', message = 'conflict',
                 detail = 'A key account cannot be deleted; end its key status first.';
         end if;
@@ -215,21 +216,21 @@ begin
 end $$;
 
 -- Notes the cached entries that this transaction replaces, for the API to invalidate before it answers: lines "kind:id
--- version" in the setting kamd.touched, which ends with the transaction. Argument: the kind. The version grows with
--- every change of the entry, typed or derived; that of an account is the sum of the versions of account and standing.
--- Workers know what they touched, and note nothing. The settings make one plan for a connection, of lookups by index:
--- for the few rows of a statement, no table is read whole.
-create or replace function touched() returns trigger
+-- version" in the setting kamd.touched, which ends with the transaction. Argument: the table. The version grows with
+-- every change of the entry, typed or derived; that of an account is the sum of the versions of account and
+-- account_status. Workers know what they touched, and note nothing. The settings make one plan for a connection, of
+-- lookups by index: for the few rows of a statement, no table is read whole.
+create or replace function note_cache_invalidation() returns trigger
 language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan set enable_nestloop = on set enable_hashjoin = off
 set enable_mergejoin = off set enable_seqscan = off as $$
 begin
-    if context('actor') = 'worker' then
+    if session_setting('actor') = 'worker' then
         return null;
     end if;
     perform set_config('kamd.touched', coalesce(current_setting('kamd.touched', true), '') || coalesce(
         case tg_argv[0]
-        when 'standing' then
+        when 'account_status' then
             (select string_agg('account:' || a.id || ' ' || (a.version + (n.j ->> 'version')::bigint), E'\n') || E'\n'
                from (select to_jsonb(r) as j from new_rows r offset 0) n
                join account a on a.id = (n.j ->> 'account_id')::uuid)
@@ -237,7 +238,7 @@ begin
             (select string_agg('account:' || s.account_id || ' ' || ((n.j ->> 'version')::bigint + s.version), E'\n')
                     || E'\n'
                from (select to_jsonb(r) as j from new_rows r offset 0) n
-               join standing s on s.account_id = (n.j ->> 'id')::uuid)
+               join account_status s on s.account_id = (n.j ->> 'id')::uuid)
         else
             (select string_agg(tg_argv[0] || ':' || (n.j ->> 'id') || ' '
                                    || ((n.j ->> 'version')::bigint + coalesce((n.j ->> 'derived_version')::bigint, 0)),
@@ -251,7 +252,7 @@ end $$;
 -- when they stay, so that a later deletion of the other record stands in nobody's way. Arguments: the column, a text[];
 -- the table referred to. Whether there is anything to check is asked first, because the statement that checks is
 -- planned at each call.
-create or replace function references_check() returns trigger
+create or replace function references_exist() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     known text := case tg_op
@@ -299,7 +300,7 @@ begin
       into evs
       from old_rows o join new_rows n on n.id = o.id
      where n.manager_id is distinct from o.manager_id;
-    perform emit(evs);
+    perform event_write(evs);
     return null;
 end $$;
 
@@ -331,7 +332,8 @@ language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan as $$
 begin
     if new.manager_id is not null and new.manager_id is distinct from old.manager_id
-       and exists (select 1 from standing s where s.account_id = new.id and s.key_status in ('key', 'at_risk')) then
+       and exists (select 1 from account_status s
+                    where s.account_id = new.id and s.key_status in ('key', 'at_risk')) then
         perform manager_check(new.manager_id, 0);
     end if;
     return null;

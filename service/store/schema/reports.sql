@@ -44,7 +44,7 @@ with buyers as (
            case params ->> 'metric' when 'revenue' then s.revenue else s.profit end as amount, s.rate_unknown
       from sales_until(report_day(params), coalesce(params ->> 'period', 'ttm') = 'all') s
       join account a on a.id = s.account_id and a.deleted_at is null
-      join standing st on st.account_id = a.id
+      join account_status st on st.account_id = a.id
 ), ranked as materialized (
     select row_number() over w as n, b.*, sum(b.amount) over (w rows unbounded preceding) as running
       from buyers b where b.amount is not null
@@ -106,7 +106,7 @@ stable set enable_nestloop = off language sql as $$
 with managed as (
     select a.manager_id, s.key_status in ('key', 'at_risk') as is_key, coalesce(v.visits, 0) as visits
       from account a
-      join standing s on s.account_id = a.id
+      join account_status s on s.account_id = a.id
       left join lateral (select sum(times_a_year(c ->> 'every')) as visits from jsonb_array_elements(a.cadence) c
                           where c ->> 'channel' = 'in_person') v on a.cadence <> '[]'
      where a.deleted_at is null and a.lifecycle <> 'former'
@@ -121,7 +121,7 @@ with managed as (
     union all -- whoever has room and no accounts; only callers who see all accounts see that there are none
     select u.id, u.name, u.capacity, u.visit_days, 0, 0, 0, 0
       from app_user u
-     where context('scope') = 'all' and u.active and u.deleted_at is null
+     where session_setting('scope') = 'all' and u.active and u.deleted_at is null
        and (u.capacity is not null or u.visit_days is not null)
        and not exists (select from loads l where l.manager_id = u.id)
 ), judged as (
@@ -226,7 +226,7 @@ with rows as (
            a.account_number, a.name, a.manager_id, a.contact_preference, s.key_status
       from attention_gaps(report_day(params)) g
       join account a on a.id = g.account_id
-      join standing s on s.account_id = a.id
+      join account_status s on s.account_id = a.id
      where coalesce((params ->> 'key_only')::boolean, false) = false or s.key_status in ('key', 'at_risk')
 )
 select jsonb_build_object(
@@ -260,7 +260,7 @@ with promised as (
     select distinct on (a.id, c ->> 'channel') a.id, a.created_at, a.contact_preference as wish, s.key_since,
            c ->> 'channel' as channel, c ->> 'every' as every, times_a_year(c ->> 'every') as times
       from account a
-      join standing s on s.account_id = a.id
+      join account_status s on s.account_id = a.id
      cross join lateral jsonb_array_elements(a.cadence) c
      where a.deleted_at is null and a.cadence <> '[]' and (one is null or a.id = one)
        and (not key_only or s.key_status in ('key', 'at_risk'))
@@ -303,7 +303,7 @@ with rows as (
       from cadence_state(report_day(params), (params ->> 'account_id')::uuid,
                          coalesce((params ->> 'key_only')::boolean, params ->> 'account_id' is null)) c
       join account a on a.id = c.account_id
-      join standing s on s.account_id = a.id
+      join account_status s on s.account_id = a.id
 )
 select case when params ->> 'account_id' is null
                  or exists (select from account a where a.id = (params ->> 'account_id')::uuid and a.deleted_at is null)
@@ -342,7 +342,7 @@ with facts as (
                     then 'fit_check' end,
                case when (s.designation #>> '{override,expires_on}')::date < current_date
                     then 'expired_override' end], null) as missing
-      from standing s
+      from account_status s
       join account a on a.id = s.account_id and a.deleted_at is null
      cross join program_settings g
       left join lateral (select p.id, p.period_end
@@ -394,7 +394,7 @@ $$;
 create or replace function key_list_loads() returns table (manager_id uuid, key_accounts bigint)
 stable security definer set search_path = public, pg_temp language sql as $$
     select a.manager_id, count(*)
-      from standing s join account a on a.id = s.account_id
+      from account_status s join account a on a.id = s.account_id
      where s.key_status in ('key', 'at_risk')
      group by a.manager_id
 $$;
@@ -430,8 +430,8 @@ with recursive tree as (
            count(*) filter (where v.rate_unknown or v.cost_unknown) as no_profit,
            avg(w.score) as score, avg(w.health) as health
       from tree t
-      join standing s on s.account_id = t.id
-      left join standing_why w on w.account_id = t.id
+      join account_status s on s.account_id = t.id
+      left join account_status_why w on w.account_id = t.id
       left join sales_until(report_day(params), false) v on v.account_id = t.id
      group by 1, 2
 ), rows as (
@@ -476,9 +476,9 @@ with loads as materialized (
                case when u.capacity <= coalesce(l.key_accounts, 0) then 'manager_capacity' end], null) as blocked_by,
            (select count(*) from nomination n
              where n.account_id = a.id and n.status = 'open' and n.deleted_at is null) as open_nominations
-      from standing s
+      from account_status s
       join account a on a.id = s.account_id and a.deleted_at is null
-      left join standing_why w on w.account_id = s.account_id
+      left join account_status_why w on w.account_id = s.account_id
      cross join program_settings g
       left join fit_check f on f.account_id = a.id and f.deleted_at is null
       left join app_user u on u.id = a.manager_id
@@ -510,7 +510,7 @@ with needed as (
     union all
     select s.account_id, (c ->> 'user_id')::uuid, jsonb_build_array(s.section), (c ->> 'due_on')::date,
            (select min(x.visible_from)
-              from acl x
+              from account_access x
              where x.user_id = (c ->> 'user_id')::uuid and x.account_id = s.account_id and x.visible_until > now()
                and x.areas >> area_number(s.section) & 1 = 1), 'section'
       from plan_section s, jsonb_array_elements(s.contributors) c
@@ -561,11 +561,11 @@ begin
       into evs
       from told t
       join account a on a.id = t.account_id
-      join standing s on s.account_id = a.id
+      join account_status s on s.account_id = a.id
       join cadence_state(current_date, null, true) c on c.account_id = t.account_id and c.channel = t.channel;
     with gaps as materialized (
         select g.*, s.key_status
-          from attention_gaps(current_date) g join standing s on s.account_id = g.account_id
+          from attention_gaps(current_date) g join account_status s on s.account_id = g.account_id
          where g.kind = 'under_served' and s.key_status in ('key', 'at_risk', 'candidate')
     ), closed as (
         update attention_gap o set closed_at = now()
@@ -587,9 +587,9 @@ begin
       from opened o
       join gaps g on g.account_id = o.account_id
       join account a on a.id = o.account_id
-      join standing s on s.account_id = a.id;
+      join account_status s on s.account_id = a.id;
     evs := coalesce(evs, '{}') || coalesce(more, '{}');
-    perform emit(evs);
+    perform event_write(evs);
     return cardinality(evs);
 end $$;
 revoke execute on function promises_check() from kamd_app;

@@ -1,13 +1,13 @@
 -- Who sees reviews and ratings, and what follows a change of one.
 
-call protect_area('review', 'account_id', 'reviews');
+call rls_by_area('review', 'account_id', 'reviews');
 call log_changes('review', 'review', 'account_id', 'events');
-call follow_external_ids('review', 'review', 'account_id');
+call track_external_ids('review', 'review', 'account_id');
 create or replace trigger review_keep before insert or update on review for each row execute function review_keep();
 create or replace trigger review_tell after update on review
     referencing old table as old_rows new table as new_rows for each statement execute function review_tell();
 
-call protect_area('review_told', 'account_id', 'reviews');
+call rls_by_area('review_told', 'account_id', 'reviews');
 
-call protect_area('expectation_rating', 'account_id', 'reviews');
+call rls_by_area('expectation_rating', 'account_id', 'reviews');
 call log_changes('expectation_rating', 'expectation', 'account_id', 'quiet');

@@ -90,7 +90,7 @@ end $$;
 create or replace function review_tell() returns trigger
 language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
 begin
-    perform emit(array_agg(
+    perform event_write(array_agg(
                row (case n.status when 'held' then 'review.completed' else 'review.missed' end,
                     n.account_id, 'review', n.id, n.version, null,
                     jsonb_strip_nulls(jsonb_build_object(
@@ -149,7 +149,7 @@ begin
                order by d.due_on, d.id)
       into evs
       from due d join told t on t.review_id = d.id;
-    perform emit(evs);
+    perform event_write(evs);
     for r in
         select t.* from review t
          where t.status = 'scheduled' and t.deleted_at is null and t.due_on <= furthest - grace - 1

@@ -1,6 +1,6 @@
 -- Orders: what they sum up to for each account, day and currency, and the ids that other systems give them.
 
--- Adds `deltas`, what a statement changes, as rows of day_sales, to the sums; marks the accounts to be scored, and
+-- Adds `deltas`, what a statement changes, as rows of day_sales, to the sums; queues the accounts to be scored, and
 -- writes one event account.updated for each. Days are locked in one order, that of the primary key. The settings make
 -- one plan for a connection, of lookups by index: day_sales is large, and a statement mostly touches a few of its rows.
 create or replace function order_sums_add(deltas day_sales[]) returns void
@@ -22,13 +22,13 @@ begin
         returning d.account_id
     )
     select array_agg(distinct account_id order by account_id) into touched from added;
-    perform rescore_mark(touched);
-    perform emit(array_agg(row ('account.updated', a.id, 'account', a.id, a.version, null,
-                                jsonb_build_object(
-                                    'account_id', a.id, 'version', a.version,
-                                    'changed_fields', jsonb_build_array('orders')),
-                                jsonb_build_object('version', a.version))::event_in
-                           order by a.id))
+    perform rescore_enqueue(touched);
+    perform event_write(array_agg(row ('account.updated', a.id, 'account', a.id, a.version, null,
+                                       jsonb_build_object(
+                                           'account_id', a.id, 'version', a.version,
+                                           'changed_fields', jsonb_build_array('orders')),
+                                       jsonb_build_object('version', a.version))::event_in
+                                  order by a.id))
        from account a where a.id = any (touched);
 end $$;
 revoke execute on function order_sums_add(day_sales[]) from kamd_app;
@@ -83,7 +83,7 @@ $$;
 create or replace function orders_known() returns boolean
 stable security definer set search_path = public, pg_temp language sql as $$ select exists (select 1 from day_sales) $$;
 
--- Does for new orders what external_ids_follow() does for other tables. Orders are the one table that grows by the
+-- Does for new orders what external_ids_track() does for other tables. Orders are the one table that grows by the
 -- million: their account is read without making JSON of the whole row.
 create or replace function order_external_ids() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$

@@ -1,21 +1,21 @@
 -- Scores and health of accounts: which accounts are to be scored anew, the metrics, and the values that people assess.
 
--- Marks accounts for scoring; `ids` and members of it may be null. A mark is a row of its own and waits for no lock, so
--- whoever writes for an account does not wait for its score. A worker deletes the marks that it sees, and reads the
--- inputs after that: a later mark may be for an input that was read already, but no input goes unread.
-create or replace function rescore_mark(ids uuid[]) returns void
+-- Queues accounts to be scored; `ids` and members of it may be null. Each call adds rows of its own and waits for no
+-- lock, so whoever writes for an account does not wait for its score. A worker deletes the rows that it sees, and reads
+-- the inputs after that: a later row may be for an input that was read already, but no input goes unread.
+create or replace function rescore_enqueue(ids uuid[]) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
     if ids is not null then
-        insert into rescore (account_id) select distinct i from unnest(ids) i where i is not null;
+        insert into rescore_queue (account_id) select distinct i from unnest(ids) i where i is not null;
     end if;
 end $$;
 
--- Marks the accounts of the rows written, on tables whose rows are inputs of a score.
-create or replace function changes_mark() returns trigger
+-- Queues the accounts of the rows written, on tables whose rows are inputs of a score.
+create or replace function rescore_follow() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
-    perform rescore_mark(array_agg(distinct account_id)) from new_rows;
+    perform rescore_enqueue(array_agg(distinct account_id)) from new_rows;
     return null;
 end $$;
 
@@ -289,24 +289,24 @@ begin
       using ids, on_day, currency;
 end $$;
 
--- Scores at most `most` marked accounts, and as many whose grace clock has run out. Returns those whose standing
--- changed, with their cache versions. Clocks are looked at in every round, also while new marks keep coming: else
--- nobody would slip until the full evaluation of the next day. Marks that another worker holds are passed over. A
--- standing whose clock ran out is not locked here: evaluate() locks all it touches in one order, and whoever comes
--- second finds the status moved.
-create or replace function rescore_marked(most int) returns setof standing_touch
+-- Scores at most `most` queued accounts, and as many whose grace clock has run out. Returns those whose status
+-- changed, with their cache versions. Clocks are looked at in every round, also while the queue keeps growing: else
+-- nobody would slip until the full evaluation of the next day. Rows that another worker holds are passed over. A status
+-- whose clock ran out is not locked here: evaluate() locks all it touches in one order, and whoever comes second finds
+-- the status moved.
+create or replace function rescore_process(most int) returns setof account_status_touch
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     ids uuid[];
 begin
-    with marked as materialized (
-        select account_id from (select distinct r.account_id from rescore r order by 1 limit most) d
+    with first as materialized (
+        select account_id from (select distinct r.account_id from rescore_queue r order by 1 limit most) d
     ), taken as (
-        select r.ctid as at from rescore r join marked s on s.account_id = r.account_id for update of r skip locked
+        select r.ctid as at from rescore_queue r join first f on f.account_id = r.account_id for update of r skip locked
     ), gone as (
-        delete from rescore r using taken t where r.ctid = t.at returning r.account_id
+        delete from rescore_queue r using taken t where r.ctid = t.at returning r.account_id
     ), expired as (
-        select s.account_id from standing s where s.grace_until <= now() order by s.account_id limit most
+        select s.account_id from account_status s where s.grace_until <= now() order by s.account_id limit most
     )
     select array_agg(account_id order by account_id) into ids
       from (select account_id from gone union select account_id from expired) due;
@@ -315,13 +315,13 @@ begin
         return query select * from evaluate_health(ids);
     end if;
 end $$;
-revoke execute on function rescore_marked(int) from kamd_app;
+revoke execute on function rescore_process(int) from kamd_app;
 
 -- Scores the health of accounts (`ids` null: all) as of today: 0 to 100, null when every input is missing. Health is
 -- only shown; it moves no key status. The values before the latest change of the score are kept beside the new ones.
 -- Returns the accounts whose health changed, with their cache versions. The work memory holds the scores of a whole
 -- portfolio.
-create or replace function evaluate_health(ids uuid[]) returns setof standing_touch
+create or replace function evaluate_health(ids uuid[]) returns setof account_status_touch
 language plpgsql security definer set search_path = public, pg_temp set work_mem = '64MB' as $$
 declare
     s program_settings;
@@ -353,8 +353,8 @@ begin
          where (h.score, h.contributions, h.missing)
                is distinct from (excluded.score, excluded.contributions, excluded.missing)
     ), shown as (
-        update standing t set health = c.health, version = t.version + 1, updated_at = now()
-          from (select l.account_id, n.health from standing l join scored n on n.account_id = l.account_id
+        update account_status t set health = c.health, version = t.version + 1, updated_at = now()
+          from (select l.account_id, n.health from account_status l join scored n on n.account_id = l.account_id
                  where l.health is distinct from n.health order by l.account_id for update of l) c
          where t.account_id = c.account_id
         returning t.account_id, t.version
@@ -382,9 +382,9 @@ $$;
 -- that metric and period away; values that are not named stay.
 create or replace function account_metrics_set(account uuid, given jsonb) returns void language plpgsql as $$
 begin
-    perform rescore_mark(array [account]);
+    perform rescore_enqueue(array [account]);
     insert into account_metric as m (account_id, metric, period, value, source, note, assessed_by)
-    select account, g.metric, g.period, g.value, g.source, g.note, context('actor')
+    select account, g.metric, g.period, g.value, g.source, g.note, session_setting('actor')
       from jsonb_to_recordset(given) g(metric text, period text, value numeric, source text, note text)
      where g.value is not null
      order by g.metric, g.period
@@ -425,10 +425,10 @@ immutable parallel safe language sql as $$
      order by abs(d.difference) desc, d.ord nulls last, d.metric limit 1
 $$;
 
--- Marks for scoring the accounts whose wallets were written.
+-- Queues the accounts whose wallets were written to be scored.
 create or replace function wallet_follow() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
-    perform rescore_mark(array_agg(distinct account_id)) from new_rows;
+    perform rescore_enqueue(array_agg(distinct account_id)) from new_rows;
     return null;
 end $$;

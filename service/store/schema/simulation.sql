@@ -37,13 +37,14 @@ begin
     with scored as materialized (
         select r.account_id, r.score, r.contributions, r.missing, a.account_number, a.name, a.lifecycle, s.key_status,
                s.score as score_now,
-               (select w.contributions from standing_why w where w.account_id = s.account_id) as contributions_now,
+               (select w.contributions from account_status_why w where w.account_id = s.account_id)
+                   as contributions_now,
                s.key_status in ('key', 'at_risk') and not from_empty as member,
                -- until a director overrides it (requirement 000-02)
                coalesce(f.sales_cycle, a.sales_cycle) is not distinct from 'transactional' as blocked
           from score_accounts(null, on_day, used_metrics, p.reporting_currency) r
           join account a on a.id = r.account_id
-          join standing s on s.account_id = r.account_id
+          join account_status s on s.account_id = r.account_id
           left join fit_check f on f.account_id = r.account_id and f.deleted_at is null
     ), ranked as materialized (
         select s.account_id, s.score, s.blocked,

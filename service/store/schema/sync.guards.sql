@@ -1,4 +1,4 @@
 -- Who sees conflicts of synchronisation.
 
-call protect_areas('sync_conflict', 'resource_area(resource)');
+call rls_by_row_area('sync_conflict', 'resource_area(resource)');
 create policy everybody on sync_conflict to kamd_app using (account_id is null) with check (account_id is null);

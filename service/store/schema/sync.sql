@@ -14,7 +14,7 @@ begin
            (system, resource, external_id, account_id, record_id, field, kamd_value, system_value, rule, winner,
             system_modstamp, request_id)
     select w.system, w.resource, w.external_id, w.account_id, w.record_id, w.field, w.kamd_value, w.system_value,
-           w.rule, w.winner, w.system_modstamp, context('request_id')
+           w.rule, w.winner, w.system_modstamp, session_setting('request_id')
       from jsonb_populate_recordset(null::sync_conflict, conflicts) w
      order by w.external_id, w.field
     on conflict (system, resource, external_id, field) where resolved_at is null do update
@@ -39,6 +39,6 @@ begin
              where e ->> 'winner' = 'kamd'
              group by 1, 2, 3) w;
     perform set_config('kamd.origin', 'kamd', true);
-    perform emit(evs);
+    perform event_write(evs);
     perform set_config('kamd.origin', origin, true);
 end $$;

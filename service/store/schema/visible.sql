@@ -39,4 +39,4 @@ call make_visible('need', 'account_id', 'area_number(''interactions'')');
 call make_visible('solution', 'account_id', 'area_number(''interactions'')');
 call make_visible('investment', 'account_id', 'area_number(''economics'')');
 call make_visible('project', 'account_id', 'area_number(''plan'')');
-call make_visible('link', 'account_id', 'area_number(''profile'')');
+call make_visible('allied_organisation', 'account_id', 'area_number(''profile'')');

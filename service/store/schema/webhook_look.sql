@@ -117,8 +117,8 @@ begin
               cross join lateral (select * from event x where x.at = p.at and x.seq = p.seq limit 1) ev
              where webhook_wants(i, ev.type, ev.record_id, ev.account_id, ev.data)
                and (ev.seq > s.since_seq or not pg_visible_in_snapshot(ev.xid, s.since))
-               and (not (i).by_standing or ev.type = 'webhook.ping'
-                    or exists (select 1 from standing st where st.account_id = ev.account_id
+               and (not (i).by_status or ev.type = 'webhook.ping'
+                    or exists (select 1 from account_status st where st.account_id = ev.account_id
                                   and (cardinality((i).tiers) = 0 or st.tier = any ((i).tiers))
                                   and (cardinality((i).statuses) = 0 or st.key_status = any ((i).statuses))))
              order by p.position desc limit most) v

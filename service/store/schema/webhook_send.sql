@@ -196,8 +196,8 @@ begin
               where webhook_wants(r.i, ev.type, ev.record_id, ev.account_id, ev.data)
                 -- Events that were committed before the endpoint was made are not for it.
                 and (ev.seq > r.since_seq or not pg_visible_in_snapshot(ev.xid, r.since))
-                and (not (r.i).by_standing or ev.type = 'webhook.ping'
-                     or exists (select 1 from standing st where st.account_id = ev.account_id
+                and (not (r.i).by_status or ev.type = 'webhook.ping'
+                     or exists (select 1 from account_status st where st.account_id = ev.account_id
                                    and (cardinality((r.i).tiers) = 0 or st.tier = any ((r.i).tiers))
                                    and (cardinality((r.i).statuses) = 0 or st.key_status = any ((r.i).statuses))))
               order by p.position limit greatest(r.free, 0)) f
@@ -320,7 +320,7 @@ begin
         select webhook_tell('webhook.failing', x.w, x.failing_since) from warned x
     )
     select array_agg(t) into news from told;
-    perform emit(news);
+    perform event_write(news);
     return query
     select e.endpoint_id
       from unnest(endpoints) e

@@ -11,10 +11,10 @@ select e.id as endpoint_id, e.event_types as types,
            as prefixes,
        e.account_ids::uuid[] as accounts,
        case when e.owner_scope <> 'all'
-            then array(select a.account_id from acl a where a.user_id = e.owner_user_id
+            then array(select a.account_id from account_access a where a.user_id = e.owner_user_id
                           and a.visible_from <= now() and a.visible_until > now()) end as visible,
        e.changed_fields, e.account_tiers as tiers, e.account_key_statuses as statuses,
-       cardinality(e.account_tiers) + cardinality(e.account_key_statuses) > 0 as by_standing,
+       cardinality(e.account_tiers) + cardinality(e.account_key_statuses) > 0 as by_status,
        case when e.reach >> 41 & 1 = 0
             then array(select s.id from webhook_endpoint s where s.actor = e.actor) end as siblings
   from webhook_endpoint e;
@@ -84,8 +84,8 @@ begin
         end if;
         return new;
     elsif tg_when = 'BEFORE' then
-        new.owner_user_id := context('user_id')::uuid;
-        new.owner_scope := coalesce(context('scope'), 'acl');
+        new.owner_user_id := session_setting('user_id')::uuid;
+        new.owner_scope := coalesce(session_setting('scope'), 'acl');
         -- Only the API has callers with a role; everybody else is the operator.
         new.owner_areas := case when session_user = 'kamd_app' or current_setting('kamd.areas', true) <> ''
                                 then caller_reads() else areas_all() end;
@@ -156,7 +156,7 @@ stable language sql as $$
 $$;
 
 -- Writes a ping for an endpoint of the caller's, and returns the event's id, which follows from the event's name as in
--- emit(). This runs as the owner of everything, so it asks itself whose the endpoint is.
+-- event_write(). This runs as the owner of everything, so it asks itself whose the endpoint is.
 create or replace function webhook_ping(endpoint uuid) returns uuid
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -172,8 +172,9 @@ begin
         raise exception using errcode = 'KD409', message = 'conflict',
             detail = 'The webhook endpoint is disabled. Enable it first.';
     end if;
-    perform emit(array [row ('webhook.ping', null, 'webhook_endpoint', e.id, e.version, name,
-                             jsonb_build_object('webhook_endpoint_id', e.id, 'version', e.version), '{}')::event_in]);
+    perform event_write(array [row (
+        'webhook.ping', null, 'webhook_endpoint', e.id, e.version, name,
+        jsonb_build_object('webhook_endpoint_id', e.id, 'version', e.version), '{}')::event_in]);
     return uuid_generate_v5('6f1f1c0e-7c1b-4d0a-9d53-6b616d640001', name);
 end $$;
 

@@ -16,8 +16,8 @@ static bool is_known_sql(struct str sql) {
         "t.id in (select t.thing_id from plan t where t.deleted_at is null and (t.x = 1 or t.y = "
         "2) and ",
         "t.owner_id in (select t.id from app_user t where t.deleted_at is null and ",
-        "t.account_id in (select t.id from account t join standing s on s.account_id = t.id where "
-        "t.deleted_at is null and ",
+        "t.account_id in (select t.id from account t join account_status s on s.account_id = t.id "
+        "where t.deleted_at is null and ",
         "(" COLUMN_EXPRESSION ")",
         "case when jsonb_typeof(t.custom->",
         " = 'number' then ",

@@ -105,8 +105,8 @@ static void relations(void **state) {
          "t.id in (select t.thing_id from plan t where t.deleted_at is null and (t.x = 1 or t.y = "
          "2) and t.status = $1::text) | active"},
         {"account.tier in ('A','B')",
-         "t.account_id in (select t.id from account t join standing s on s.account_id = t.id where "
-         "t.deleted_at is null and s.tier = any($1::text[])) | {\"A\",\"B\"}"},
+         "t.account_id in (select t.id from account t join account_status s on s.account_id = t.id "
+         "where t.deleted_at is null and s.tier = any($1::text[])) | {\"A\",\"B\"}"},
         {"not owner.name eq null",
          "(t.owner_id in (select t.id from app_user t where t.deleted_at is null and t.name is "
          "null)) is not true"},
