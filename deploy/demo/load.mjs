@@ -150,7 +150,7 @@ const orderRecord = (order) => ({
   })),
 });
 
-const isMissed = (order) => !order.shipped_date || dayOf(order.shipped_date) > dayOf(order.required_date);
+const isMissed = (order) => (order.shipped_date ? dayOf(order.shipped_date) > dayOf(order.required_date) : dayOf(order.required_date) + shift <= today);
 const problemRecord = (order) => ({
   external_id: order.order_id, account_external_id: order.customer_id, category: 'missed_delivery', severity: 'medium',
   title: order.shipped_date ? `Order ${order.order_id} was shipped late` : `Order ${order.order_id} was never shipped`,

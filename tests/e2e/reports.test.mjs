@@ -392,8 +392,9 @@ test('cadence (001-10): promised and kept by channel, late by days, months end s
   await meet(made.hidden, '2026-01-31', 'in_person');
   let [row, phone] = (await of(made.hidden, '2026-03-05')).sort((a, b) => (a.channel < b.channel ? -1 : 1));
   assert.deepEqual([row.due_on, row.days_late, row.actual, row.promised_per_year], ['2026-02-28', 5, 1, 12], '31 January and a month is 28 February');
-  near(row.adherence, 1 / 12, 'adherence');
-  assert.deepEqual([phone.channel, phone.actual, phone.last_at, phone.adherence, phone.days_late], ['phone', 0, null, 0, 0], 'nothing yet: counted from when it became a key account');
+  near(row.owed, 1.1178, '12 x 34 / 365: owed since the first contact, 34 days with that day and this');
+  near(row.adherence, 1 / (12 * 34 / 365), 'adherence');
+  assert.deepEqual([phone.channel, phone.actual, phone.last_at, phone.owed, phone.adherence, phone.days_late], ['phone', 0, null, null, null, 0], 'nothing yet: counted from when it became a key account');
   assert.deepEqual((await of(made.hidden, '2026-02-28')).map(({ days_late: late }) => late), [0, 0], 'not late on the day');
   await meet(made.hidden, '2026-03-31', 'in_person');
   [row] = (await of(made.hidden, '2026-05-02')).filter(({ channel }) => channel === 'in_person');
@@ -402,7 +403,10 @@ test('cadence (001-10): promised and kept by channel, late by days, months end s
   const [rare] = await of(made.rare, today());
   assert.equal(rare.due_on, before_(10 - 73), 'monthly was promised; they want 73 days between');
   assert.deepEqual([rare.wanted_per_year, rare.days_late, rare.actual], [5, 0, 1]);
-  near(rare.adherence, 0.2, 'of the five that they want');
+  near(rare.owed, 1.3836, '5 x 101 / 365: of the five that they want in a year, in the 101 days since the first contact');
+  near(rare.adherence, 0.722772, '1 of 1.3836');
+  const [[then], [later]] = [await of(made.rare, before_(29)), await of(made.rare, before_(28))];
+  assert.deepEqual([then.owed, then.adherence, later.owed, later.adherence], [null, null, 1, 0], 'one in 73 days; in 72 none is owed');
   const wish = async (preference) => {
     const { etag } = await api.get(`/v1/accounts/${made.hidden.id}`);
     await api.patch(`/v1/accounts/${made.hidden.id}`, etag, { contact_preference: preference });
@@ -420,8 +424,10 @@ test('cadence (001-10): promised and kept by channel, late by days, months end s
   assert.deepEqual([keys.summary.entries, keys.summary.accounts], [3, 2]);
   const all = await api.get('/v1/program/cadence?key_only=false');
   assert.ok(all.data.some(({ account_id: id }) => id === made.rare.id));
-  const { wanted, kept } = all.data.reduce((sum, one) => ({ wanted: sum.wanted + one.wanted_per_year, kept: sum.kept + Math.min(one.actual, one.wanted_per_year) }), { wanted: 0, kept: 0 });
-  near(all.summary.adherence, kept / wanted, 'overall');
+  const counted = all.data.filter(({ owed }) => owed !== null);
+  assert.ok(counted.length, 'something is owed');
+  const { owed, kept } = counted.reduce((sum, one) => ({ owed: sum.owed + one.owed, kept: sum.kept + Math.min(one.actual, one.owed) }), { owed: 0, kept: 0 });
+  near(all.summary.adherence, kept / owed, 'overall');
 });
 
 test('cadence.missed: exactly once for an account, channel and day; the next missed day is told again', async () => {

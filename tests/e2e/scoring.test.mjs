@@ -62,6 +62,7 @@ async function knownAccount() {
   await contact('inquiry', 20, 'positive');
   await contact('service_call', 360, 'positive');
   await contact('complaint', 380, 'negative'); // before the window
+  await contact('call', 40);
   const trouble = (category, severity, ago, rest = {}) => api.create(`/v1/accounts/${account.id}/problems`, { category, severity, title: 'Late', opened_at: at(ago), ...rest });
   await trouble('billing', 'high', 5);
   await trouble('delay', 'low', 30, { resolved_at: at(29) });
@@ -227,7 +228,7 @@ test('health adds up, keeps what it was before, and says what changed it', async
   const first = await api.get(`/v1/accounts/${account.id}/health`);
   assert.equal(addUp(first.contributions), tenThousandths(first.score));
   assert.equal(first.health, Math.round(Number(first.score)));
-  assert.deepEqual(first.missing, []);
+  assert.deepEqual(first.missing, ['promises_kept', 'expectations']);
   assert.equal((await api.get(`/v1/accounts/${account.id}`)).health, first.health);
   await api.create(`/v1/accounts/${account.id}/problems`, { category: 'quality', severity: 'revenue_loss', title: 'Plant stands', opened_at: at(0) });
   await quiet();
@@ -239,7 +240,9 @@ test('health adds up, keeps what it was before, and says what changed it', async
   const unknown = await makeAccount(api);
   await quiet();
   const empty = await api.get(`/v1/accounts/${unknown.id}/health`);
-  assert.deepEqual([empty.health, empty.previous, empty.missing.length], [null, null, 6], 'what nobody recorded is not good health');
+  assert.deepEqual([empty.health, empty.previous], [50, null], 'what nobody recorded is not good health: no trouble, and nobody met who decides');
+  assert.deepEqual(empty.contributions.filter(({ value }) => value !== null).map(({ metric, value }) => [metric, value]),
+    [['decision_maker_coverage', '0.0000'], ['open_problems', '0.0000'], ['complaint_load', '0.0000']]);
 });
 
 // Deterministic, so that a failure can be repeated.

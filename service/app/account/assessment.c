@@ -62,9 +62,19 @@ static bool metrics_work(struct action *action, struct tx *tx, void *arg, struct
 }
 
 /* What orders, problems and interactions say needs no opinion. */
-static const char *const derived[] = {"revenue_ttm",    "margin_ttm",   "growth",
-                                      "complaint_load", "service_load", "days_since_interaction",
-                                      "open_problems",  "sentiment",    "cadence_adherence"};
+static const char *const derived[] = {"revenue_ttm",
+                                      "margin_ttm",
+                                      "growth",
+                                      "complaint_load",
+                                      "service_load",
+                                      "days_since_interaction",
+                                      "open_problems",
+                                      "sentiment",
+                                      "cadence_adherence",
+                                      "profitability",
+                                      "promises_kept",
+                                      "expectations",
+                                      "decision_maker_coverage"};
 
 static void metrics_rules(const jv *metrics, struct err *err) {
     char where[64];

@@ -11,6 +11,7 @@
 #include "record/view.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* clang-format off */
@@ -63,6 +64,15 @@ bool criteria_list(struct action *action, struct outcome *outcome, struct err *e
     return true;
 }
 
+/* Below the worst value there is, that value would count for something: a first complaint would
+ * raise a score. */
+static bool bound_below(const jv *metric, double worst) {
+    struct str floor = jv_text(jv_get(metric, "floor"));
+    struct str ceiling = jv_text(jv_get(metric, "ceiling"));
+    return floor.ptr && ceiling.ptr &&
+           (strtod(floor.ptr, NULL) < worst || strtod(ceiling.ptr, NULL) < worst);
+}
+
 void metrics_check(const jv *metrics, const char *at, struct err *err) {
     bool some_weight = false;
     char where[64];
@@ -73,6 +83,11 @@ void metrics_check(const jv *metrics, const char *at, struct err *err) {
             snprintf(where, sizeof where, "%s/%zu/ceiling", at, i);
             err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "no_range",
                     "must differ from the floor");
+        }
+        if (str_is(jv_text(jv_get(one, "metric")), "sentiment") && bound_below(one, -1)) {
+            snprintf(where, sizeof where, "%s/%zu/floor", at, i);
+            err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "out_of_range",
+                    "sentiment goes from -1 to 1; no bound may be below -1");
         }
         for (size_t k = 0; k < i; k++)
             if (str_eq(jv_text(jv_get(one, "metric")),

@@ -56,7 +56,7 @@ static const struct query_param cadence_params[] = {
     {.name = "as_of", .type = QUERY_DATE}, QUERY_ONE_OF("key_only", "true", "false"), {.name = "account_id", .type = QUERY_ID}, {.name = NULL}};
 static const struct column cadence_columns[] = {
     ACCOUNT, SAME("key_status"), SAME("manager_id"), SAME("channel"), SAME("every"), SAME("promised_per_year"), SAME("wanted_per_year"), SAME("channel_wanted"), SAME("actual"),
-    SAME("last_at"), SAME("due_on"), SAME("days_late"), SAME("adherence")};
+    SAME("last_at"), SAME("due_on"), SAME("days_late"), SAME("owed"), SAME("adherence")};
 
 static const struct column compliance_columns[] = {
     ACCOUNT, SAME("key_status"), SAME("manager_id"), SAME("sponsor_id"), SAME("compliant"), SAME("missing"), SAME("plan_id"), SAME("plan_until"), SAME("last_review_at"),

@@ -156,3 +156,16 @@ revoke execute on function event_partitions(int) from kamd_app;
 create or replace function audit_drawn() returns bigint
 volatile language sql as $$ select case when s.is_called then s.last_value else 0 end from audit_id_seq s $$;
 revoke execute on function audit_drawn() from kamd_app, kamd_worker;
+
+-- Who got in touch, where nobody said: the customer, with a complaint, a suggestion, an inquiry or a service call.
+create or replace function interaction_direction(kind text) returns text immutable parallel safe language sql as $$
+    select case when kind in ('complaint', 'suggestion', 'inquiry', 'service_call') then 'inbound' else 'outbound' end
+$$;
+
+-- True of an interaction that is a contact with the customer. Taking an order is none (003-01), nor is trouble that the
+-- customer brings: who rings to complain has not been cared for.
+create or replace function interaction_is_contact(kind text, direction text, order_taking boolean) returns boolean
+immutable parallel safe language sql as $$
+    select not order_taking and kind <> 'complaint'
+           and not (direction = 'inbound' and kind in ('suggestion', 'inquiry', 'service_call'))
+$$;

@@ -351,8 +351,8 @@ end $$;
 
 -- The first day, from `day` on, on which somebody wishes to hear from us (001-11): the customer's `preference` says how
 -- often in a month, how many days apart, and not before when. Null: never, or `day` is null. Interactions that count
--- are those with `contact`, or with anybody at the account where `contact` is null; order taking does not count. Days
--- and months are those of UTC.
+-- are those that are a contact, with `contact` or, where it is null, with anybody at the account. Days and months are
+-- those of UTC.
 create or replace function contact_day(day date, preference jsonb, account uuid, contact uuid) returns date
 stable language plpgsql as $$
 declare
@@ -364,12 +364,12 @@ begin
     end if;
     select max((i.occurred_at at time zone 'UTC')::date) into last_on
       from interaction i
-     where i.account_id = account and i.deleted_at is null and not i.order_taking and i.occurred_at <= now()
+     where i.account_id = account and i.deleted_at is null and i.is_contact and i.occurred_at <= now()
        and (contact is null or i.contact_ids ? contact::text);
     day := greatest(day, (preference ->> 'do_not_contact_until')::date,
                     last_on + (preference ->> 'min_days_between')::int);
     while most <= (select count(*) from interaction i
-                    where i.account_id = account and i.deleted_at is null and not i.order_taking
+                    where i.account_id = account and i.deleted_at is null and i.is_contact
                       and (contact is null or i.contact_ids ? contact::text)
                       and i.occurred_at >= date_trunc('month', day)::timestamp at time zone 'UTC'
                       and i.occurred_at < (date_trunc('month', day) + interval '1 month')::timestamp
@@ -380,10 +380,10 @@ begin
 end $$;
 
 -- Keeps one open follow-up per key account and channel of its cadence, and deletes the open ones that no cadence asks
--- for. It is due one interval after the last real interaction in that channel (order taking is none, 003-01), or after
--- the last occurrence that was done or cancelled by hand, on the first day that the customer's wishes allow; its
--- assignee is the manager, or who covers. `planned` holds the day and the assignee as kamd last worked them out: when
--- the result is another one, the follow-up moves; what a person changed stays while the result is the same.
+-- for. It is due one interval after the last contact in that channel, or after the last occurrence that was done or
+-- cancelled by hand, on the first day that the customer's wishes allow; its assignee is the manager, or who covers.
+-- `planned` holds the day and the assignee as kamd last worked them out: when the result is another one, the follow-up
+-- moves; what a person changed stays while the result is the same.
 create or replace function stay_in_touch_refresh(ids uuid[]) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -405,7 +405,7 @@ begin
                case when a.delegate_id is not null and coalesce(a.delegate_until, 'infinity') > now()
                     then a.delegate_id else a.manager_id end as assignee_id,
                (select max(i.occurred_at) from interaction i
-                 where i.account_id = a.id and i.channel = c.channel and i.deleted_at is null and not i.order_taking
+                 where i.account_id = a.id and i.channel = c.channel and i.deleted_at is null and i.is_contact
                    and i.occurred_at <= now()) as interaction_at
           from account a join account_status s on s.account_id = a.id
           cross join lateral (

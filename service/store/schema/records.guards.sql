@@ -22,6 +22,11 @@ create or replace trigger manager_told after update on account
 call rls_by_area('contact', 'account_id', 'contacts');
 call log_changes('contact', 'contact', 'account_id', 'events');
 call track_external_ids('contact', 'contact', 'account_id');
+create or replace trigger rescore_follow_insert after insert on contact for each row
+    when (new.decision_role = 'decision_maker') execute function rescore_follow_row();
+create or replace trigger rescore_follow_update after update of decision_role, deleted_at on contact for each row
+    when ((new.decision_role, new.deleted_at) is distinct from (old.decision_role, old.deleted_at))
+    execute function rescore_follow_row();
 create or replace trigger note_cache_invalidation after update on contact
     referencing new table as new_rows for each statement execute function note_cache_invalidation('contact');
 create or replace trigger cadence_follow after update on contact
@@ -51,10 +56,17 @@ create or replace trigger rescore_follow_update after update on interaction
     referencing new table as new_rows for each statement execute function rescore_follow();
 create or replace trigger need_ids_lower before insert or update on interaction for each row
     when (new.need_ids <> '{}') execute function need_ids_lower();
+create or replace trigger interaction_fill before insert or update on interaction for each row
+    when (new.direction is null) execute function interaction_fill();
+create or replace trigger time_has_come before insert or update of occurred_at on interaction for each row
+    when (new.occurred_at > now()) execute function time_has_come('occurred_at');
 
 call rls_by_area('problem', 'account_id', 'problems');
 call log_changes('problem', 'problem', 'account_id', 'events');
 call track_external_ids('problem', 'problem', 'account_id');
+create or replace trigger time_has_come before insert or update on problem for each row
+    when (greatest(new.opened_at, new.handled_at, new.resolved_at) > now())
+    execute function time_has_come('opened_at', 'handled_at', 'resolved_at');
 create or replace trigger rescore_follow_insert after insert on problem
     referencing new table as new_rows for each statement execute function rescore_follow();
 create or replace trigger rescore_follow_update after update on problem

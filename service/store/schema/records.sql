@@ -1,8 +1,31 @@
 -- What follows a change of a record: the tree of accounts, deletion and return of what is below an account, ids of
 -- other systems, a contact's last interaction. And how times and days are read and shown.
 
--- Keeps a contact's last interaction: the latest one that has taken place and is not deleted. Contacts are locked in
--- the order of their ids. The plan is made once for a connection, not at each call.
+-- Fills in who got in touch, where nobody said.
+create or replace function interaction_fill() returns trigger language plpgsql as $$
+begin
+    new.direction := coalesce(new.direction, interaction_direction(new.kind));
+    return new;
+end $$;
+
+-- Refuses a time more than a day ahead (clocks and time zones differ by less) in the columns named: they say what has
+-- happened. What is planned is a follow-up.
+create or replace function time_has_come() returns trigger language plpgsql as $$
+declare
+    late text;
+begin
+    select c into late from unnest(tg_argv) c
+     where (to_jsonb(new) ->> c)::timestamptz > now() + interval '1 day'
+       and (tg_op = 'INSERT' or to_jsonb(new) -> c is distinct from to_jsonb(old) -> c) limit 1;
+    if found then
+        raise exception using errcode = 'KD422', message = 'in_future', column = late,
+            detail = 'This says what has happened, and may be at most a day ahead. What is planned is a follow-up.';
+    end if;
+    return new;
+end $$;
+
+-- Keeps a contact's last interaction: the latest one that is a contact, has taken place and is not deleted. Contacts are
+-- locked in the order of their ids. The plan is made once for a connection, not at each call.
 create or replace function interaction_contacts() returns trigger
 language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan as $$
@@ -18,8 +41,8 @@ begin
     end if;
     update contact t set last_interaction_at = l.at, derived_version = t.derived_version + 1
       from (select c.id, (select max(i.occurred_at) from interaction i
-                           where i.account_id = c.account_id and i.deleted_at is null and i.occurred_at <= now()
-                             and i.contact_ids ? c.id::text) as at
+                           where i.account_id = c.account_id and i.deleted_at is null and i.is_contact
+                             and i.occurred_at <= now() and i.contact_ids ? c.id::text) as at
               from contact c where c.id = any (concerned) order by c.id for update) l
      where t.id = l.id and t.last_interaction_at is distinct from l.at;
     return null;

@@ -172,7 +172,7 @@ with channels as materialized (
 ), named as materialized (
     select i.id, i.account_id, i.occurred_at, i.channel, x::uuid as contact_id
       from interaction i left join lateral jsonb_array_elements_text(i.contact_ids) x on true
-     where i.deleted_at is null and i.occurred_at < (on_day + 1)::timestamp at time zone 'UTC'
+     where i.deleted_at is null and i.is_contact and i.occurred_at < (on_day + 1)::timestamp at time zone 'UTC'
        and i.occurred_at >= (on_day - 364)::timestamp at time zone 'UTC'
 ), seen as (
     select n.account_id, n.occurred_at, n.channel, max(p.weight) as weight
@@ -248,24 +248,28 @@ select jsonb_build_object(
   from rows r
 $$;
 
--- Contacts that were promised and kept in the 365 days up to the day, for each account and channel. `one`: only this
--- account; null: all. A channel that is promised twice counts once, with the shorter interval. The customer's wish
--- beats the promise: a channel that the customer does not want, or contacts beyond those wanted, are not owed. A month
--- after 31 January is the last of February.
-create or replace function cadence_state(on_day date, one uuid, key_only boolean)
+-- Contacts that were promised and kept in the 365 days up to the day, for each account and channel. `accounts`: only
+-- these; null: all. A channel that is promised twice counts once, with the shorter interval. The customer's wish beats
+-- the promise: a channel that the customer does not want, or contacts beyond those wanted, are not owed. Nor is anything
+-- owed for a time before the account was known, which is when it was made here or its first contact, the earlier of the
+-- two. `kept` of those `owed` are null where less than one was owed; kept / owed, each summed up, is the adherence of a
+-- channel, an account, or all. A month after 31 January is the last of February.
+create or replace function contact_promises(on_day date, accounts uuid[], key_only boolean)
 returns table (account_id uuid, channel text, every text, promised int, wanted numeric, actual bigint,
-               last_at timestamptz, due_on date, days_late int, adherence numeric, channel_wanted boolean)
+               last_at timestamptz, due_on date, days_late int, kept numeric, owed numeric, channel_wanted boolean)
 stable language sql as $$
 with promised as (
     select distinct on (a.id, c ->> 'channel') a.id, a.created_at, a.contact_preference as wish, s.key_since,
+           least(a.created_at, (select min(i.occurred_at) from interaction i
+                                 where i.account_id = a.id and i.is_contact and i.deleted_at is null)) as known_since,
            c ->> 'channel' as channel, c ->> 'every' as every, times_a_year(c ->> 'every') as times
       from account a
       join account_status s on s.account_id = a.id
      cross join lateral jsonb_array_elements(a.cadence) c
-     where a.deleted_at is null and a.cadence <> '[]' and (one is null or a.id = one)
+     where a.deleted_at is null and a.cadence <> '[]' and (accounts is null or a.id = any (accounts))
        and (not key_only or s.key_status in ('key', 'at_risk'))
      order by a.id, c ->> 'channel', times_a_year(c ->> 'every') desc
-), kept as (
+), had as (
     select p.*, t.last_at, coalesce(t.actual, 0) as actual,
            coalesce(jsonb_array_length(p.wish -> 'channels'), 0) = 0 or p.wish -> 'channels' ? p.channel
                as channel_wanted,
@@ -275,21 +279,24 @@ with promised as (
           select max(i.occurred_at) as last_at,
                  count(*) filter (where i.occurred_at >= (on_day - 364)::timestamp at time zone 'UTC') as actual
             from interaction i
-           where i.account_id = p.id and i.channel = p.channel and i.deleted_at is null
+           where i.account_id = p.id and i.channel = p.channel and i.is_contact and i.deleted_at is null
              and i.occurred_at < (on_day + 1)::timestamp at time zone 'UTC') t on true
 ), due as (
     select k.*, case when k.channel_wanted and k.wanted > 0 then
                     greatest((f.since + make_interval(months => 12 / k.times))::date,
                              f.since + coalesce((k.wish ->> 'min_days_between')::int, 0),
                              (k.wish ->> 'do_not_contact_until')::date) end as due_on
-      from kept k
+      from had k
      cross join lateral (
           select (coalesce(k.last_at, k.key_since, k.created_at) at time zone 'UTC')::date as since) f
 )
 select d.id, d.channel, d.every, d.times, case when d.channel_wanted then d.wanted else 0 end, d.actual, d.last_at,
-       d.due_on, coalesce(greatest(on_day - d.due_on, 0), 0),
-       case when d.channel_wanted then least(d.actual / nullif(d.wanted, 0), 1) end, d.channel_wanted
+       d.due_on, coalesce(greatest(on_day - d.due_on, 0), 0), case when o.owed >= 1 then least(d.actual, o.owed) end,
+       case when o.owed >= 1 then o.owed end, d.channel_wanted
   from due d
+ cross join lateral (
+      select case when d.channel_wanted then
+                  d.wanted * least(on_day - (d.known_since at time zone 'UTC')::date + 1, 365) / 365 end as owed) o
 $$;
 
 -- How well promised contacts are kept ("monthly visits hoped for, quarterly at worst; actually twice a year",
@@ -300,7 +307,7 @@ stable set enable_nestloop = off set work_mem = '32MB' language sql as $$
 with rows as (
     select row_number() over (order by c.days_late desc, c.due_on nulls last, a.account_number, a.id, c.channel) as n,
            c.*, a.account_number, a.name, a.manager_id, s.key_status
-      from cadence_state(report_day(params), (params ->> 'account_id')::uuid,
+      from contact_promises(report_day(params), nullif(array [(params ->> 'account_id')::uuid], array [null::uuid]),
                          coalesce((params ->> 'key_only')::boolean, params ->> 'account_id' is null)) c
       join account a on a.id = c.account_id
       join account_status s on s.account_id = a.id
@@ -313,14 +320,14 @@ select case when params ->> 'account_id' is null
         'manager_id', r.manager_id, 'channel', r.channel, 'every', r.every, 'promised_per_year', r.promised,
         'wanted_per_year', round(r.wanted, 4), 'channel_wanted', r.channel_wanted, 'actual', r.actual,
         'last_at', report_time(r.last_at), 'due_on', r.due_on, 'days_late', r.days_late,
-        'adherence', round(r.adherence, 6))
+        'owed', round(r.owed, 4), 'adherence', round(r.kept / r.owed, 6))
         order by r.n) filter (where r.n > report_after(params) and r.n <= report_last(params)), '[]'),
     'as_of', report_day(params),
     'summary', jsonb_build_object(
         'entries', count(*), 'accounts', count(distinct r.account_id), 'late', count(*) filter (where r.days_late > 0),
         'promised_per_year', coalesce(sum(r.promised), 0),
         'wanted_per_year', coalesce(round(sum(r.wanted), 4), 0), 'actual', coalesce(sum(r.actual), 0),
-        'adherence', round(sum(least(r.actual, r.wanted)) / nullif(sum(r.wanted), 0), 6)),
+        'owed', round(sum(r.owed), 4), 'adherence', round(sum(r.kept) / sum(r.owed), 6)),
     'page', report_page(params, count(*))) end
   from rows r
 $$;
@@ -547,7 +554,7 @@ begin
     end if;
     with told as (
         insert into cadence_missed (account_id, channel, due_on)
-        select c.account_id, c.channel, c.due_on from cadence_state(current_date, null, true) c where c.days_late > 0
+        select c.account_id, c.channel, c.due_on from contact_promises(current_date, null, true) c where c.days_late > 0
         on conflict do nothing
         returning account_id, channel, due_on
     )
@@ -562,7 +569,7 @@ begin
       from told t
       join account a on a.id = t.account_id
       join account_status s on s.account_id = a.id
-      join cadence_state(current_date, null, true) c on c.account_id = t.account_id and c.channel = t.channel;
+      join contact_promises(current_date, null, true) c on c.account_id = t.account_id and c.channel = t.channel;
     with gaps as materialized (
         select g.*, s.key_status
           from attention_gaps(current_date) g join account_status s on s.account_id = g.account_id

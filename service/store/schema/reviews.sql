@@ -168,20 +168,20 @@ begin
 end $$;
 revoke execute on function reviews_fire(int) from kamd_app;
 
--- All ratings (1 to 5) of an account's buyer expectations, by the customer and by us ('internal'): those of held
--- reviews, and those that came without a review. `source` is the id of the review or of the rating.
-create or replace function expectation_ratings(account uuid)
-returns table (at timestamptz, source uuid, expectation text, rater text, rating int)
+-- All ratings (1 to 5) of buyer expectations, by the customer and by us ('internal'): those of held reviews, and those
+-- that came without a review. `source` is the id of the review or of the rating. Of these accounts; null: of all.
+create or replace function buyer_ratings(accounts uuid[])
+returns table (account_id uuid, at timestamptz, source uuid, expectation text, rater text, rating int)
 stable language sql as $$
-    select coalesce(r.held_at, r.updated_at), r.id, e ->> 'expectation', v.rater, v.rating
+    select r.account_id, coalesce(r.held_at, r.updated_at), r.id, e ->> 'expectation', v.rater, v.rating
       from review r, jsonb_array_elements(r.expectations) e,
            lateral (values ('customer', (e ->> 'customer')::int), ('internal', (e ->> 'internal')::int))
                    v(rater, rating)
-     where r.account_id = account and r.status = 'held' and r.deleted_at is null and v.rating is not null
+     where (accounts is null or r.account_id = any (accounts)) and r.status = 'held' and r.deleted_at is null and v.rating is not null
     union all
-    select x.rated_at, x.id, x.expectation, x.rater, x.rating
+    select x.account_id, x.rated_at, x.id, x.expectation, x.rater, x.rating
       from expectation_rating x
-     where x.account_id = account and x.deleted_at is null
+     where (accounts is null or x.account_id = any (accounts)) and x.deleted_at is null
 $$;
 
 -- The seven expectations of an account, rated or not, with the gap (ours less theirs: above zero, we think better of
@@ -193,7 +193,7 @@ stable language sql as $$
     with past as materialized (
         select x.*, row_number() over (partition by x.expectation, x.rater order by x.at desc, x.source desc)
                     + case when own is null then 0 else 1 end as nth
-          from expectation_ratings(account) x
+          from buyer_ratings(array [account]) x
          where x.at <= coalesce(until, now()) and x.source is distinct from own_id
     ), rated as (
         select expectation, rater, nth, rating, at from past

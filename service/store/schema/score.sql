@@ -19,6 +19,14 @@ begin
     return null;
 end $$;
 
+-- The same for one row, on tables of which few changes are an input.
+create or replace function rescore_follow_row() returns trigger
+language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    perform rescore_enqueue(array [new.account_id]);
+    return null;
+end $$;
+
 -- True of a metric of which a high value is bad: it scales to 0.
 create or replace function metric_lowers(metric text) returns boolean
 immutable strict parallel safe language sql as
@@ -29,7 +37,8 @@ create or replace function metric_is_derived(metric text) returns boolean
 immutable strict parallel safe language sql as
 $$ select metric in (
     'revenue_ttm', 'margin_ttm', 'growth', 'complaint_load', 'service_load', 'days_since_interaction', 'open_problems',
-        'sentiment', 'cadence_adherence') $$;
+        'sentiment', 'cadence_adherence', 'profitability', 'promises_kept', 'expectations', 'decision_maker_coverage')
+$$;
 
 -- True when one of these names is among the metrics, a list of {metric, weight, floor, ceiling}.
 create or replace function metrics_use(metrics jsonb, variadic names text[]) returns boolean
@@ -126,17 +135,18 @@ create or replace function score_wallets(mine text) returns text immutable langu
          group by account_id) w on w.account_id = a.id $sql$, mine, score_rates())
 $$;
 
--- Join t: interactions. Complaints, service contacts and sentiment are of the 365 days up to the day; the first and the
--- last interaction are of all time before its end.
+-- Join t: interactions. Complaints, service contacts and sentiment are of the 365 days up to the day; a complaint is
+-- negative, whatever was noted with it. The last contact is of all time before the day's end.
 create or replace function score_interactions(mine text) returns text immutable language sql as $$
     select format($sql$left join (
         select account_id,
                count(*) filter (where kind = 'complaint' and occurred_at >= day_end($2 - 365)) as complaints,
                count(*) filter (where kind in ('inquiry', 'service_call')
                                   and occurred_at >= day_end($2 - 365)) as service_contacts,
-               avg(case sentiment when 'positive' then 1 when 'neutral' then 0 when 'negative' then -1 end)
+               avg(case when kind = 'complaint' or sentiment = 'negative' then -1
+                        when sentiment = 'positive' then 1 when sentiment = 'neutral' then 0 end)
                    filter (where occurred_at >= day_end($2 - 365)) as sentiment,
-               max(occurred_at) as last_at, min(occurred_at) as first_at
+               max(occurred_at) filter (where is_contact) as last_at
           from interaction
          where deleted_at is null and occurred_at < day_end($2) %s
          group by account_id) t on t.account_id = a.id $sql$, mine)
@@ -155,20 +165,45 @@ create or replace function score_problems(mine text) returns text immutable lang
          group by account_id) b on b.account_id = a.id $sql$, mine)
 $$;
 
--- Join k: the share of promised contacts that were kept, at most 1 for each channel, as a mean of the channels.
--- Contacts are promised for the 365 days up to the day, but not for a time before the account was known; a channel that
--- comes to less than one promised contact does not count. Refers to join t.
+-- Join k: the share kept of the contacts that were owed.
 create or replace function score_cadence() returns text immutable language sql as $$
-    select $sql$left join lateral (
-        select avg(least(1, (select count(*) from interaction i
-                              where i.account_id = a.id and i.channel = p.channel and i.deleted_at is null
-                                and i.occurred_at >= day_end($2 - 365) and i.occurred_at < day_end($2))
-                            / p.touches)) as adherence
-          from (select e ->> 'channel' as channel,
-                       sum(times_a_year(e ->> 'every'))
-                       * least(365, $2 - least(a.created_at, t.first_at)::date + 1) / 365.0 as touches
-                  from jsonb_array_elements(a.cadence) e group by 1) p
-         where p.touches >= 1) k on a.cadence <> '[]' $sql$
+    select $sql$left join (
+        select account_id, sum(kept) / sum(owed) as adherence from contact_promises($2, $1, false)
+         group by account_id) k on k.account_id = a.id $sql$
+$$;
+
+-- Join p: the share kept of the promises that were settled in the 365 days up to the day.
+create or replace function score_promises(mine text) returns text immutable language sql as $$
+    select format($sql$left join (
+        select account_id, avg(case status when 'kept' then 1 else 0 end) as kept
+          from commitment
+         where deleted_at is null and status in ('kept', 'broken')
+           and settled_at >= day_end($2 - 365) and settled_at < day_end($2) %s
+         group by account_id) p on p.account_id = a.id $sql$, mine)
+$$;
+
+-- Join e: the customer's latest ratings of our seven services to it, as a mean.
+create or replace function score_expectations() returns text immutable language sql as $$
+    select $sql$left join (
+        select account_id, avg(rating) as rating
+          from (select distinct on (account_id, expectation) account_id, rating
+                  from buyer_ratings($1)
+                 where rater = 'customer' and at < day_end($2)
+                 order by account_id, expectation, at desc, source desc) l
+         group by account_id) e on e.account_id = a.id $sql$
+$$;
+
+-- Join d: the share of those who decide that we had a contact with in the 365 days up to the day.
+create or replace function score_coverage(mine text) returns text immutable language sql as $$
+    select format($sql$left join (
+        select account_id, avg(case when exists (
+                   select from interaction i
+                    where i.account_id = c.account_id and i.is_contact and i.deleted_at is null
+                      and i.occurred_at >= day_end($2 - 365) and i.occurred_at < day_end($2)
+                      and i.contact_ids ? c.id::text) then 1 else 0 end) as met
+          from contact c
+         where decision_role = 'decision_maker' and deleted_at is null %s
+         group by account_id) d on d.account_id = a.id $sql$, mine)
 $$;
 
 -- The join of an assessed metric, under `alias`: the value of the latest period that had begun.
@@ -187,14 +222,14 @@ declare
     joins text := '';
     one text;
 begin
-    if metrics_use(metrics, 'revenue_ttm', 'margin_ttm', 'growth', 'ltv', 'service_load') then
+    if metrics_use(metrics, 'revenue_ttm', 'margin_ttm', 'growth', 'ltv', 'service_load', 'profitability') then
         joins := joins || score_orders(case when metrics_use(metrics, 'growth') then 730 else 365 end, mine);
     end if;
     if metrics_use(metrics, 'share_of_wallet_gap', 'revenue_potential') then
         joins := joins || score_wallets(mine);
     end if;
-    if metrics_use(metrics, 'complaint_load', 'service_load', 'open_problems', 'days_since_interaction', 'sentiment',
-                   'cadence_adherence') then
+    if metrics_use(metrics, 'complaint_load', 'service_load', 'open_problems', 'days_since_interaction',
+                   'sentiment') then
         joins := joins || score_interactions(mine);
     end if;
     if metrics_use(metrics, 'complaint_load', 'service_load', 'open_problems') then
@@ -202,6 +237,15 @@ begin
     end if;
     if metrics_use(metrics, 'cadence_adherence') then
         joins := joins || score_cadence();
+    end if;
+    if metrics_use(metrics, 'promises_kept') then
+        joins := joins || score_promises(mine);
+    end if;
+    if metrics_use(metrics, 'expectations') then
+        joins := joins || score_expectations();
+    end if;
+    if metrics_use(metrics, 'decision_maker_coverage') then
+        joins := joins || score_coverage(mine);
     end if;
     for i in 1 .. jsonb_array_length(metrics) loop
         one := metrics -> (i - 1) ->> 'metric';
@@ -223,7 +267,6 @@ declare
                              ' else coalesce(s.revenue, 0) end';
     margin constant text := 'case when (select not exists (select from day_sales)) or s.rate_unknown or s.cost_unknown'
                             ' then null else coalesce(s.revenue, 0) - coalesce(s.cost, 0) end';
-    somebody_looked constant text := 't.account_id is not null or b.account_id is not null';
 begin
     return case metric
         when 'revenue_ttm' then revenue
@@ -237,19 +280,22 @@ begin
         when 'revenue_potential' then format('coalesce(%s, w.potential)', given)
         when 'share_of_wallet_gap' then format('coalesce(%s, w.gap)', given)
         when 'complaint_load' then
-            format('case when %s then (coalesce(t.complaints, 0) + coalesce(b.opened, 0))::numeric end',
-                   somebody_looked)
+            '(coalesce(t.complaints, 0) + coalesce(b.opened, 0))::numeric'
         when 'service_load' then
-            format('case when not (%s) then null'
-                   ' when coalesce(t.service_contacts, 0) + coalesce(b.billing, 0) = 0 then 0'
-                   ' when s.rate_unknown or s.revenue <= 0 then null'
-                   ' else (coalesce(t.service_contacts, 0) + coalesce(b.billing, 0)) * 1000 / s.revenue end',
-                   somebody_looked)
+            'case when coalesce(t.service_contacts, 0) + coalesce(b.billing, 0) = 0 then 0'
+            ' when s.rate_unknown or s.revenue <= 0 then null'
+            ' else (coalesce(t.service_contacts, 0) + coalesce(b.billing, 0)) * 1000 / s.revenue end'
         when 'days_since_interaction' then '($2 - (t.last_at at time zone ''UTC'')::date)::numeric'
         when 'sentiment' then 't.sentiment'
         when 'open_problems' then
-            format('case when %s then coalesce(b.open_load, 0)::numeric end', somebody_looked)
+            'coalesce(b.open_load, 0)::numeric'
         when 'cadence_adherence' then 'k.adherence'
+        when 'profitability' then
+            'case when s.rate_unknown or s.cost_unknown or s.revenue <= 0 then null'
+            ' else 1 - coalesce(s.cost, 0) / s.revenue end'
+        when 'promises_kept' then 'p.kept'
+        when 'expectations' then 'e.rating'
+        when 'decision_maker_coverage' then 'coalesce(d.met, 0)'
         else given end;
 end $$;
 
@@ -265,10 +311,14 @@ end $$;
 --   complaint_load                          complaints and problems in the window
 --   service_load                            inquiries, service calls and billing problems in the window for each 1,000
 --                                           of revenue_ttm
+--   profitability                           margin_ttm / revenue_ttm
+--   promises_kept (0 to 1), expectations    the share kept of those settled in the window; the customer's latest
+--   (1 to 5), decision_maker_coverage       ratings; the share of those who decide that were met in the window, 0 where
+--   (0 to 1)                                none is known
 --   days_since_interaction, sentiment (-1 to 1), cadence_adherence (0 to 1),
 --   open_problems                           low 1, medium 2, high 3, revenue loss 5 each
---                                           (the three loads are missing where no interaction and no problem was ever
---                                           recorded: nobody looked)
+--                                           (the three loads are 0 where nothing was recorded: else the first
+--                                           complaint would add a load near 0, and raise the score)
 --   any other name                          assessed: the value of the latest period that had begun
 -- The query is made for the metrics asked for: it reads only what they need, and works row by row, with no row for each
 -- metric and no window over them. The planner is told to expect 50 rows, since mostly a few accounts are scored: for a
