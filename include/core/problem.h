@@ -41,6 +41,12 @@
       "system under the id that it had there.")                                                    \
     X(ACCOUNT_CYCLE, 409, "account_cycle", "An account cannot be below itself",                    \
       "The parent named is the account itself or one of its descendants.")                         \
+    X(KEY_IS_CUSTOMER, 409, "key_account_is_customer",                                             \
+      "A key account does not become a unit of another customer",                                  \
+      "End its key status first, or let a director make it a customer of its own (standalone).")   \
+    X(UNIT_OF_CUSTOMER, 409, "unit_of_customer", "The account is a unit of a customer",            \
+      "A key account is a customer with all its units: take customer_id, or let a director make "  \
+      "the unit a customer of its own (standalone).")                                              \
     X(KEY_CAP_REACHED, 409, "key_account_cap_reached", "The list of key accounts is full",         \
       "max_key_accounts is reached. weakest[] names the members with the lowest score; swap one "  \
       "out, or raise the cap.")                                                                    \

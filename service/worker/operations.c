@@ -153,7 +153,8 @@ static size_t queue_evaluation(struct tx *tx, const struct operation *operation)
              "contributions, missing)"
              " select $1::uuid, s.account_id, s.score_rank, s.score, s.contributions, s.missing"
              " from operation o, account_status s join account a on a.id = s.account_id"
-             " where a.deleted_at is null and o.id = $1::uuid and not o.request ? 'cause'",
+             " where a.deleted_at is null and s.customer_id = s.account_id and o.id = $1::uuid"
+             " and not o.request ? 'cause'",
              params, 1); /* what nobody asked for has its results in account_status alone */
     return touched;
 }
@@ -176,7 +177,8 @@ static bool evaluate(struct worker *worker, const struct operation *operation, s
         " from (select e.score, e.missing from evaluation_result e where e.operation_id = $1::uuid"
         " union all select s.score, s.missing from operation c, account_status s"
         " join account a on a.id = s.account_id"
-        " where a.deleted_at is null and c.id = $1::uuid and c.request ? 'cause') b) r"
+        " where a.deleted_at is null and s.customer_id = s.account_id and c.id = $1::uuid"
+        " and c.request ? 'cause') b) r"
         " where o.id = $1::uuid and o.lease_token = $2::uuid and o.status = 'running'",
         params, 2);
     if (!tx_flush(tx, err))

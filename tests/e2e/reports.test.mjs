@@ -193,10 +193,10 @@ test('a portfolio of the test\'s own', async () => {
   users.one = await api.create('/v1/users', { name: unique('One'), capacity: 1, visit_days: 20 });
   users.two = await api.create('/v1/users', { name: unique('Two'), capacity: 5, visit_days: 200 });
   users.idle = await api.create('/v1/users', { name: unique('Idle'), visit_days: 100 });
-  const north = { kind: 'geographic', name: 'North' };
+  const north = { kind: 'geographic', name: 'North' }, standalone = { reason: 'They decide for themselves.' };
   made.top = await makeAccount(api, { level: 'global', manager_id: users.one.id, division: north, cadence: monthly });
-  made.below = await makeAccount(api, { level: 'regional', parent_id: made.top.id, manager_id: users.one.id });
-  made.south = await makeAccount(api, { level: 'national', parent_id: made.below.id, manager_id: users.two.id, division: { kind: 'geographic', name: 'South' }, sales_cycle: 'transactional' });
+  made.below = await makeAccount(api, { level: 'regional', parent_id: made.top.id, manager_id: users.one.id, standalone });
+  made.south = await makeAccount(api, { level: 'national', parent_id: made.below.id, manager_id: users.two.id, division: { kind: 'geographic', name: 'South' }, sales_cycle: 'transactional', standalone });
   made.hidden = await makeAccount(api, { manager_id: users.two.id, country_code: 'FR', cadence: [...monthly, { channel: 'phone', every: 'annual' }] });
   made.quiet = await makeAccount(api, { name: '=1+1, "quoted"', manager_id: users.two.id, country_code: 'FR', contact_preference: { do_not_contact_until: before_(-60) } });
   made.rare = await makeAccount(api, { manager_id: users.one.id, country_code: 'ZZ'.replace('ZZ', 'IT'), contact_preference: { min_days_between: 73 }, cadence: [{ channel: 'phone', every: 'monthly' }] });

@@ -276,7 +276,7 @@ test('after any writes, scores and health are those of a full evaluation, to the
   for (let i = 0; i < 120; i++) await writes[below(writes.length)](pick());
   await quiet();
   const differing = (table, metrics, columns) => sql(world.stack.settings, `select count(*) || ' of ' || (select count(*) from account) from ${table} t
-    join score_accounts(null, current_date, (${metrics}), (select reporting_currency from program)) r using (account_id)
+    join score_owners(null, current_date, (${metrics}), (select reporting_currency from program), false) r using (account_id)
     where (t.score, t.contributions, ${columns}) is distinct from (r.score, r.contributions, r.missing)`).trim();
   const all = sql(world.stack.settings, 'select count(*) from account').trim();
   assert.equal(differing('account_status', 'select c.metrics from criteria c join program p on p.criteria_version = c.version', 't.missing'), `0 of ${all}`);

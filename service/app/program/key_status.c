@@ -1,4 +1,5 @@
-/* Key status of one account: the explanation, of today or another day, and its history. */
+/* Key status of an account, or of the customer that it is a unit of: the explanation, of today or
+ * another day, and its history. */
 #include "program/key_status.h"
 
 #include "app/program.h"
@@ -12,52 +13,61 @@
 #include <string.h>
 
 static const struct field columns[] = {
-    {.name = "account_id", .type = FIELD_ID},
-    {.name = "key_status", .type = FIELD_TEXT},
-    {.name = "tier", .type = FIELD_TEXT},
-    {.name = "score", .type = FIELD_DECIMAL},
-    {.name = "score_rank", .type = FIELD_INT},
-    {.name = "as_of", .type = FIELD_DATE},
-    {.name = "criteria_version", .type = FIELD_INT},
-    {.name = "contributions", .type = FIELD_DOCS},
-    {.name = "missing", .type = FIELD_TEXTS},
-    {.name = "since", .type = FIELD_TIME},
-    {.name = "key_since", .type = FIELD_TIME},
-    {.name = "grace_until", .type = FIELD_TIME},
-    {.name = "designation", .type = FIELD_MAP},
+    {.name = "account_id", .type = FIELD_ID},      {.name = "name", .type = FIELD_TEXT},
+    {.name = "key_status", .type = FIELD_TEXT},    {.name = "tier", .type = FIELD_TEXT},
+    {.name = "score", .type = FIELD_DECIMAL},      {.name = "score_rank", .type = FIELD_INT},
+    {.name = "as_of", .type = FIELD_DATE},         {.name = "criteria_version", .type = FIELD_INT},
+    {.name = "contributions", .type = FIELD_DOCS}, {.name = "missing", .type = FIELD_TEXTS},
+    {.name = "since", .type = FIELD_TIME},         {.name = "key_since", .type = FIELD_TIME},
+    {.name = "grace_until", .type = FIELD_TIME},   {.name = "designation", .type = FIELD_MAP},
 };
 
+/* Of a unit all is said of its customer. Who does not see the customer is told of its benefits, and
+ * not of the reasons and the charter. */
+#define CUSTOMER_SQL                                                                               \
+    " from account_status u join account t on t.id = u.account_id"                                 \
+    " cross join lateral customer_status(u.account_id) s"                                          \
+    " left join account c on c.id = s.account_id"
+#define SHOWN_DESIGNATION(designation)                                                             \
+    "case when c.id is not null then " designation " when " designation " is not null then "       \
+    "jsonb_build_object('benefits', " designation " -> 'benefits', 'designated_at', " designation  \
+    " -> 'designated_at', 'designated_by', " designation " -> 'designated_by') end"
+#define AREAS_SQL "areas_of(u.account_id), areas_of(s.account_id)"
+
 #define STANDING_SQL                                                                               \
-    "select s.account_id, s.key_status, s.tier, s.score, s.score_rank, s.as_of, "                  \
+    "select s.account_id, s.name, s.key_status, s.tier, s.score, s.score_rank, s.as_of, "          \
     "s.criteria_version, w.contributions,"                                                         \
-    " to_jsonb(w.missing), s.status_since, s.key_since, s.grace_until, s.designation, "            \
-    "areas_of(s.account_id)"                                                                       \
-    " from account_status s join account a on a.id = s.account_id"                                 \
-    " left join account_status_why w on w.account_id = s.account_id"                               \
-    " where s.account_id = $1::uuid and a.deleted_at is null"
+    " to_jsonb(w.missing), s.status_since, s.key_since, s.grace_until, " SHOWN_DESIGNATION(        \
+        "s.designation") ", " AREAS_SQL CUSTOMER_SQL                                               \
+                         " left join account_status_why w on w.account_id = s.account_id"          \
+                         " where u.account_id = $1::uuid and t.deleted_at is null"
 
 /* Rank and grace are only known of now. */
 #define AS_OF_SQL                                                                                  \
-    "select a.id, o.key_status, o.tier, r.score, case when $2::date >= current_date then "         \
-    "s.score_rank end, $2::date, p.criteria_version, r.contributions, to_jsonb(r.missing), "       \
-    "o.since, o.key_since, case when $2::date >= current_date then s.grace_until end, "            \
-    "o.designation, areas_of(s.account_id)"                                                        \
-    " from account_status s join account a on a.id = s.account_id cross join program p"            \
-    " join criteria c on c.version = p.criteria_version"                                           \
-    " cross join lateral account_status_at(a.id, $2::date) o"                                      \
-    " cross join lateral score_accounts(array [s.account_id], $2::date, c.metrics, "               \
-    "p.reporting_currency) r"                                                                      \
-    " where s.account_id = $1::uuid and a.deleted_at is null"
+    "select s.account_id, s.name, o.key_status, o.tier, r.score, case when $2::date >= "           \
+    "current_date then s.score_rank end, $2::date, p.criteria_version, r.contributions, "          \
+    "to_jsonb(r.missing), o.since, o.key_since, case when $2::date >= current_date then "          \
+    "s.grace_until end, " SHOWN_DESIGNATION(                                                       \
+        "o.designation") ", " AREAS_SQL CUSTOMER_SQL " cross join program p"                       \
+                         " join criteria k on k.version = p.criteria_version"                      \
+                         " cross join lateral account_status_at(s.account_id, $2::date) o"         \
+                         " left join lateral score_accounts(array [s.account_id], $2::date, "      \
+                         "k.metrics, p.reporting_currency) r on true"                              \
+                         " where u.account_id = $1::uuid and t.deleted_at is null"
 
 #define HISTORY_SQL                                                                                \
     "select h.at, h.cause, h.actor, h.from_status, h.to_status, h.from_tier, h.to_tier, "          \
     "h.criteria_version, h.reason, h.designation, h.score, h.score_before, h.score_rank, "         \
     "w.contributions, w.contributions_before, "                                                    \
-    "h.id from key_status_history h left join key_status_why w on w.id = h.id"                     \
-    " where h.account_id = $1::uuid"
+    "h.id, areas_of(h.account_id)"                                                                 \
+    " from key_status_history h left join key_status_why w on w.id = h.id"                         \
+    " where h.account_id = (select u.customer_id from account_status u"                            \
+    " where u.account_id = $1::uuid)"
 #define HISTORY_WHY 5 /* of these are economics */
 #define HISTORY_ID 15
+#define HISTORY_AREAS 16
 #define STANDING_AREAS COUNT_OF(columns)
+#define CUSTOMER_AREAS (STANDING_AREAS + 1)
 
 /* Without the explanation where the caller does not read economics. */
 static void write_history(struct tx *tx, size_t slot, size_t n, bool why, struct buf *ret) {
@@ -111,7 +121,8 @@ bool status_answer(struct action *action, struct tx *tx, struct str account_id, 
     areas &= role_reads(action->who->role);
     if ((areas & AREA_BIT(AREA_PROFILE)) == 0)
         return not_found(&key, err);
-    bool why = (areas & AREA_BIT(AREA_ECONOMICS)) != 0;
+    area_set of_customer = (area_set)tx_int(tx, slot, 0, CUSTOMER_AREAS);
+    bool why = (of_customer & role_reads(action->who->role) & AREA_BIT(AREA_ECONOMICS)) != 0;
     for (size_t c = 0; c < COUNT_OF(columns); c++) {
         if (!why && explains(&columns[c]))
             continue;
@@ -154,6 +165,8 @@ bool account_key_history(struct action *action, struct outcome *outcome, struct 
     if (!account_areas(action, tx, account_id, &areas, err))
         return false;
     buf_text(&outcome->body, "{\"data\":[");
+    if (tx_rows(tx, slot) > 0)
+        areas &= (area_set)tx_int(tx, slot, 0, HISTORY_AREAS);
     write_history(tx, slot, page_rows(&page, tx_rows(tx, slot)),
                   (areas & AREA_BIT(AREA_ECONOMICS)) != 0, &outcome->body);
     page_finish(action, &page, tx, slot, outcome);

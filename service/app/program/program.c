@@ -14,6 +14,7 @@
 static const struct field program_fields[] = {
     {.name = "objective", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 2000},
     {.name = "max_key_accounts", .type = FIELD_INT, .flags = F_REQUIRED, .min = 0, .max = 100000},
+    {.name = "counts", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = (const char *const[]){"customer", "unit", NULL}},
     {.name = "max_net_growth", .type = FIELD_INT, .min = 0, .max = 100000},
     {.name = "program_year_start", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 5, .max = 5},
     {.name = "enter_score", .type = FIELD_DECIMAL, .flags = F_REQUIRED | F_MIN},

@@ -26,6 +26,9 @@ static const struct field address_fields[] = {
     {.name = "postal_code", .type = FIELD_TEXT, .max = 40},
 };
 #define ABOUT_STATUS "Derived: see /v1/accounts/{id}/key-status."
+static const struct field standalone_fields[] = {
+    {.name = "reason", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 2000, .about = "Why it is treated as a customer of its own."},
+};
 static const struct field account_fields[] = {
     FIELDS_COMMON, FIELD_EXTERNAL_IDS,
     {.name = "name", .type = FIELD_TEXT, .flags = F_REQUIRED | F_FILTER | F_SORT | F_SEARCH, .min = 1, .max = 200, .about = "What the customer is called."},
@@ -43,6 +46,7 @@ static const struct field account_fields[] = {
     {.name = "parent_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "account", .about = "The account above; levels strictly descend (004-05)."},
     {.name = "level", .type = FIELD_ENUM, .flags = F_FILTER, .values = LEVELS, .about = "Place in the customer's own organisation (004-05)."},
     {.name = "division", .type = FIELD_DOC, .shape = SHAPE(division_fields), .about = "How the customer divides itself; not always by geography (004-09)."},
+    {.name = "standalone", .type = FIELD_DOC, .shape = SHAPE(standalone_fields), .about = "Set by a director: it, and what is below it, is a customer of its own, though it lies below another account."},
     {.name = "manager_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Exactly one accountable key account manager (003-05)."},
     {.name = "sponsor_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Executive sponsor (000-14)."},
     {.name = "delegate_id", .type = FIELD_ID, .ref = "user", .about = "Covers during absence (003-09)."},
@@ -59,6 +63,10 @@ static const struct field account_fields[] = {
      .values = VALUES("none", "candidate", "key", "at_risk", "divesting", "divested"), .about = ABOUT_STATUS},
     {.name = "score", .type = FIELD_DECIMAL, .flags = F_READ_ONLY | F_FILTER | F_SORT, .column = "s.score", .area = AREA_ECONOMICS, .max = 4, .about = ABOUT_STATUS},
     {.name = "score_rank", .type = FIELD_INT, .flags = F_READ_ONLY, .column = "s.score_rank", .area = AREA_ECONOMICS, .about = "As of the last full evaluation."},
+    {.name = "customer_id", .type = FIELD_ID, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .column = "s.customer_id",
+     .about = "The account at the top of the customer that this one is a unit of; its own id where it is no unit. A customer is scored, ranked and counted once, with all its units, and they show its tier and key_status."},
+    {.name = "key_account_id", .type = FIELD_ID, .flags = F_READ_ONLY | F_FILTER, .column = "(case when s.key_status in ('key', 'at_risk') then s.customer_id end)",
+     .about = "The key account that it is, or is a unit of; null: none."},
     {.name = "key_since", .type = FIELD_TIME, .flags = F_READ_ONLY, .column = "s.key_since", .about = "Since when it is a key account."},
     {.name = "health", .type = FIELD_INT, .flags = F_READ_ONLY, .column = "s.health", .area = AREA_ECONOMICS, .about = "0 to 100; null until it is known."},
 };

@@ -3,6 +3,9 @@
 create or replace trigger log_setting after insert or update or delete on program for each row
     execute function log_setting('program', 'one', 'last_full_evaluation_at');
 
+create or replace trigger program_counts_follow after update of counts on program for each row
+    when (new.counts <> old.counts) execute function program_counts_follow();
+
 create or replace trigger log_setting after insert or update or delete on program_settings for each row
     execute function log_setting('program_settings', 'one', '');
 

@@ -27,25 +27,48 @@ stable language sql as $$
       from account a where a.id = after.account_id
 $$;
 
--- Writes the history and the events of a change that a person made. Returns the account with its cache version.
-create or replace function account_status_moved(before account_status, after account_status, cause text, reason text)
-returns setof account_status_touch language plpgsql security definer set search_path = public, pg_temp as $$
+-- The event of a change of key status; null where nobody is told: only who was on the list, or comes onto it, matters.
+create or replace function status_event_type(was text, becomes text) returns text
+immutable parallel safe language sql as $$
+    select case when was not in ('key', 'at_risk') and becomes = 'key' then 'account.key_status.designated'
+                when was not in ('key', 'at_risk') or was = becomes then null
+                when becomes = 'at_risk' then 'account.key_status.at_risk'
+                when becomes = 'key' then 'account.key_status.recovered'
+                else 'account.key_status.slipped' end
+$$;
+
+-- Writes the history and the events of changes of status, at most a few hundred at once: events go in one array.
+create or replace function status_moves_tell(moves status_move[], cause text, reason text) returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
 begin
     insert into key_status_history (
         account_id, cause, actor, from_status, to_status, from_tier, to_tier, score, score_before, score_rank,
         criteria_version, contributions, contributions_before, reason, designation)
-    values (
-        after.account_id, cause, session_setting('actor'), before.key_status, after.key_status, before.tier, after.tier,
-        after.score, before.score, after.score_rank, after.criteria_version, after.contributions, before.contributions,
-        reason, coalesce(after.designation, before.designation));
-    perform event_write(
-        array [account_status_event(
-            case when after.key_status = 'key' then 'account.key_status.designated'
-                 else 'account.key_status.slipped' end, after, before, cause)]
-        || case when after.tier <> before.tier
-                then array [account_status_event('account.tier_changed', after, before, cause)]
-                else array []::event_in[] end);
+    select (m.after).account_id, status_moves_tell.cause, session_setting('actor'), (m.before).key_status,
+           (m.after).key_status, (m.before).tier, (m.after).tier, (m.after).score, (m.before).score,
+           (m.after).score_rank, (m.after).criteria_version, (m.after).contributions, (m.before).contributions,
+           status_moves_tell.reason, coalesce((m.after).designation, (m.before).designation)
+      from unnest(moves) m
+     order by (m.after).account_id;
+    perform event_write(array_agg(account_status_event(t.type, t.after, t.before, status_moves_tell.cause)
+                                  order by (t.after).account_id, t.nth))
+       from (select m.after, m.before, 1 as nth,
+                    status_event_type((m.before).key_status, (m.after).key_status) as type from unnest(moves) m
+             union all
+             select m.after, m.before, 2, case when (m.after).tier <> (m.before).tier then 'account.tier_changed' end
+               from unnest(moves) m) t
+      where t.type is not null;
+end $$;
+revoke execute on function status_moves_tell(status_move[], text, text) from kamd_app;
+
+-- Writes the history and the events of a change that a person made, and lets the units follow. Returns the accounts
+-- with their cache versions.
+create or replace function account_status_moved(before account_status, after account_status, cause text, reason text)
+returns setof account_status_touch language plpgsql security definer set search_path = public, pg_temp as $$
+begin
+    perform status_moves_tell(array [row (after, before)::status_move], cause, reason);
     return query select a.id, a.version + after.version from account a where a.id = after.account_id;
+    return query select * from units_follow(array [after.account_id]);
 end $$;
 revoke execute on function account_status_moved(account_status, account_status, text, text) from kamd_app;
 
@@ -78,106 +101,110 @@ returns text immutable parallel safe language sql as $$
                          else 'at_risk' end end
 $$;
 
--- Scores accounts (`ids` null: all) as of today and moves the status machine. Returns the accounts whose status
--- changed, with their cache versions. Ranks are only made anew `with_rank`, among the accounts scored. A full
--- evaluation notes how many accounts each tier has. The work memory holds the scores of a whole portfolio, which are
--- kept for several passes.
-create or replace function evaluate(ids uuid[], with_rank boolean, cause text) returns setof account_status_touch
-language plpgsql security definer set search_path = public, pg_temp set work_mem = '64MB' as $$
-declare
-    p program;
-    c criteria;
-    locked uuid[];
-begin
-    if ids is null then
-        -- The program's row is locked before any status, as in designate(): it is updated at the end.
-        select * into p from program for update;
-    else
-        select * into p from program;
-    end if;
-    select * into c from criteria where version = p.criteria_version;
-    -- Only statuses that are locked here are moved: any other could be designated or scored between reading and
-    -- writing. An account that is created later is in rescore_queue, and has its turn.
-    select array_agg(l.account_id) into locked
-      from (select s.account_id from account_status s where (ids is null or s.account_id = any (ids))
-             order by s.account_id for update) l;
-    return query
-    with scored as materialized (
+-- What customers (null: all that are locked) would be after an evaluation, beside what they are. Ranks are only made
+-- anew `with_rank`, among the customers scored. The grace clock runs while the score is below exit, and starts anew
+-- after the score was not.
+create or replace function status_evaluated(customers uuid[], with_rank boolean)
+returns table (before account_status, key_status text, tier text, score numeric, score_rank int, contributions jsonb,
+               missing text[], grace_until timestamptz)
+stable language sql security definer set search_path = public, pg_temp as $$
+    with p as materialized (
+        select p, c.metrics from program p join criteria c on c.version = p.criteria_version
+    ), scored as materialized (
         select r.*, case when with_rank then rank() over (order by r.score desc nulls last, a.account_number, a.id)::int
                     end as score_rank,
                a.lifecycle
-          from score_accounts(ids, current_date, c.metrics, p.reporting_currency) r
+          from p cross join lateral score_accounts(customers, current_date, p.metrics, (p.p).reporting_currency) r
           join account a on a.id = r.account_id
     ), moved as materialized (
-        -- The grace clock runs while the score is below exit, and starts anew after the score was not.
         select o as before, s.score, s.contributions, s.missing, coalesce(s.score_rank, o.score_rank) as score_rank,
-               status_next(o.key_status, s.lifecycle, s.score, p.grace_days = 0 or o.grace_until <= now(), p)
+               status_next(o.key_status, s.lifecycle, s.score, (p.p).grace_days = 0 or o.grace_until <= now(), p.p)
                    as key_status,
                case when s.score is null then o.grace_until
-                    when s.score >= p.exit_score then null
+                    when s.score >= (p.p).exit_score then null
                     when o.key_status = 'key' or (o.key_status = 'at_risk' and o.grace_until is null)
-                        then grace_end(now(), p)
-                    when o.key_status = 'at_risk' then o.grace_until end as grace_until
-          from scored s join account_status o on o.account_id = s.account_id
-         where o.account_id = any (locked)
-    ), final as materialized (
-        select m.*,
-               case when m.key_status in ('key', 'at_risk') then 'A'
-                    when m.score >= p.tier_b_score then 'B'
-                    else 'C' end as tier,
-               (m.before).account_id as account_id, m.key_status is distinct from (m.before).key_status as status_moved
-          from moved m
+                        then grace_end(now(), p.p)
+                    when o.key_status = 'at_risk' then o.grace_until end as grace_until,
+               (p.p).tier_b_score as tier_b_score
+          from scored s join account_status o on o.account_id = s.account_id cross join p
+    )
+    select m.before, m.key_status,
+           case when m.key_status in ('key', 'at_risk') then 'A' when m.score >= m.tier_b_score then 'B' else 'C' end,
+           m.score, m.score_rank, m.contributions, m.missing,
+           case when m.key_status = 'at_risk' then m.grace_until end
+      from moved m
+$$;
+revoke execute on function status_evaluated(uuid[], boolean) from kamd_app;
+
+-- Scores these customers (null: all) as of today, and moves the status machine. Only statuses in `locked` are moved: any
+-- other could be designated or scored between reading and writing. The history and the events are written for a hundred
+-- at a time, which bounds their arrays. The work memory holds the scores of a whole portfolio.
+create or replace function evaluate_customers(customers uuid[], locked uuid[], with_rank boolean, cause text)
+returns setof account_status_touch
+language sql security definer set search_path = public, pg_temp set work_mem = '64MB' as $$
+    with final as materialized (
+        select f.*, p.criteria_version from status_evaluated(customers, with_rank) f cross join program p
+         where (f.before).account_id = any (locked)
     ), written as (
         update account_status t
            set version = t.version + 1, updated_at = now(), tier = f.tier, key_status = f.key_status, score = f.score,
-               score_rank = f.score_rank, as_of = current_date, criteria_version = p.criteria_version,
-               contributions = f.contributions, missing = f.missing,
-               grace_until = case when f.key_status = 'at_risk' then f.grace_until end,
-               status_since = case when f.status_moved then now() else t.status_since end,
+               score_rank = f.score_rank, as_of = current_date, criteria_version = f.criteria_version,
+               contributions = f.contributions, missing = f.missing, grace_until = f.grace_until,
+               status_since = case when f.key_status <> t.key_status then now() else t.status_since end,
                key_since = case when f.key_status in ('key', 'at_risk') then t.key_since end,
                designation = case when f.key_status in ('key', 'at_risk') then t.designation end
           from final f
-         where t.account_id = f.account_id
+         where t.account_id = (f.before).account_id
            and (t.tier, t.key_status, t.score, t.score_rank, t.criteria_version, t.contributions, t.missing,
                 t.grace_until)
-               is distinct from (f.tier, f.key_status, f.score, f.score_rank, p.criteria_version, f.contributions,
-                                 f.missing, case when f.key_status = 'at_risk' then f.grace_until end)
-        returning t as after, f.before, f.status_moved
-    ), historied as (
-        insert into key_status_history (
-            account_id, cause, actor, from_status, to_status, from_tier, to_tier, score, score_before, score_rank,
-            criteria_version, contributions, contributions_before)
-        select (w.after).account_id, cause, session_setting('actor'), (w.before).key_status, (w.after).key_status,
-               (w.before).tier, (w.after).tier, (w.after).score, (w.before).score, (w.after).score_rank,
-               p.criteria_version, (w.after).contributions, (w.before).contributions
-          from written w where w.status_moved or (w.after).tier <> (w.before).tier
+               is distinct from (f.tier, f.key_status, f.score, f.score_rank, f.criteria_version, f.contributions,
+                                 f.missing, f.grace_until)
+        returning t as after, f.before
     ), told as (
-        select w.after, w.before, 1 as nth,
-               case when (w.after).key_status = 'at_risk' then 'account.key_status.at_risk'
-                    when (w.after).key_status = 'key' then 'account.key_status.recovered'
-                    else 'account.key_status.slipped' end as type
-          from written w where w.status_moved and ((w.before).key_status in ('key', 'at_risk'))
-        union all
-        select w.after, w.before, 2, 'account.tier_changed' from written w where (w.after).tier <> (w.before).tier
-    ), sent as (
-        -- One call of event_write() for each hundred accounts bounds the array of events that a call is given.
-        select event_write(array_agg(account_status_event(t.type, t.after, t.before, cause)
-                                     order by (t.after).account_id, t.nth))
-          from (select *, (dense_rank() over (order by (told.after).account_id) - 1) / 100 as part from told) t
-         group by part
-         order by part
+        select status_moves_tell(array_agg(row (m.after, m.before)::status_move order by (m.after).account_id),
+                                 cause, null)
+          from (select w.*, (row_number() over (order by (w.after).account_id) - 1) / 100 as part
+                  from written w
+                 where (w.after).key_status <> (w.before).key_status or (w.after).tier <> (w.before).tier) m
+         group by m.part
+         order by m.part
     )
     select (w.after).account_id, a.version + (w.after).version
       from written w
       join account a on a.id = (w.after).account_id
-     cross join (select count(*) from sent) done;
+     cross join (select count(*) from told) done
+$$;
+revoke execute on function evaluate_customers(uuid[], uuid[], boolean, text) from kamd_app;
+
+-- Scores the customers of these accounts (`ids` null: all customers) as of today, moves the status machine, and lets the
+-- units follow. Returns the accounts whose status changed, with their cache versions. A full evaluation notes how many
+-- customers each tier has.
+create or replace function evaluate(ids uuid[], with_rank boolean, cause text) returns setof account_status_touch
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    customers uuid[];
+    locked uuid[];
+begin
+    if ids is null then
+        -- The program's row is locked before any status, as in designate(): it is updated at the end.
+        perform 1 from program for update;
+    else
+        customers := array(select distinct s.customer_id from account_status s where s.account_id = any (ids));
+    end if;
+    -- An account that is created later is in rescore_queue, and has its turn.
+    select array_agg(l.account_id) into locked
+      from (select s.account_id from account_status s where (customers is null or s.customer_id = any (customers))
+             order by s.account_id for update) l;
+    return query select * from evaluate_customers(customers, locked, with_rank, cause);
+    return query select * from units_follow(customers);
     if ids is null then
         update program
            set last_full_evaluation_at = now(),
                tiers = (select jsonb_build_object(
                             'A', count(*) filter (where s.tier = 'A'), 'B', count(*) filter (where s.tier = 'B'),
                             'C', count(*) filter (where s.tier = 'C'))
-                          from account_status s join account a on a.id = s.account_id where a.deleted_at is null);
+                          from account_status s join account a on a.id = s.account_id
+                         where a.deleted_at is null and s.customer_id = s.account_id);
     end if;
 end $$;
 revoke execute on function evaluate(uuid[], boolean, text) from kamd_app;
@@ -188,7 +215,7 @@ language plpgsql stable security definer set search_path = public, pg_temp as $$
 declare
     members int;
 begin
-    select count(*) into members from account_status s where s.key_status in ('key', 'at_risk');
+    select count(*) into members from account_status s where s.holds_place;
     if members >= p.max_key_accounts then
         raise exception using errcode = 'KD409', message = 'key_account_cap_reached',
             detail = format('%s of at most %s key accounts. Swap one of the weakest members out, or raise the cap.',
@@ -198,7 +225,7 @@ begin
                                'key_status', w.key_status) order by w.score nulls first, w.name), '[]'))::text
                       from (select s.account_id, n.name, s.score, s.key_status
                               from account_status s join account n on n.id = s.account_id
-                             where s.key_status in ('key', 'at_risk')
+                             where s.holds_place
                              order by s.score nulls first, n.name limit 5) w);
     end if;
 end $$;
@@ -247,13 +274,13 @@ stable language sql security definer set search_path = public, pg_temp as $$
     with p as (
         select * from program
     ), members as (
-        select count(*)::int as n from account_status where key_status in ('key', 'at_risk')
+        select count(*)::int as n from account_status where holds_place
     ), waiting as (
-        select count(*)::int as n from account_status where key_status = 'candidate'
+        select count(*)::int as n from account_status where key_status = 'candidate' and customer_id = account_id
     ), loads as (
         select u.id, u.name, u.capacity, count(*)::int as load
           from account_status s join account a on a.id = s.account_id join app_user u on u.id = a.manager_id
-         where s.key_status in ('key', 'at_risk') and u.capacity is not null and session_setting('scope') = 'all'
+         where s.holds_place and u.capacity is not null and session_setting('scope') = 'all'
          group by u.id
         having count(*) > u.capacity
     ), over as (
@@ -294,7 +321,7 @@ begin
     end if;
     select count(*) into load
       from account_status s join account n on n.id = s.account_id
-     where n.manager_id = manager and s.key_status in ('key', 'at_risk');
+     where n.manager_id = manager and s.holds_place;
     if load + others > u.capacity then
         raise exception using errcode = 'KD409', message = 'manager_capacity_reached', column = 'manager_id',
             detail = format('%s already manages %s key accounts, and has capacity for %s.', u.name, load + others - 1,
@@ -302,6 +329,20 @@ begin
     end if;
 end $$;
 revoke execute on function manager_check(uuid, int) from kamd_app;
+
+-- Raises unit_of_customer when an account is a unit: its customer can be a key account. The hint names the customer.
+create or replace function unit_refused(s account_status) returns void
+language plpgsql stable security definer set search_path = public, pg_temp as $$
+begin
+    if s.customer_id <> s.account_id then
+        raise exception using errcode = 'KD409', message = 'unit_of_customer',
+            detail = (select format('The account is a unit of %s, which is the customer. Take that one, or let a'
+                                    ' director make the unit a customer of its own (standalone).', a.name)
+                        from account a where a.id = s.customer_id),
+            hint = jsonb_build_object('customer_id', s.customer_id)::text;
+    end if;
+end $$;
+revoke execute on function unit_refused(account_status) from kamd_app;
 
 -- Puts an account onto the list, or raises the first rule that stands against it. `terms` are kept as the designation;
 -- an override among them passes over sales cycle and fit check, but not over cap, growth and load. The caller holds the
@@ -321,7 +362,9 @@ begin
     if not found then
         raise exception using errcode = 'KD404', message = 'not_found', detail = 'There is no such account.';
     end if;
+    perform customers_lock(array [a.id]);
     select * into before from account_status s where s.account_id = a.id for update;
+    perform unit_refused(before);
     if a.lifecycle <> 'customer' then
         raise exception using errcode = 'KD422', message = 'not_existing_customer', column = 'lifecycle',
             detail = format('The account is a %s; only an existing customer can become a key account.', a.lifecycle);
@@ -390,7 +433,9 @@ begin
     if not found then
         raise exception using errcode = 'KD404', message = 'not_found', detail = 'There is no such account.';
     end if;
+    perform customers_lock(array [a.id]);
     select * into before from account_status s where s.account_id = a.id for update;
+    perform unit_refused(before);
     if before.key_status not in ('key', 'at_risk') then
         raise exception using errcode = 'KD409', message = 'conflict',
             detail = format('%s is no key account; its key status is %s.', a.name, before.key_status);
@@ -440,17 +485,17 @@ begin
     p := program_lock();
     perform rescore_enqueue(array [account_in, account_out]);
     -- Both statuses are locked in the order in which evaluate() locks them.
-    perform 1 from account_status s where s.account_id in (account_in, account_out) order by s.account_id for update;
+    perform customers_lock(array [account_in, account_out]);
     return query select * from key_release(p, account_out, 'swapped_out', terms ->> 'reason');
     return query select * from key_admit(p, account_in, terms, 'swapped_in');
 end $$;
 
 -- An account's status at the end of a day (UTC), as the history tells it: before its first entry an account is none and
 -- C. `since` is null when the account was not there yet; key_since and designation are null unless it was a key
--- account. Reads only columns that everybody may read.
+-- account. Whoever sees a unit may read this of its customer: the caller asks who sees what.
 create or replace function account_status_at(account uuid, on_day date)
 returns table (key_status text, tier text, since timestamptz, key_since timestamptz, designation jsonb)
-stable language sql as $$
+stable language sql security definer set search_path = public, pg_temp as $$
     with past as materialized (
         select h.id, h.at, h.from_status, h.to_status, h.to_tier, h.designation
           from key_status_history h
@@ -480,8 +525,9 @@ declare
     its record;
 begin
     perform 1 from account_status s where s.account_id = new.account_id for share;
-    select s.key_status, a.lifecycle into its
+    select s.key_status, a.lifecycle, s as status into its
       from account_status s join account a on a.id = s.account_id where s.account_id = new.account_id;
+    perform unit_refused(its.status);
     if its.lifecycle <> 'customer' then
         raise exception using errcode = 'KD422', message = 'not_existing_customer', column = 'account_id',
             detail = format('The account is a %s; only an existing customer can be nominated.', its.lifecycle);

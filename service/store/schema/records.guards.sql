@@ -4,6 +4,10 @@ call rls_by_area('account', 'id', 'profile');
 call log_changes('account', 'account', 'id', 'events');
 call track_external_ids('account', 'account', 'id');
 create or replace trigger account_tree before insert or update on account for each row execute function account_tree();
+create or replace trigger standalone_insert before insert on account for each row
+    when (new.standalone is not null) execute function standalone_decided();
+create or replace trigger standalone_update before update of standalone on account for each row
+    when (new.standalone is distinct from old.standalone) execute function standalone_decided();
 create or replace trigger account_follow_insert after insert on account
     referencing new table as new_rows for each statement execute function account_follow();
 create or replace trigger account_follow_update after update on account

@@ -172,14 +172,15 @@ begin
 end $$;
 
 -- Gives a new account its status and its access, and refreshes the access when the people in charge or the parent
--- change. Queues the account to be scored when it is new, and when its lifecycle, deletion or cadence changes. Nested
+-- change; looks anew whose unit it is when its place in the tree changes. Queues the account to be scored when it is new, and when its lifecycle, deletion or cadence changes. Nested
 -- loops are off because the plan is made once for a connection, and mostly for one row: the rows before and after would
 -- then be joined by nested loops also when there are thousands.
 create or replace function account_follow() returns trigger
 language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
 begin
     if tg_op = 'INSERT' then
-        insert into account_status (account_id) select id from new_rows;
+        insert into account_status (account_id, customer_id) select id, id from new_rows;
+        perform customers_refresh(array_agg(id)) from new_rows where parent_id is not null;
         perform account_access_refresh(array_agg(id)) from new_rows;
         perform rescore_enqueue(array_agg(id)) from new_rows;
         return null;
@@ -187,6 +188,8 @@ begin
     perform account_access_refresh(array_agg(n.id)) from new_rows n join old_rows o on o.id = n.id
       where (n.manager_id, n.sponsor_id, n.delegate_id, n.delegate_until, n.parent_id)
             is distinct from (o.manager_id, o.sponsor_id, o.delegate_id, o.delegate_until, o.parent_id);
+    perform customers_refresh(array_agg(n.id)) from new_rows n join old_rows o on o.id = n.id
+      where (n.parent_id, n.standalone, n.deleted_at) is distinct from (o.parent_id, o.standalone, o.deleted_at);
     perform rescore_enqueue(array_agg(n.id)) from new_rows n join old_rows o on o.id = n.id
       where (n.lifecycle, n.deleted_at, n.cadence) is distinct from (o.lifecycle, o.deleted_at, o.cadence);
     return null;
@@ -213,7 +216,7 @@ begin
                 detail = 'Accounts below this one still exist.';
         end if;
         if exists (select 1 from account_status s
-                    where s.account_id = new.id and s.key_status in ('key', 'at_risk')) then
+                    where s.account_id = new.id and s.holds_place) then
             raise exception using errcode = 'KD409', message = 'conflict',
                 detail = 'A key account cannot be deleted; end its key status first.';
         end if;
@@ -356,7 +359,7 @@ set plan_cache_mode = force_generic_plan as $$
 begin
     if new.manager_id is not null and new.manager_id is distinct from old.manager_id
        and exists (select 1 from account_status s
-                    where s.account_id = new.id and s.key_status in ('key', 'at_risk')) then
+                    where s.account_id = new.id and s.holds_place) then
         perform manager_check(new.manager_id, 0);
     end if;
     return null;

@@ -34,16 +34,25 @@ immutable parallel safe language sql as $$
 $$;
 
 -- Which customers bring 80 % of the profit, or of the revenue (requirements 001-01, 002-02), the largest first. Losses
--- come last, so the curve falls at its end. The cut-off reads 80/20 both ways: enough customers for 80 % of the total,
+-- come last, so the curve falls at its end. A customer is one row, with all its units; a unit of a customer that the
+-- caller does not see stands for itself. The cut-off reads 80/20 both ways: enough customers for 80 % of the total,
 -- but not more than 20 % of them. `points` asks for so many points of the curve instead of a page. Without nested
 -- loops, as the head of this file says.
 create or replace function report_pareto(params jsonb) returns jsonb
 stable set enable_nestloop = off set work_mem = '32MB' language sql as $$
-with buyers as (
-    select a.id, a.account_number, a.name, st.key_status,
-           case params ->> 'metric' when 'revenue' then s.revenue else s.profit end as amount, s.rate_unknown
+with customers as (
+    select coalesce(c.id, s.account_id) as id,
+           case when bool_and(m.amount is not null) then sum(m.amount) end as amount,
+           bool_or(s.rate_unknown) as rate_unknown
       from sales_until(report_day(params), coalesce(params ->> 'period', 'ttm') = 'all') s
-      join account a on a.id = s.account_id and a.deleted_at is null
+      join account_status st on st.account_id = s.account_id
+      left join account c on c.id = st.customer_id and c.deleted_at is null
+     cross join lateral (select case params ->> 'metric' when 'revenue' then s.revenue else s.profit end as amount) m
+     group by 1
+), buyers as (
+    select a.id, a.account_number, a.name, st.key_status, c.amount, c.rate_unknown
+      from customers c
+      join account a on a.id = c.id and a.deleted_at is null
       join account_status st on st.account_id = a.id
 ), ranked as materialized (
     select row_number() over w as n, b.*, sum(b.amount) over (w rows unbounded preceding) as running
@@ -104,7 +113,7 @@ $$;
 create or replace function report_capacity(params jsonb) returns jsonb
 stable set enable_nestloop = off language sql as $$
 with managed as (
-    select a.manager_id, s.key_status in ('key', 'at_risk') as is_key, coalesce(v.visits, 0) as visits
+    select a.manager_id, s.holds_place as is_key, coalesce(v.visits, 0) as visits
       from account a
       join account_status s on s.account_id = a.id
       left join lateral (select sum(times_a_year(c ->> 'every')) as visits from jsonb_array_elements(a.cadence) c
@@ -368,7 +377,7 @@ with facts as (
                                  >= current_date)) as current
             from review r where r.account_id = a.id and r.deleted_at is null) r on true
       left join fit_check f on f.account_id = a.id and f.deleted_at is null
-     where s.key_status in ('key', 'at_risk')
+     where s.holds_place
 ), rows as (
     select row_number() over (order by cardinality(f.missing) desc, f.account_number, f.id) as n, f.* from facts f
 )
@@ -402,7 +411,7 @@ create or replace function key_list_loads() returns table (manager_id uuid, key_
 stable security definer set search_path = public, pg_temp language sql as $$
     select a.manager_id, count(*)
       from account_status s join account a on a.id = s.account_id
-     where s.key_status in ('key', 'at_risk')
+     where s.holds_place
      group by a.manager_id
 $$;
 
@@ -428,16 +437,18 @@ with recursive tree as (
                when 'parent' then t.top_id end as id,
            case when coalesce(params ->> 'group_by', 'region') = 'region' then coalesce(t.region, t.country_code) end
                as region,
-           count(*) as accounts, count(*) filter (where s.key_status in ('key', 'at_risk')) as keys,
-           count(*) filter (where s.key_status = 'candidate') as candidates,
-           count(*) filter (where s.tier = 'A') as a, count(*) filter (where s.tier = 'B') as b,
-           count(*) filter (where s.tier = 'C') as c,
+           count(*) as accounts, count(*) filter (where s.holds_place) as keys,
+           count(*) filter (where m.is_customer and s.key_status = 'candidate') as candidates,
+           count(*) filter (where m.is_customer and s.tier = 'A') as a,
+           count(*) filter (where m.is_customer and s.tier = 'B') as b,
+           count(*) filter (where m.is_customer and s.tier = 'C') as c,
            coalesce(sum(v.revenue), 0) as revenue, coalesce(sum(v.profit), 0) as profit,
            count(*) filter (where v.rate_unknown) as no_revenue,
            count(*) filter (where v.rate_unknown or v.cost_unknown) as no_profit,
            avg(w.score) as score, avg(w.health) as health
       from tree t
       join account_status s on s.account_id = t.id
+     cross join lateral (select s.customer_id = s.account_id as is_customer) m
       left join account_status_why w on w.account_id = t.id
       left join sales_until(report_day(params), false) v on v.account_id = t.id
      group by 1, 2
@@ -490,7 +501,7 @@ with loads as materialized (
       left join fit_check f on f.account_id = a.id and f.deleted_at is null
       left join app_user u on u.id = a.manager_id
       left join loads l on l.manager_id = a.manager_id
-     where s.key_status = 'candidate'
+     where s.key_status = 'candidate' and s.customer_id = s.account_id
 )
 select jsonb_build_object(
     'data', coalesce(jsonb_agg(jsonb_build_object(

@@ -93,9 +93,20 @@ begin
         array_to_string(scaled, ', '), inputs);
 end $$;
 
--- The functions from here to score_value() make the parts of the query of score_accounts(): joins to an account a, from
--- which the metrics are computed. In their text $1 are the accounts, $2 is the day and $3 the reporting currency.
--- `mine` is the condition that confines a join to the accounts, or ''. No window reaches beyond the day.
+-- The functions from here to score_value() make the parts of the query of score_owners(): joins to an account a, from
+-- which the metrics are computed. In their text $1 are the accounts to score, $2 is the day, $3 the reporting currency,
+-- and $4 those whose records count. `units` is the sub-select u that says to which of the accounts scored (owner) the
+-- records of an account count. No window reaches beyond the day.
+
+-- The sub-select u. A customer owns what its units have. Where not only customers are scored, a unit owns its own, too.
+create or replace function score_units(customers_only boolean, limited boolean) returns text immutable language sql as $$
+    select '(select x.account_id, x.customer_id as owner from account_status x'
+           || case when limited then ' where x.account_id = any ($4)' else '' end
+           || case when customers_only then '' else
+                  ' union all select x.account_id, x.account_id from account_status x'
+                  ' where x.customer_id <> x.account_id' || case when limited then ' and x.account_id = any ($4)' else '' end
+              end || ') u using (account_id)'
+$$;
 
 -- The sub-select of currencies and their rates: what one unit is in the reporting currency.
 create or replace function score_rates() returns text immutable language sql as $$
@@ -104,42 +115,43 @@ create or replace function score_rates() returns text immutable language sql as 
 $$;
 
 -- Join s: what an account ordered in the 365 days up to the day, and, where `days` is 730, in the 365 before those.
-create or replace function score_orders(days int, mine text) returns text immutable language sql as $$
+create or replace function score_orders(days int, units text) returns text immutable language sql as $$
     select format($sql$left join (
-        select account_id,
+        select u.owner as account_id,
                sum(amount * rate) filter (where day > $2 - 365) as revenue,
                sum(cost * rate) filter (where day > $2 - 365) as cost,
                bool_or(unknown_costs > 0) filter (where day > $2 - 365) as cost_unknown,
                bool_or(rate is null) filter (where day > $2 - 365) as rate_unknown,
                sum(amount * rate) filter (where day <= $2 - 365) as revenue_before,
                bool_or(rate is null) filter (where day <= $2 - 365) as rate_unknown_before
-          from day_sales left join %s r using (currency_code)
-         where orders <> 0 and day <= $2 and day > $2 - %s %s
-         group by account_id) s on s.account_id = a.id $sql$, score_rates(), days, mine)
+          from day_sales join %s left join %s r using (currency_code)
+         where orders <> 0 and day <= $2 and day > $2 - %s
+         group by u.owner) s on s.account_id = a.id $sql$, units, score_rates(), days)
 $$;
 
 -- Join w: what the customer spends in all, and 1 - our share of it, in the latest period of each category that had
 -- begun.
-create or replace function score_wallets(mine text) returns text immutable language sql as $$
+create or replace function score_wallets(units text) returns text immutable language sql as $$
     select format($sql$left join (
-        select account_id,
+        select u.owner as account_id,
                case when not bool_or(rate is null) then sum(customer_spend * rate) end as potential,
                case when not bool_or(rate is null) then
                    1 - sum(our_revenue * rate)
                        / nullif(sum(customer_spend * rate) filter (where our_revenue is not null), 0)
                end as gap
           from (select distinct on (account_id, category) w.* from wallet w
-                 where deleted_at is null and customer_spend is not null and lower(period_days(period)) <= $2 %s
+                 where deleted_at is null and customer_spend is not null and lower(period_days(period)) <= $2
+                   and ($4 is null or account_id = any ($4))
                  order by account_id, category, lower(period_days(period)) desc, upper(period_days(period))) w
-          left join %s r using (currency_code)
-         group by account_id) w on w.account_id = a.id $sql$, mine, score_rates())
+          join %s left join %s r using (currency_code)
+         group by u.owner) w on w.account_id = a.id $sql$, units, score_rates())
 $$;
 
 -- Join t: interactions. Complaints, service contacts and sentiment are of the 365 days up to the day; a complaint is
 -- negative, whatever was noted with it. The last contact is of all time before the day's end.
-create or replace function score_interactions(mine text) returns text immutable language sql as $$
+create or replace function score_interactions(units text) returns text immutable language sql as $$
     select format($sql$left join (
-        select account_id,
+        select u.owner as account_id,
                count(*) filter (where kind = 'complaint' and occurred_at >= day_end($2 - 365)) as complaints,
                count(*) filter (where kind in ('inquiry', 'service_call')
                                   and occurred_at >= day_end($2 - 365)) as service_contacts,
@@ -147,25 +159,25 @@ create or replace function score_interactions(mine text) returns text immutable 
                         when sentiment = 'positive' then 1 when sentiment = 'neutral' then 0 end)
                    filter (where occurred_at >= day_end($2 - 365)) as sentiment,
                max(occurred_at) filter (where is_contact) as last_at
-          from interaction
-         where deleted_at is null and occurred_at < day_end($2) %s
-         group by account_id) t on t.account_id = a.id $sql$, mine)
+          from interaction join %s
+         where deleted_at is null and occurred_at < day_end($2)
+         group by u.owner) t on t.account_id = a.id $sql$, units)
 $$;
 
 -- Join b: problems opened in the 365 days up to the day, and the load of all that are open at its end.
-create or replace function score_problems(mine text) returns text immutable language sql as $$
+create or replace function score_problems(units text) returns text immutable language sql as $$
     select format($sql$left join (
-        select account_id,
+        select u.owner as account_id,
                count(*) filter (where opened_at >= day_end($2 - 365)) as opened,
                count(*) filter (where category = 'billing' and opened_at >= day_end($2 - 365)) as billing,
                sum(case severity when 'low' then 1 when 'medium' then 2 when 'high' then 3 else 5 end)
                    filter (where resolved_at is null or resolved_at >= day_end($2)) as open_load
-          from problem
-         where deleted_at is null and opened_at < day_end($2) %s
-         group by account_id) b on b.account_id = a.id $sql$, mine)
+          from problem join %s
+         where deleted_at is null and opened_at < day_end($2)
+         group by u.owner) b on b.account_id = a.id $sql$, units)
 $$;
 
--- Join k: the share kept of the contacts that were owed.
+-- Join k: the share kept of the contacts that the account itself was owed.
 create or replace function score_cadence() returns text immutable language sql as $$
     select $sql$left join (
         select account_id, sum(kept) / sum(owed) as adherence from contact_promises($2, $1, false)
@@ -173,87 +185,90 @@ create or replace function score_cadence() returns text immutable language sql a
 $$;
 
 -- Join p: the share kept of the promises that were settled in the 365 days up to the day.
-create or replace function score_promises(mine text) returns text immutable language sql as $$
+create or replace function score_promises(units text) returns text immutable language sql as $$
     select format($sql$left join (
-        select account_id, avg(case status when 'kept' then 1 else 0 end) as kept
-          from commitment
+        select u.owner as account_id, avg(case status when 'kept' then 1 else 0 end) as kept
+          from commitment join %s
          where deleted_at is null and status in ('kept', 'broken')
-           and settled_at >= day_end($2 - 365) and settled_at < day_end($2) %s
-         group by account_id) p on p.account_id = a.id $sql$, mine)
+           and settled_at >= day_end($2 - 365) and settled_at < day_end($2)
+         group by u.owner) p on p.account_id = a.id $sql$, units)
 $$;
 
 -- Join e: the customer's latest ratings of our seven services to it, as a mean.
-create or replace function score_expectations() returns text immutable language sql as $$
-    select $sql$left join (
-        select account_id, avg(rating) as rating
+create or replace function score_expectations(units text) returns text immutable language sql as $$
+    select format($sql$left join (
+        select u.owner as account_id, avg(rating) as rating
           from (select distinct on (account_id, expectation) account_id, rating
-                  from buyer_ratings($1)
+                  from buyer_ratings($4)
                  where rater = 'customer' and at < day_end($2)
                  order by account_id, expectation, at desc, source desc) l
-         group by account_id) e on e.account_id = a.id $sql$
+          join %s
+         group by u.owner) e on e.account_id = a.id $sql$, units)
 $$;
 
 -- Join d: the share of those who decide that we had a contact with in the 365 days up to the day.
-create or replace function score_coverage(mine text) returns text immutable language sql as $$
+create or replace function score_coverage(units text) returns text immutable language sql as $$
     select format($sql$left join (
-        select account_id, avg(case when exists (
+        select u.owner as account_id, avg(case when exists (
                    select from interaction i
                     where i.account_id = c.account_id and i.is_contact and i.deleted_at is null
                       and i.occurred_at >= day_end($2 - 365) and i.occurred_at < day_end($2)
                       and i.contact_ids ? c.id::text) then 1 else 0 end) as met
-          from contact c
-         where decision_role = 'decision_maker' and deleted_at is null %s
-         group by account_id) d on d.account_id = a.id $sql$, mine)
+          from contact c join %s
+         where decision_role = 'decision_maker' and deleted_at is null
+         group by u.owner) d on d.account_id = a.id $sql$, units)
 $$;
 
--- The join of an assessed metric, under `alias`: the value of the latest period that had begun.
-create or replace function score_assessed(metric text, alias text, mine text) returns text immutable language sql as $$
+-- The join of an assessed metric, under `alias`: the value of the latest period that had begun. What was assessed of a
+-- unit is not the customer's.
+create or replace function score_assessed(metric text, alias text) returns text immutable language sql as $$
     select format($sql$left join (
         select distinct on (account_id) account_id, value from account_metric
-         where metric = %L and deleted_at is null and lower(days) <= $2 %s
+         where metric = %L and deleted_at is null and lower(days) <= $2
+           and ($1 is null or account_id = any ($1))
          order by account_id, lower(days) desc, upper(days)) %s on %s.account_id = a.id $sql$,
-        metric, mine, alias, alias)
+        metric, alias, alias)
 $$;
 
 -- All joins that these metrics need, and no others. The assessed value of the metric at place i is joined as gi, the
 -- retention rate as l, the program's settings as c.
-create or replace function score_joins(metrics jsonb, mine text) returns text immutable language plpgsql as $$
+create or replace function score_joins(metrics jsonb, units text) returns text immutable language plpgsql as $$
 declare
     joins text := '';
     one text;
 begin
     if metrics_use(metrics, 'revenue_ttm', 'margin_ttm', 'growth', 'ltv', 'service_load', 'profitability') then
-        joins := joins || score_orders(case when metrics_use(metrics, 'growth') then 730 else 365 end, mine);
+        joins := joins || score_orders(case when metrics_use(metrics, 'growth') then 730 else 365 end, units);
     end if;
     if metrics_use(metrics, 'share_of_wallet_gap', 'revenue_potential') then
-        joins := joins || score_wallets(mine);
+        joins := joins || score_wallets(units);
     end if;
     if metrics_use(metrics, 'complaint_load', 'service_load', 'open_problems', 'days_since_interaction',
                    'sentiment') then
-        joins := joins || score_interactions(mine);
+        joins := joins || score_interactions(units);
     end if;
     if metrics_use(metrics, 'complaint_load', 'service_load', 'open_problems') then
-        joins := joins || score_problems(mine);
+        joins := joins || score_problems(units);
     end if;
     if metrics_use(metrics, 'cadence_adherence') then
         joins := joins || score_cadence();
     end if;
     if metrics_use(metrics, 'promises_kept') then
-        joins := joins || score_promises(mine);
+        joins := joins || score_promises(units);
     end if;
     if metrics_use(metrics, 'expectations') then
-        joins := joins || score_expectations();
+        joins := joins || score_expectations(units);
     end if;
     if metrics_use(metrics, 'decision_maker_coverage') then
-        joins := joins || score_coverage(mine);
+        joins := joins || score_coverage(units);
     end if;
     for i in 1 .. jsonb_array_length(metrics) loop
         one := metrics -> (i - 1) ->> 'metric';
         if not metric_is_derived(one) then
-            joins := joins || score_assessed(one, 'g' || i, mine);
+            joins := joins || score_assessed(one, 'g' || i);
         end if;
         if one = 'ltv' then
-            joins := joins || score_assessed('retention_rate', 'l', mine) || 'cross join program_settings c ';
+            joins := joins || score_assessed('retention_rate', 'l') || 'cross join program_settings c ';
         end if;
     end loop;
     return joins;
@@ -299,10 +314,11 @@ begin
         else given end;
 end $$;
 
--- Scores accounts (`ids` null: all) as of a day. One function serves one account, all accounts, what-if runs and health
--- (the same sum over other metrics), so that their digits cannot differ. Windows are whole days: the 365 days up to and
--- including on_day. Everything is numeric; score and contributions have four places; contributions are rounded by the
--- largest remainder, so that they add up to the score. A missing input is left out of the weights and listed.
+-- Scores accounts (`ids` null: all; `customers_only`: no units) as of a day. One function serves one account, all
+-- accounts, what-if runs and health (the same sum over other metrics), so that their digits cannot differ. Windows are
+-- whole days: the 365 days up to and including on_day. Everything is numeric; score and contributions have four places;
+-- contributions are rounded by the largest remainder, so that they add up to the score. A missing input is left out of
+-- the weights and listed.
 --   revenue_ttm, margin_ttm, growth         from orders
 --   ltv                                     margin_ttm * r / (1 + d - r), r the retention rate and d the discount rate
 --                                           (Gupta and Lehmann 2003), unless assessed
@@ -320,24 +336,34 @@ end $$;
 --                                           (the three loads are 0 where nothing was recorded: else the first
 --                                           complaint would add a load near 0, and raise the score)
 --   any other name                          assessed: the value of the latest period that had begun
--- The query is made for the metrics asked for: it reads only what they need, and works row by row, with no row for each
--- metric and no window over them. The planner is told to expect 50 rows, since mostly a few accounts are scored: for a
--- few it does not read whole tables.
-create or replace function score_accounts(ids uuid[], on_day date, metrics jsonb, currency text)
+-- The records of units count for their customer. The query is made for the metrics asked for: it reads only what they
+-- need, and works row by row, with no row for each metric and no window over them. The planner is told to expect 50
+-- rows, since mostly a few accounts are scored: for a few it does not read whole tables.
+create or replace function score_owners(ids uuid[], on_day date, metrics jsonb, currency text, customers_only boolean)
 returns table (account_id uuid, score numeric, contributions jsonb, missing text[])
 stable rows 50 language plpgsql as $$
 declare
     columns text := (select string_agg(score_value(m ->> 'metric', format('g%s.value', i)) || ' as v' || i,
                                        ', ' order by i)
                        from jsonb_array_elements(metrics) with ordinality u(m, i));
-    mine text := case when ids is null then '' else 'and account_id = any ($1)' end;
+    limited boolean := ids is not null;
+    members uuid[] := case when limited then
+        array(select s.account_id from account_status s where s.customer_id = any (ids) or s.account_id = any (ids)) end;
 begin
     return query execute
-        score_sql(metrics, format('select a.id, %s from account a %s where a.deleted_at is null %s',
-                                  columns, score_joins(metrics, mine),
-                                  case when ids is null then '' else 'and a.id = any ($1)' end))
-      using ids, on_day, currency;
+        score_sql(metrics, format('select a.id, %s from account a %s %s where a.deleted_at is null %s',
+                                  columns,
+                                  case when customers_only then 'join account_status o on o.customer_id = a.id'
+                                                                ' and o.account_id = a.id' end,
+                                  score_joins(metrics, score_units(customers_only, limited)),
+                                  case when limited then 'and a.id = any ($1)' end))
+      using ids, on_day, currency, members;
 end $$;
+
+-- The scores of customers (`ids` null: of all).
+create or replace function score_accounts(ids uuid[], on_day date, metrics jsonb, currency text)
+returns table (account_id uuid, score numeric, contributions jsonb, missing text[])
+stable rows 50 language sql as $$ select * from score_owners(ids, on_day, metrics, currency, true) $$;
 
 -- Scores at most `most` queued accounts, and as many whose grace clock has run out. Returns those whose status
 -- changed, with their cache versions. Clocks are looked at in every round, also while the queue keeps growing: else
@@ -367,7 +393,7 @@ begin
 end $$;
 revoke execute on function rescore_process(int) from kamd_app;
 
--- Scores the health of accounts (`ids` null: all) as of today: 0 to 100, null when every input is missing. Health is
+-- Scores the health of accounts and of their customers (`ids` null: of all) as of today: 0 to 100, null when every input is missing. Health is
 -- only shown; it moves no key status. The values before the latest change of the score are kept beside the new ones.
 -- Returns the accounts whose health changed, with their cache versions. The work memory holds the scores of a whole
 -- portfolio.
@@ -379,10 +405,13 @@ declare
 begin
     select * into s from program_settings;
     select * into p from program;
+    if ids is not null then
+        ids := array(select x.customer_id from account_status x where x.account_id = any (ids) union select unnest(ids));
+    end if;
     return query
     with scored as materialized (
         select r.*, round(r.score)::int as health
-          from score_accounts(ids, current_date, s.health_metrics, p.reporting_currency) r
+          from score_owners(ids, current_date, s.health_metrics, p.reporting_currency, false) r
     ), kept as (
         insert into account_health as h (account_id, as_of, health, score, contributions, missing)
         select c.account_id, current_date, c.health, c.score, c.contributions, c.missing
