@@ -26,7 +26,7 @@ static bool refuse(struct err *err, const char *detail) {
 }
 
 static bool refuse_header(struct err *err, const char *name, const char *code, const char *detail) {
-    err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_HEADER, name, code, "%s", detail);
+    err_add(err, PROBLEM_INVALID_REQUEST, ERR_HEADER(name), code, "%s", detail);
     return refuse(err, detail);
 }
 

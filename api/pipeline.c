@@ -132,7 +132,7 @@ static bool body_size(struct call *call) {
 
 static bool header_wrong(struct call *call, const char *name, const char *code,
                          const char *detail) {
-    return err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_HEADER, name, code, "%s", detail);
+    return err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_HEADER(name), code, "%s", detail);
 }
 
 /* Bare, or quoted as a structured-field string. */
@@ -176,7 +176,7 @@ static bool given_once(struct call *call) {
             repeated = repeated || str_eq(request->query[k].name, request->query[i].name);
         const char *name = repeated ? arena_copy(request->arena, request->query[i].name) : NULL;
         if (repeated)
-            err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name ? name : "",
+            err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER(name ? name : ""),
                     "repeated", "Give it once, with a comma list.");
     }
     return !err_is_set(&call->err);
@@ -197,9 +197,9 @@ static bool path_ids(struct call *call) {
         struct uuid id;
         if ((str_is(arg->name, "id") || str_is(arg->name, "account_id")) &&
             !uuid_parse(arg->value, &id))
-            return err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER,
-                           str_is(arg->name, "id") ? "id" : "account_id", "malformed_id",
-                           "The path's id must be a UUID.");
+            return err_add(&call->err, PROBLEM_INVALID_REQUEST,
+                           ERR_PARAMETER(str_is(arg->name, "id") ? "id" : "account_id"),
+                           "malformed_id", "The path's id must be a UUID.");
         if (str_is(arg->name, "id") || str_is(arg->name, "account_id")) {
             char *text = arena_alloc(call->request->arena, UUID_TEXT);
             if (!text)
@@ -225,12 +225,12 @@ static bool admit(struct call *call) {
 
 static bool no_members(struct call *call) {
     if (jv_kind(call->doc) != JV_OBJECT)
-        return err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "", "wrong_type",
+        return err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_POINTER(""), "wrong_type",
                        "must be an object: {}");
     for (void *it = jv_first(call->doc); it; it = jv_next(call->doc, it)) {
         char where[128];
         snprintf(where, sizeof where, "/%.100s", jv_key(it));
-        err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, where, "unknown_field",
+        err_add(&call->err, PROBLEM_INVALID_REQUEST, ERR_POINTER(where), "unknown_field",
                 "This takes no fields.");
     }
     return !err_is_set(&call->err);

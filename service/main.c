@@ -262,7 +262,7 @@ static void check_all(const struct config *config, struct keyring *keyring, stru
     struct claims_rules rules;
 
     if (config->database_url != NULL && config->database_url[0] == '\0')
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "DATABASE_URL", "required",
+        err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER("DATABASE_URL"), "required",
                 "DATABASE_URL is missing.");
     check_url(config->database_url, "DATABASE_URL", err);
     if (config->database_worker_url != config->database_url)
@@ -275,7 +275,7 @@ static void check_all(const struct config *config, struct keyring *keyring, stru
         config->webhook_allowed_cidrs != NULL)
         worker_check(config, err);
     if (config->master_key != NULL && !keyring_init(keyring, str_of(config->master_key), &why))
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_MASTER_KEY", "malformed", "%s",
+        err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER("KAMD_MASTER_KEY"), "malformed", "%s",
                 why.detail);
     err_release(&why);
     keyring_wipe(keyring);

@@ -9,8 +9,16 @@
 
 enum err_at { ERR_AT_POINTER, ERR_AT_PARAMETER, ERR_AT_HEADER };
 
-/* One violation: where (RFC 6901 pointer, query parameter or header name), a stable code, a
- * sentence. */
+/* A place in a request: an RFC 6901 pointer, or the name of a query parameter or header. */
+struct err_place {
+    enum err_at at;
+    const char *where;
+};
+#define ERR_POINTER(where_) ((struct err_place){ERR_AT_POINTER, (where_)})
+#define ERR_PARAMETER(where_) ((struct err_place){ERR_AT_PARAMETER, (where_)})
+#define ERR_HEADER(where_) ((struct err_place){ERR_AT_HEADER, (where_)})
+
+/* One violation: its place, a stable code, a sentence. */
 struct err_item {
     enum err_at at;
     char where[128];
@@ -45,8 +53,8 @@ bool err_memory(struct err *err);
 /* Adds a violation; beyond ERR_ITEMS_MAX they are only counted out. Sets `problem` if none is set
  * yet or the present one has a higher status (a malformed request, 400, wins over a broken rule,
  * 422). */
-bool err_add(struct err *err, enum problem problem, enum err_at at, const char *where,
-             const char *code, const char *detail, ...) PRINTF_LIKE(6, 7);
+bool err_add(struct err *err, enum problem problem, struct err_place place, const char *code,
+             const char *detail, ...) PRINTF_LIKE(5, 6);
 /* What an item says, with its place in front where it says it of that: "name is required". `where`
  * is the place as the reader knows it; written into `text` if need be. */
 const char *err_item_text(const struct err_item *item, const char *where, char *text, size_t room);

@@ -317,7 +317,7 @@ bool cache_check_url(const char *url, struct err *err) {
 
     if (url[0] == '\0' || url_parse(url, &parts, &why))
         return true;
-    err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "REDIS_URL", "malformed", "%s", why.detail);
+    err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER("REDIS_URL"), "malformed", "%s", why.detail);
     err_release(&why);
     return false;
 }

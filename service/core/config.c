@@ -53,8 +53,7 @@ struct reading {
 };
 
 static bool bad(struct err *err, const char *where, const char *code, const char *sentence) {
-    return err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, where, code, "%s %s", where,
-                   sentence);
+    return err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER(where), code, "%s %s", where, sentence);
 }
 
 /* The row of `name`, or of `name` without "_FILE" (then *ret_file). COUNT_OF(table) when there is
@@ -140,7 +139,7 @@ static void take_config_file(struct reading *in) {
     }
     while ((step = settings_next(&rest, &line)) != SETTINGS_END)
         if (step == SETTINGS_BAD || !take_settings_line(in, &line))
-            err_add(in->err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, CONFIG_FILE, "malformed",
+            err_add(in->err, PROBLEM_VALIDATION, ERR_PARAMETER(CONFIG_FILE), "malformed",
                     "Line %zu of the settings file is not NAME=value with a name from the table.",
                     line.number);
 }
@@ -182,7 +181,7 @@ static void convert(struct reading *in, size_t row, char *config) {
         break;
     case SETTING_INT:
         if (!str_to_i64(text, &number) || number < setting->min || number > setting->max) {
-            err_add(in->err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, setting->name, "out_of_range",
+            err_add(in->err, PROBLEM_VALIDATION, ERR_PARAMETER(setting->name), "out_of_range",
                     "%s must be a whole number from %d to %d.", setting->name, setting->min,
                     setting->max);
             break;
@@ -211,7 +210,7 @@ static void check_origins(struct str list, struct err *err) {
     struct str one;
     while (list.len > 0 && str_split(&list, ',', &one))
         if (!is_origin(str_trim(one)))
-            err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_CORS_ORIGINS", "malformed",
+            err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER("KAMD_CORS_ORIGINS"), "malformed",
                     "KAMD_CORS_ORIGINS must be origins in lower case, such as "
                     "https://app.example.com, separated by commas.");
 }
@@ -219,7 +218,7 @@ static void check_origins(struct str list, struct err *err) {
 static void check_proxies(struct str list, struct err *err) {
     struct cidrs cidrs;
     if (!cidrs_parse(list, &cidrs))
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_TRUSTED_PROXIES", "malformed",
+        err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER("KAMD_TRUSTED_PROXIES"), "malformed",
                 "KAMD_TRUSTED_PROXIES must be up to %d CIDRs such as 10.0.0.0/8 or fd00::/8, "
                 "separated by commas.",
                 CIDRS_MAX);

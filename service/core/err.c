@@ -83,8 +83,8 @@ static struct err_item *item_add(struct err *err) {
     return &err->items[n];
 }
 
-bool err_add(struct err *err, enum problem problem, enum err_at at, const char *where,
-             const char *code, const char *detail, ...) {
+bool err_add(struct err *err, enum problem problem, struct err_place place, const char *code,
+             const char *detail, ...) {
     char text[sizeof(((struct err_item *)NULL)->detail)];
 
     if (err == NULL)
@@ -101,11 +101,11 @@ bool err_add(struct err *err, enum problem problem, enum err_at at, const char *
     struct err_item *item = item_add(err);
     if (item == NULL)
         return false;
-    *item = (struct err_item){.at = at};
+    *item = (struct err_item){.at = place.at};
     snprintf(item->code, sizeof(item->code), "%s", code);
-    size_t len = strlen(where);
+    size_t len = strlen(place.where);
     len = len < sizeof(item->where) ? len : sizeof(item->where) - 1;
-    memcpy(item->where, where, str_utf8_prefix((struct str){where, len}));
+    memcpy(item->where, place.where, str_utf8_prefix((struct str){place.where, len}));
     memcpy(item->detail, text, sizeof(text));
     return false;
 }

@@ -68,7 +68,7 @@ bool keyring_init(struct keyring *ret, struct str masters, struct err *err) {
     if (fine)
         return true;
     keyring_wipe(ret);
-    return err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_MASTER_KEY", "invalid",
+    return err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER("KAMD_MASTER_KEY"), "invalid",
                    "KAMD_MASTER_KEY must be 32 random bytes in base64, as `openssl rand "
                    "-base64 32` prints them; or up to %d of them, newest first.",
                    CRYPTO_MASTERS);

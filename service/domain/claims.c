@@ -190,7 +190,7 @@ bool claims_read(const struct claims_rules *rules, const char *typ, const jv *cl
 /* ---- the rules ---- */
 
 static bool bad(struct err *err, const char *setting, const char *sentence) {
-    return err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, setting, "invalid", "%s %s", setting,
+    return err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER(setting), "invalid", "%s %s", setting,
                    sentence);
 }
 

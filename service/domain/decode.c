@@ -29,11 +29,11 @@ static void pointer_to(char ret[static POINTER], const char *at, const char *nam
 }
 
 static void malformed(struct err *err, const char *at, const char *code, const char *detail) {
-    err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, at, code, "%s", detail);
+    err_add(err, PROBLEM_INVALID_REQUEST, ERR_POINTER(at), code, "%s", detail);
 }
 
 static void broken(struct err *err, const char *at, const char *code, const char *detail) {
-    err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, code, "%s", detail);
+    err_add(err, PROBLEM_VALIDATION, ERR_POINTER(at), code, "%s", detail);
 }
 
 static const char *const wanted[] = {
@@ -75,7 +75,7 @@ static jv *decode_text(const struct field *field, jv *value, const char *at, str
     if (field->min > 0 && chars < (size_t)field->min)
         broken(err, at, chars == 0 ? "empty" : "too_short", "must not be empty");
     else if (field->max > 0 && chars > (size_t)field->max)
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, "too_long",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER(at), "too_long",
                 "must have at most %d characters", field->max);
     else if (field->check && field->check(text))
         broken(err, at, "invalid", field->check(text));
@@ -102,8 +102,8 @@ static jv *decode_int(const struct field *field, jv *value, const char *at, stru
     int64_t number = jv_int(value);
     if (number >= field->min && (field->max == 0 || number <= field->max))
         return jv_ref(value);
-    err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, "out_of_range",
-            "must be between %d and %d", field->min, field->max);
+    err_add(err, PROBLEM_VALIDATION, ERR_POINTER(at), "out_of_range", "must be between %d and %d",
+            field->min, field->max);
     return NULL;
 }
 
@@ -158,7 +158,7 @@ static jv *decode_elements(const struct field *field, jv *value, const char *at,
     element.max = element.type == FIELD_TEXT ? 300 : 0;
     size_t n = jv_len(value);
     if (n > (size_t)field->max || n < (size_t)field->min) {
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at,
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER(at),
                 n > (size_t)field->max ? "too_many" : "too_few", "must have %d to %d elements",
                 field->min, field->max);
         return NULL;

@@ -44,7 +44,7 @@ static bool refuse(struct err *err, struct str name, const char *code, const cha
     char where[WHERE];
 
     copy_name(name, where);
-    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where, code, "%s %s.", where,
+    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER(where), code, "%s %s.", where,
                    sentence);
 }
 

@@ -49,7 +49,7 @@ static bool wrong(struct parser *parser, const char *at, const char *code, const
                   const char *sentence) {
     size_t before = str_chars((struct str){parser->text.ptr, (size_t)(at - parser->text.ptr)});
 
-    return err_add(parser->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "filter", code,
+    return err_add(parser->err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("filter"), code,
                    "At character %zu: %s%s%s.", before + 1, subject, subject[0] != '\0' ? " " : "",
                    sentence);
 }

@@ -86,7 +86,7 @@ static bool put_param(struct writer *writer, struct str value, const char *type)
     if (value.ptr == NULL)
         return err_memory(writer->err);
     if (writer->n >= writer->max)
-        return err_add(writer->err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "filter", "too_many",
+        return err_add(writer->err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("filter"), "too_many",
                        "These filters together have too many values.");
     writer->params[writer->n++] = value;
     buf_char(writer->sql, '$');

@@ -45,8 +45,8 @@ struct otlp {
 /* ---- settings ---- */
 
 static bool bad(struct err *err, const char *setting, const char *sentence) {
-    return err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, setting, "malformed", "%s %s",
-                   setting, sentence);
+    return err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER(setting), "malformed", "%s %s", setting,
+                   sentence);
 }
 
 static void url_free(CURLU **url) { curl_url_cleanup(*url); }

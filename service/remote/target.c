@@ -93,12 +93,12 @@ bool target_policy_init(struct target_policy *ret, bool allow_http, struct str p
     bool ok = true;
 
     if (!ports_parse(&policy, ports))
-        ok = err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_WEBHOOK_PORTS", "invalid",
+        ok = err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER("KAMD_WEBHOOK_PORTS"), "invalid",
                      "Up to %d ports from 1 to 65535, comma-separated, or `any`.", TARGET_PORTS);
     if (!cidrs_parse(cidrs, &policy.allowed))
-        ok = err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_WEBHOOK_ALLOWED_CIDRS",
-                     "invalid", "Up to %d CIDRs like 10.0.0.0/8 or fd00::/8, comma-separated.",
-                     CIDRS_MAX);
+        ok =
+            err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER("KAMD_WEBHOOK_ALLOWED_CIDRS"), "invalid",
+                    "Up to %d CIDRs like 10.0.0.0/8 or fd00::/8, comma-separated.", CIDRS_MAX);
     if (ok)
         *ret = policy;
     return ok;
@@ -209,7 +209,6 @@ bool webhook_url_check(const struct target_policy *policy, struct str text, cons
         return err_memory(err);
     const char *fault = url_fault(policy, text, url);
     if (fault != NULL)
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "url_not_allowed", "%s",
-                       fault);
+        return err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "url_not_allowed", "%s", fault);
     return true;
 }

@@ -151,7 +151,7 @@ static void business(struct err *err, const struct row *row, const char *message
     err_set(err, problem, "%s", sentence);
     pointer_text(str_of(column), where, sizeof(where));
     if (where[0] != '\0' || named == PROBLEM_NONE)
-        err_add(err, problem, ERR_AT_POINTER, where, code, "%s", sentence);
+        err_add(err, problem, ERR_POINTER(where), code, "%s", sentence);
     take_extra(err, hint);
     err->retry_after = problem == PROBLEM_IN_FLIGHT || problem_info(problem)->status == 503;
 }
@@ -161,7 +161,7 @@ static void field(struct err *err, const struct row *row, struct str column) {
 
     pointer_text(column, where, sizeof(where));
     err_set(err, row->problem, "%s", problem_info(row->problem)->title);
-    err_add(err, row->problem, ERR_AT_POINTER, where, row->code, "%s", row->detail);
+    err_add(err, row->problem, ERR_POINTER(where), row->code, "%s", row->detail);
 }
 
 static void apply(struct err *err, const struct row *row, const char *message, const char *detail,

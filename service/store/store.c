@@ -84,7 +84,7 @@ bool store_check_url(const char *url, const char *setting, struct err *err) {
     struct target target = {0};
 
     if (!target_init(&target, url, "check", NULL))
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, setting, "malformed",
+        return err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER(setting), "malformed",
                        "%s is neither a postgresql:// URI nor key=value pairs.", setting);
     target_release(&target);
     return true;

@@ -118,7 +118,7 @@ static bool retries_parse(struct worker *worker, struct str text, struct err *er
         int64_t ms;
         if (worker->n_retries == RETRIES_MAX || !str_to_i64(str_trim(item), &ms) || ms < 1 ||
             ms > 7 * 86400000LL)
-            return err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "KAMD_WEBHOOK_RETRY_MS",
+            return err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER("KAMD_WEBHOOK_RETRY_MS"),
                            "invalid",
                            "Up to %d pauses of 1 ms to 7 days, in milliseconds, comma-separated.",
                            RETRIES_MAX);

@@ -83,7 +83,7 @@ static void metrics_rules(const jv *metrics, struct err *err) {
         for (size_t k = 0; k < COUNT_OF(derived); k++)
             if (str_is(jv_text(jv_get(one, "metric")), derived[k])) {
                 snprintf(where, sizeof where, "/metrics/%zu/metric", i);
-                err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "derived_metric",
+                err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "derived_metric",
                         "follows from other records and cannot be assessed");
             }
         for (size_t k = 0; k < i; k++)
@@ -92,7 +92,7 @@ static void metrics_rules(const jv *metrics, struct err *err) {
                 str_eq(jv_text(jv_get(one, "period")),
                        jv_text(jv_get(jv_at(metrics, k), "period")))) {
                 snprintf(where, sizeof where, "/metrics/%zu", i);
-                err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "duplicate",
+                err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "duplicate",
                         "has the metric and period of another");
             }
     }
@@ -232,7 +232,7 @@ static bool fit_check_work(struct action *action, struct tx *tx, void *arg, stru
     if (!tx_flush(tx, err))
         return false;
     if (tx_bool(tx, put, 0, 1)) {
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/checked_on", "in_future",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/checked_on"), "in_future",
                 "must not be in the future");
         return false;
     }

@@ -48,7 +48,7 @@ bool account_economics(struct action *action, struct outcome *outcome, struct er
     if (!tx_flush(tx, err))
         return false;
     if (tx_bool(tx, slot, 0, 0))
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "as_of", "invalid_value",
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("as_of"), "invalid_value",
                        "must not be in the future");
     return answer(action, account_id, tx_value(tx, slot, 0, 1), outcome, err);
 }

@@ -79,7 +79,7 @@ bool account_merge(struct action *action, struct outcome *outcome, struct err *e
     struct merge merge = {id, jv_text(jv_get(clean, "source_id")),
                           take ? json_param(action, take) : STR("[]")};
     if (str_eq(merge.target, merge.source)) {
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/source_id", "same_account",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/source_id"), "same_account",
                 "must be another account than the one that stays");
         return false;
     }

@@ -54,7 +54,7 @@ bool account_sales(struct action *action, struct outcome *outcome, struct err *e
         return not_found(&key, err);
     int64_t months = tx_int(tx, range, 0, RANGE_MONTHS);
     if (months < 1 || months > MONTHS_MAX)
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "last_month", "out_of_range",
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("last_month"), "out_of_range",
                        "must be the first month or one of the %d after it", MONTHS_MAX - 1);
     buf_text(body, "{\"account_id\":");
     buf_json(body, tx_value(tx, range, 0, RANGE_ACCOUNT_ID));

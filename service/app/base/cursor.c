@@ -57,7 +57,7 @@ bool cursor_read(struct action *action, struct str text, struct cursor *cursor, 
     for (size_t i = 0; fine && i < cursor->n; i++)
         fine = take_value(&plain, &cursor->values[i]);
     if (!fine || plain.len > 0) {
-        err_add(err, PROBLEM_INVALID_CURSOR, ERR_AT_PARAMETER, "cursor", "invalid_cursor",
+        err_add(err, PROBLEM_INVALID_CURSOR, ERR_PARAMETER("cursor"), "invalid_cursor",
                 "It belongs to other filters, another order, or another list.");
         return false;
     }

@@ -13,7 +13,7 @@
 /* ---- one value ---- */
 
 static bool wrong(struct err *err, const char *name, const char *code, const char *why) {
-    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, code, "%s", why);
+    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER(name), code, "%s", why);
 }
 
 static bool is_choice(const struct query_param *param, struct str value) {
@@ -28,7 +28,7 @@ static bool not_a_choice(const struct query_param *param, const char *what, stru
     for (size_t i = 0, len = 0; param->choices[i] && len < sizeof list; i++)
         len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i > 0 ? ", " : "",
                                 param->choices[i]);
-    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, param->name, "invalid_value",
+    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER(param->name), "invalid_value",
                    "must be %s %s", what, list);
 }
 
@@ -69,7 +69,7 @@ static bool check_number(const struct query_param *param, struct str value, stru
     int64_t number;
     if (str_to_i64(value, &number) && number >= param->min && number <= param->max)
         return true;
-    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, param->name, "out_of_range",
+    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER(param->name), "out_of_range",
                    "must be between %lld and %lld", (long long)param->min, (long long)param->max);
 }
 
@@ -77,7 +77,7 @@ static bool check_page_size(const struct query_param *param, struct str value, s
     int64_t size;
     if (str_to_i64(value, &size) && size > 0)
         return true;
-    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, param->name, "invalid_value",
+    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER(param->name), "invalid_value",
                    "must be a number from 1 to %d", PAGE_MAX);
 }
 

@@ -150,10 +150,10 @@ static bool ask(const struct action *action, struct question *ret, struct err *e
     for (enum area area = 0; area < AREA_COUNT && !known; area++)
         known = str_is(ret->area, area_name(area));
     if (!known)
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "area", "invalid_value",
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("area"), "invalid_value",
                 "there is no such area; see /v1/roles");
     if (!ret->account_id.ptr)
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "account_id", "required",
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("account_id"), "required",
                 "of which account?");
     return !err_is_set(err);
 }
@@ -163,7 +163,7 @@ static bool may_ask(const struct action *action, struct question *question, stru
     if (!question->user_id.ptr)
         question->user_id = str_of(action->who->user_id);
     if (question->user_id.len == 0)
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "user_id", "required",
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("user_id"), "required",
                        "this key belongs to nobody: about whom?");
     if (str_is(question->user_id, action->who->user_id) || action->who->role == ROLE_ADMIN ||
         action->who->role == ROLE_DIRECTOR || action->who->role == ROLE_AUDITOR)

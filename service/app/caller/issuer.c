@@ -151,7 +151,7 @@ static bool check_address(const struct config *config, struct err *err) {
     struct str url = str_of(fixed ? config->oidc_jwks_url : config->oidc_issuer);
     if (str_starts(url, "https://") || (config->oidc_allow_http && str_starts(url, "http://")))
         return true;
-    return err_add(err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, name, "invalid",
+    return err_add(err, PROBLEM_VALIDATION, ERR_PARAMETER(name), "invalid",
                    "%s must begin with https://", name);
 }
 

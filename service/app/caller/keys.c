@@ -136,7 +136,7 @@ bool api_key_create(struct action *action, struct outcome *outcome, struct err *
     enum role role = ROLE_MEMBER;
     role_by_name(text_of(clean, "role"), &role);
     if (!role_sees_all(role) && !text_of(clean, "user_id").ptr)
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/user_id", "required",
+        return err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/user_id"), "required",
                        "A key of this role sees what its user sees, and needs one.");
     key.doc = clean;
     return write_shown_once(action, create_work, &key, outcome, err);

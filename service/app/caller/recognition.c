@@ -71,7 +71,7 @@ static bool which(const struct action *action, enum identifier *ret_kind, struct
         *ret_value = value;
     }
     return given == 1 ||
-           err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "phone", "required",
+           err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("phone"), "required",
                    "Give exactly one of phone, email, domain, account_number, salesforce_id.");
 }
 

@@ -34,7 +34,7 @@ bool user_put(struct action *action, struct outcome *outcome, struct err *err) {
     CLEANUP(jv_unref) jv *whole = jv_copy(doc);
     const jv *given = jv_get(doc, "subject");
     if (given && !str_eq(jv_text(given), subject))
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/subject", "not_the_paths",
+        return err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/subject"), "not_the_paths",
                        "must be the path's, or be left out");
     if (jv_kind(doc) == JV_OBJECT && !jv_set(whole, "subject", jv_new_text(subject)))
         return err_memory(err);

@@ -48,7 +48,7 @@ static bool read_cursor(struct action *action, struct str text, struct change_qu
         return true;
     if (!cursor_read(action, text, &cursor, &ignored) ||
         !str_to_i64(cursor.values[0], &query->after))
-        return err_add(err, PROBLEM_INVALID_CURSOR, ERR_AT_PARAMETER, "after", "invalid_cursor",
+        return err_add(err, PROBLEM_INVALID_CURSOR, ERR_PARAMETER("after"), "invalid_cursor",
                        "must be a next_cursor of this feed with the same types, now, or snapshot");
     query->seen = cursor.values[1];
     query->at = cursor.values[2];
@@ -81,7 +81,7 @@ static bool read_types(struct action *action, struct str text, struct change_que
         for (enum resource_id id = RES_USER; id < RES_COUNT && !found; id++)
             found = str_is(one, resource_of(id)->name) ? resource_of(id) : NULL;
         if (!found || !resource_has_events(found->id) || n == COUNT_OF(items))
-            return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "types", "invalid_value",
+            return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("types"), "invalid_value",
                            "There are no changes of %.40s.",
                            one.len < 40 && one.ptr ? arena_copy(action->arena, one) : "these");
         items[n++] = str_of(found->name);
@@ -130,7 +130,7 @@ bool change_query_read(struct action *action, struct change_query *query,
     if (types.ptr)
         read_types(action, types, query, err);
     if (asked->since.ptr && asked->after.ptr)
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "since", "contradiction",
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("since"), "contradiction",
                 "after says where to begin already");
     if (err_is_set(err))
         return false;

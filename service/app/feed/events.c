@@ -70,7 +70,7 @@ bool event_after(struct str text, struct event_query *query, struct err *err) {
     int64_t position;
     query->after = text;
     return str_is(text, "now") || (str_to_i64(text, &position) && position >= 0) ||
-           err_add(err, PROBLEM_INVALID_CURSOR, ERR_AT_PARAMETER, "after", "invalid_cursor",
+           err_add(err, PROBLEM_INVALID_CURSOR, ERR_PARAMETER("after"), "invalid_cursor",
                    "must be a next_cursor of this list, or now");
 }
 

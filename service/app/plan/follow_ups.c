@@ -109,7 +109,7 @@ bool follow_up_snooze(struct action *action, struct outcome *outcome, struct err
     struct str until = jv_text(jv_get(clean, "until"));
     int64_t minutes = jv_int(jv_get(clean, "minutes"));
     if (!until.ptr == (minutes == 0))
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/until", "one_of",
+        return err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/until"), "one_of",
                        "Give until or minutes, one of them.");
     struct act act = {
         .id = id,

@@ -85,7 +85,7 @@ static bool shared(struct action *action, struct outcome *outcome, struct err *e
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str plan_id = action_arg(action, "id");
     if (!str_is(action_query(action, "view"), "shared"))
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "view", "unknown_value",
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("view"), "unknown_value",
                 "must be shared");
     for (size_t i = 0; i < action->n_params; i++)
         if (!str_is(action->params[i].name, "view"))
@@ -343,7 +343,7 @@ static bool version_meant(struct tx *tx, const struct acknowledgement *one, char
         return err_set(err, PROBLEM_CONFLICT,
                        "The plan has no version yet; it gets one by its activation.");
     if (version_no > last)
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/version_no", "unknown_reference",
+        return err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/version_no"), "unknown_reference",
                        "The plan has no such version; the last is %lld.", (long long)last);
     return true;
 }
@@ -385,7 +385,7 @@ static bool speaker(struct action *action, const jv *said, struct str *ret, stru
     enum role role = action->who->role;
     *ret = named.ptr ? named : own;
     if (ret->len == 0)
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/user_id", "required",
+        return err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/user_id"), "required",
                        "The key stands for no user; say who acknowledges.");
     if (!str_eq(*ret, own) && role != ROLE_ADMIN && role != ROLE_DIRECTOR &&
         role != ROLE_INTEGRATION)

@@ -67,7 +67,8 @@ static bool batch_result(struct batch *batch, struct err *err) {
             bool placed = strncmp(item->where, entry->at, strlen(entry->at)) == 0;
             snprintf(where, sizeof where, "%s%s", placed ? "" : entry->at, item->where);
             if (strcmp(item->code, "rolled_back") != 0)
-                err_add(err, entry->err.problem, item->at, where, item->code, "%s", item->detail);
+                err_add(err, entry->err.problem, (struct err_place){item->at, where}, item->code,
+                        "%s", item->detail);
         }
     }
     return !err_is_set(err);
@@ -99,13 +100,13 @@ static jv *follow_up_of(const struct completion *completion, const jv *given) {
 
 static bool follow_ups_shape(const jv *list, struct err *err) {
     if (list && (jv_kind(list) != JV_ARRAY || jv_len(list) > FOLLOW_UPS_MAX))
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "/follow_ups", "wrong_type",
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_POINTER("/follow_ups"), "wrong_type",
                        "must be an array of at most %d objects", FOLLOW_UPS_MAX);
     for (size_t i = 0; i < jv_len(list); i++) {
         char where[48];
         snprintf(where, sizeof where, "/follow_ups/%zu", i);
         if (jv_kind(jv_at(list, i)) != JV_OBJECT)
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, where, "wrong_type",
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_POINTER(where), "wrong_type",
                     "must be an object");
     }
     return !err_is_set(err);
@@ -190,13 +191,13 @@ static bool lock_review(struct completion *completion, struct err *err) {
 
 static bool check_body(struct completion *completion, struct err *err) {
     if (jv_get(completion->doc, "plan_changes") && !review_value(completion, REVIEW_PLAN).ptr)
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/plan_changes", "no_plan",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/plan_changes"), "no_plan",
                 "The review is of no plan.");
     decode_kept(completion->doc, &completion->clean, err);
     check_follow_ups(completion->follow_ups, err);
     if (!review_value(completion, REVIEW_OUTCOME).ptr &&
         !jv_text(jv_get(completion->doc, "outcome")).ptr)
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/outcome", "required",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/outcome"), "required",
                 "A review ends with keep, adapt or replace.");
     return !err_is_set(err);
 }
@@ -241,7 +242,7 @@ static bool complete_work(struct action *action, struct tx *tx, void *arg, struc
 
 bool review_complete(struct action *action, struct outcome *outcome, struct err *err) {
     if (jv_kind(action->doc) != JV_OBJECT)
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "", "wrong_type",
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_POINTER(""), "wrong_type",
                        "must be an object");
     return write_once(action, complete_work, NULL, outcome, err);
 }

@@ -113,7 +113,7 @@ static void complain(struct err *err, size_t section, const char *below, const c
                      const char *detail) {
     char where[128];
     snprintf(where, sizeof where, "/sections/%zu%s", section, below);
-    err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, code, "%s", detail);
+    err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), code, "%s", detail);
 }
 
 /* Names differ; a choice has choices; a table has columns, and nothing else has. `at` is the
@@ -157,7 +157,7 @@ static void check_sections(const jv *sections, struct err *err) {
     }
     for (size_t which = 0; which < N_TYPED; which++)
         if ((seen >> which & 1) == 0)
-            err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/sections", "missing_section",
+            err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/sections"), "missing_section",
                     "%s is missing; the nine sections are the same for all", section_names[which]);
 }
 

@@ -81,7 +81,7 @@ void metrics_check(const jv *metrics, const char *at, struct err *err) {
         struct str weight = jv_text(jv_get(one, "weight"));
         if (str_eq(jv_text(jv_get(one, "floor")), jv_text(jv_get(one, "ceiling")))) {
             snprintf(where, sizeof where, "%s/%zu/ceiling", at, i);
-            err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "no_range",
+            err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "no_range",
                     "must differ from the floor");
         }
         if (str_is(jv_text(jv_get(one, "metric")), "sentiment") && bound_below(one, -1)) {
@@ -93,13 +93,13 @@ void metrics_check(const jv *metrics, const char *at, struct err *err) {
             if (str_eq(jv_text(jv_get(one, "metric")),
                        jv_text(jv_get(jv_at(metrics, k), "metric")))) {
                 snprintf(where, sizeof where, "%s/%zu/metric", at, i);
-                err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "duplicate",
+                err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "duplicate",
                         "is in the list already");
             }
         some_weight |= strspn(weight.ptr, "0.") < weight.len;
     }
     if (!some_weight)
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, "no_weight",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER(at), "no_weight",
                 "at least one weight must be above zero");
 }
 

@@ -119,7 +119,7 @@ bool key_account_swap(struct action *action, struct outcome *outcome, struct err
     if (!read_designation(action, &shape, doc, &swap, err))
         return false;
     if (str_eq(swap.account_id, swap.out_account_id)) {
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/out_account_id", "same_account",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/out_account_id"), "same_account",
                 "must be another account than the one that comes in");
         return false;
     }

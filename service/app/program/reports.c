@@ -114,8 +114,7 @@ struct asked {
 };
 
 static bool refuse(struct err *err, const char *name, const char *why) {
-    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, name, "invalid_value", "%s",
-                   why);
+    return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER(name), "invalid_value", "%s", why);
 }
 
 static const char *const formats[] = {"json", "csv", "svg", NULL};

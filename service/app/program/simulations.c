@@ -62,7 +62,7 @@ static bool decode(const jv *doc, jv **ret, struct err *err) {
     if (criteria)
         metrics_check(criteria, "/criteria", err);
     if (criteria && jv_get(*ret, "criteria_version"))
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/criteria_version", "contradiction",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/criteria_version"), "contradiction",
                 "is not for criteria of your own");
     return !err_is_set(err);
 }

@@ -120,7 +120,7 @@ static bool admin_fields(const struct batch *batch, struct entry *entry, const j
         if ((field->flags & F_ADMIN) == 0 || (before ? jv_equal(before, now) : jv_is_null(now)))
             continue;
         snprintf(where, sizeof where, "%s/%s", entry->at, field->name);
-        err_add(&entry->err, PROBLEM_FORBIDDEN, ERR_AT_POINTER, where, "admins_only",
+        err_add(&entry->err, PROBLEM_FORBIDDEN, ERR_POINTER(where), "admins_only",
                 "is set and changed by admins only");
     }
     return !failed(entry);
@@ -290,7 +290,7 @@ static bool fail_together(struct batch *batch) {
     for (size_t i = 0; i < batch->n; i++) {
         struct entry *entry = &batch->entries[i];
         if (!failed(entry))
-            err_add(&entry->err, PROBLEM_CONFLICT, ERR_AT_POINTER, entry->at, "rolled_back",
+            err_add(&entry->err, PROBLEM_CONFLICT, ERR_POINTER(entry->at), "rolled_back",
                     "Nothing was written, since another record of this call failed.");
         entry->outcome = OUTCOME_ERROR;
         entry->row = NULL;
@@ -388,7 +388,7 @@ static void check_accounts(struct action *action, struct batch *batch, struct tx
         if (entry->account_id.ptr)
             not_found(&key, &entry->err);
         else
-            err_add(&entry->err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "unknown_reference",
+            err_add(&entry->err, PROBLEM_VALIDATION, ERR_POINTER(where), "unknown_reference",
                     "There is no such account that you can see.");
     }
 }

@@ -17,10 +17,10 @@ static void take_order(struct list *list, struct str value, struct err *err) {
         struct str plain = descending ? (struct str){name.ptr + 1, name.len - 1} : name;
         const struct field *field = resource_field(list->key->resource, plain);
         if (!field || (field->flags & F_SORT) == 0)
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "order_by", "unknown_field",
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("order_by"), "unknown_field",
                     "%.*s: lists cannot be ordered by this.", name.len > 60 ? 60 : STR_ARG(name));
         else if (list->n_sorts == ORDERS_MAX)
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "order_by", "too_many",
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("order_by"), "too_many",
                     "at most %d fields", ORDERS_MAX);
         else
             list->sorts[list->n_sorts++] = (struct list_sort){field, descending};

@@ -142,7 +142,7 @@ static const jv *with_account(const struct record_write *write, jv **owner, stru
         return write->given;
     const jv *said = jv_get(write->given, "account_id");
     if (said && !str_eq(jv_text(said), write->key->account_id)) {
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "/account_id", "contradiction",
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_POINTER("/account_id"), "contradiction",
                 "The path names another account.");
         return NULL;
     }

@@ -156,10 +156,10 @@ static bool queue(struct action *action, struct tx *tx, struct named *const *all
 static void unknown(const struct named *one, bool elsewhere) {
     const char *name = resource_by_name(one->field->ref)->name;
     if (elsewhere)
-        err_add(one->err, PROBLEM_VALIDATION, ERR_AT_POINTER, one->where, "unknown_reference",
+        err_add(one->err, PROBLEM_VALIDATION, ERR_POINTER(one->where), "unknown_reference",
                 "This %s is of another account.", name);
     else
-        err_add(one->err, PROBLEM_VALIDATION, ERR_AT_POINTER, one->where, "unknown_reference",
+        err_add(one->err, PROBLEM_VALIDATION, ERR_POINTER(one->where), "unknown_reference",
                 "There is no such %s that you can see.", name);
 }
 

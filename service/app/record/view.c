@@ -14,7 +14,7 @@ void view_init(struct view *view) { *view = (struct view){.fields = FIELD_SET_AL
 
 static void parameter_error(struct err *err, const char *where, const char *code, struct str value,
                             const char *detail) {
-    err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, where, code, "%.*s: %s",
+    err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER(where), code, "%.*s: %s",
             value.len > 60 ? 60 : STR_ARG(value), detail);
 }
 

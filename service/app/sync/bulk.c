@@ -98,7 +98,7 @@ bool bulk_work(struct action *action, struct tx *tx, void *arg, struct outcome *
 
 static bool known_members(const jv *request, const char *const *names, struct err *err) {
     if (jv_kind(request) != JV_OBJECT)
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "", "wrong_type",
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_POINTER(""), "wrong_type",
                        "must be an object with records[]");
     for (void *it = jv_first(request); it; it = jv_next(request, it)) {
         bool known = false;
@@ -107,7 +107,7 @@ static bool known_members(const jv *request, const char *const *names, struct er
         char where[128];
         snprintf(where, sizeof where, "/%.100s", jv_key(it));
         if (!known)
-            err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, where, "unknown_field",
+            err_add(err, PROBLEM_INVALID_REQUEST, ERR_POINTER(where), "unknown_field",
                     "There is no such field here.");
     }
     return !err_is_set(err);
@@ -118,7 +118,7 @@ static bool read_flag(const jv *request, const char *name, struct err *err) {
     char where[64];
     snprintf(where, sizeof where, "/%s", name);
     if (flag && jv_kind(flag) != JV_BOOL)
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, where, "wrong_type",
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_POINTER(where), "wrong_type",
                 "must be true or false");
     return jv_bool(flag);
 }
@@ -131,10 +131,10 @@ static bool read_request(const jv *request, const char *const *names, struct bul
     bulk->all_or_none = read_flag(request, "all_or_none", err);
     bulk->defer = read_flag(request, "defer_missing_parents", err);
     if (jv_kind(records) != JV_ARRAY || jv_len(records) == 0)
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "/records", "required",
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_POINTER("/records"), "required",
                 "must be an array of 1 to %d records", BULK_MAX);
     else if (jv_len(records) > BULK_MAX)
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/records", "too_many",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/records"), "too_many",
                 "at most %d records in one call", BULK_MAX);
     bulk->records = records;
     return !err_is_set(err);
@@ -152,7 +152,7 @@ static bool read_policy(const jv *request, struct bulk *bulk, struct err *err) {
     const jv *policy = jv_get(request, "conflict_policy");
     bulk->policy = jv_text(policy);
     if (policy && check_conflict_policy(bulk->policy) != NULL)
-        err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "/conflict_policy", "invalid_value",
+        err_add(err, PROBLEM_INVALID_REQUEST, ERR_POINTER("/conflict_policy"), "invalid_value",
                 "%s", check_conflict_policy(bulk->policy));
     return !err_is_set(err);
 }

@@ -24,7 +24,7 @@ static void unknown_parent(struct action *action, const struct bulk *bulk, struc
     }
     char where[128];
     snprintf(where, sizeof where, "%s/%s", entry->at, ref->name);
-    err_add(&entry->err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "unknown_reference",
+    err_add(&entry->err, PROBLEM_VALIDATION, ERR_POINTER(where), "unknown_reference",
             "System %.*s has no %s with the id %.*s here.", STR_ARG(bulk->system), ref->field->ref,
             ref->external_id.len > 60 ? 60 : STR_ARG(ref->external_id));
 }

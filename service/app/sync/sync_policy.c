@@ -48,14 +48,14 @@ static void check_rule(jv *one, size_t i, struct err *err) {
     resource = resource ? resource : resource_by_name(name.ptr);
     if (!resource || (resource->flags & R_SYNC) == 0) {
         snprintf(where, sizeof where, "/fields/%zu/resource", i);
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "unknown_resource",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "unknown_resource",
                 "There is no such resource to sync.");
         return;
     }
     const struct field *field = resource_field(resource, jv_text(jv_get(one, "field")));
     if (!field || !field_writable(field) || field->type == FIELD_MAP) {
         snprintf(where, sizeof where, "/fields/%zu/field", i);
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "unknown_field",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "unknown_field",
                 "There is no such field that a rule can be given.");
     }
     jv_set(one, "resource", jv_new_text(str_of(resource->name)));
@@ -112,8 +112,8 @@ bool sync_policy_put(struct action *action, struct outcome *outcome, struct err 
     const jv *doc = action->doc;
     CLEANUP(jv_unref) jv *clean = NULL;
     if (check_slug(system) != NULL)
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "system", "invalid_value",
-                       "%s", check_slug(system));
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("system"), "invalid_value", "%s",
+                       check_slug(system));
     if (!decode_shape(&policy_shape, doc, "", &clean, err))
         return false;
     for (size_t i = 0; i < jv_len(jv_get(clean, "fields")); i++)

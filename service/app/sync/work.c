@@ -6,7 +6,7 @@
 bool bad_record(struct entry *entry, const char *name, const char *code, const char *detail) {
     char where[128];
     snprintf(where, sizeof where, "%s/%s", entry->at, name);
-    return err_add(&entry->err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, where, code, "%s", detail);
+    return err_add(&entry->err, PROBLEM_INVALID_REQUEST, ERR_POINTER(where), code, "%s", detail);
 }
 
 jv *payload(const jv *record, const char *const *without) {

@@ -75,7 +75,7 @@ static bool take_after(struct export *export, struct err *err) {
     if (!export->after.ptr)
         return true;
     if (export->list.n_sorts > 1)
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "after", "contradiction",
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("after"), "contradiction",
                        "goes on in the order of ids: leave order_by away");
     export->list.after.values[0] = export->after;
     export->list.follows = true;

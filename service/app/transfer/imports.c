@@ -158,7 +158,7 @@ bool import_create(struct action *action, struct outcome *outcome, struct err *e
     making.resource = resource_by_path(jv_text(jv_get(clean, "resource")));
     if (!making.resource || (making.resource->flags & R_SYNC) == 0 ||
         (linkedin && making.resource->id != RES_CONTACT))
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/resource", "unknown_resource",
+        return err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/resource"), "unknown_resource",
                        "There is no such resource to import%s.", linkedin ? " from LinkedIn" : "");
     if (!jv_get(clean, "system"))
         jv_set(clean, "system", jv_new_text(linkedin ? STR("linkedin") : STR("import")));
@@ -292,10 +292,10 @@ bool import_part_put(struct action *action, struct outcome *outcome, struct err 
     struct str n = action_arg(action, "n"), content = action->body;
     int64_t number;
     if (!str_to_i64(n, &number) || number < 1 || number > 100000)
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "n", "out_of_range",
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("n"), "out_of_range",
                        "must be a number from 1 to 100000");
     if (content.len == 0)
-        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "", "required",
+        return err_add(err, PROBLEM_INVALID_REQUEST, ERR_POINTER(""), "required",
                        "the part is empty");
     struct step step = {.id = action_arg(action, "id"), .n = n, .content = content};
     return write_once(action, part_work, &step, outcome, err);

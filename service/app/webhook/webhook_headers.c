@@ -12,7 +12,7 @@
 static bool refuse(struct err *err, size_t at) {
     char where[64];
     snprintf(where, sizeof where, "/headers/%zu/value", at);
-    return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "unknown_reference",
+    return err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "unknown_reference",
                    "What begins with `sealed:` must be a value that this endpoint has.");
 }
 

@@ -34,10 +34,10 @@ static bool replay_read(const jv *doc, struct replay *ret, struct err *err) {
     ret->until = jv_text(jv_get(doc, "until"));
     ret->only_failed = jv_bool(jv_get(doc, "only_failed"));
     if (ret->delivery_id.ptr == NULL && ret->since.ptr == NULL)
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/since", "required",
+        return err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/since"), "required",
                        "Give delivery_id, or since with until and only_failed as you like.");
     if (ret->delivery_id.ptr != NULL && (ret->since.ptr != NULL || ret->until.ptr != NULL))
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/delivery_id", "conflicting",
+        return err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/delivery_id"), "conflicting",
                        "One delivery has no span of time.");
     return true;
 }

@@ -30,9 +30,9 @@ static void commitment_check(const jv *doc, const char *at, struct err *err)
     char where[128];
     snprintf(where, sizeof where, "%s/new_due_on", at);
     if (renegotiated && !day.ptr)
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "required", "renegotiated needs the day that was agreed instead.");
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "required", "renegotiated needs the day that was agreed instead.");
     else if (!renegotiated && day.ptr)
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "not_here", "belongs to status renegotiated only");
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "not_here", "belongs to status renegotiated only");
     else if (renegotiated)
         rule_ordered(doc, "due_on", "new_due_on", at, err);
 }

@@ -34,7 +34,7 @@ static void order_check(const jv *doc, const char *at, struct err *err)
                 continue;
             char where[128];
             snprintf(where, sizeof where, "%s/lines/%zu/line_no", at, i);
-            err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "duplicate", "The order has this line_no already.");
+            err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "duplicate", "The order has this line_no already.");
             break;
         }
     }

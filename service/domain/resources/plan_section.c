@@ -34,7 +34,7 @@ static void plan_section_check(const jv *doc, const char *at, struct err *err)
         if (jv_text(jv_get(one, "function")).ptr || jv_text(jv_get(one, "user_id")).ptr)
             continue;
         snprintf(where, sizeof where, "%s/contributors/%zu/function", at, i);
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "required", "Give a function or a user_id.");
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "required", "Give a function or a user_id.");
     }
 }
 const struct resource plan_section_resource = {

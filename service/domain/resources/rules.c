@@ -33,7 +33,7 @@ void rule_broken(const char *at, const char *place, const char *code, const char
                  struct err *err) {
     char where[128];
     snprintf(where, sizeof where, "%s/%s", at, place);
-    err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, code, "%s", why);
+    err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), code, "%s", why);
 }
 
 void rule_ordered(const jv *doc, const char *first, const char *second, const char *at,

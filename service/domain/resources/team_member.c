@@ -33,10 +33,10 @@ static void grant_check(const jv *grant, const char *at, struct err *err)
     char where[160];
     snprintf(where, sizeof where, "%s/areas", at);
     if (jv_len(jv_get(grant, "areas")) == 0)
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "required", "Name an area at least.");
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "required", "Name an area at least.");
     for (size_t i = 0; i < jv_len(jv_get(grant, "areas")); i++)
         if (str_is(jv_text(jv_at(jv_get(grant, "areas"), i)), "profile") && str_is(jv_text(jv_get(grant, "effect")), "remove"))
-            err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "not_allowed", "Whoever is in the team sees the profile.");
+            err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "not_allowed", "Whoever is in the team sees the profile.");
     rule_ordered(grant, "visible_from", "visible_until", at, err);
 }
 static void team_member_check(const jv *doc, const char *at, struct err *err)

@@ -17,7 +17,7 @@ static void webhook_endpoint_check(const jv *doc, const char *at, struct err *er
             if (str_case_is(jv_text(jv_get(jv_at(headers, i), "name")), jv_text(jv_get(jv_at(headers, k), "name")).ptr)) {
                 char where[128];
                 snprintf(where, sizeof where, "%s/headers/%zu/name", at, i);
-                err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "repeated", "This header is there already.");
+                err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "repeated", "This header is there already.");
             }
 }
 static const struct field webhook_endpoint_fields[] = {

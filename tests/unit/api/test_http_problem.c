@@ -57,9 +57,9 @@ static jv *body_of(struct fixture *fixture) {
 static void says_all(void **state) {
     struct fixture *fixture = *state;
     struct err err CLEANUP(err_release) = ERR_INIT;
-    err_add(&err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/name", "required", "A name, please.");
-    err_add(&err, PROBLEM_VALIDATION, ERR_AT_PARAMETER, "limit", "unknown", "What \"limit\"?");
-    err_add(&err, PROBLEM_VALIDATION, ERR_AT_HEADER, "If-Match", "malformed", "Not an etag.");
+    err_add(&err, PROBLEM_VALIDATION, ERR_POINTER("/name"), "required", "A name, please.");
+    err_add(&err, PROBLEM_VALIDATION, ERR_PARAMETER("limit"), "unknown", "What \"limit\"?");
+    err_add(&err, PROBLEM_VALIDATION, ERR_HEADER("If-Match"), "malformed", "Not an etag.");
     err_set(&err, PROBLEM_PRECONDITION_FAILED, "Somebody was faster.");
     err.retry_after = 7;
     snprintf(err.etag, sizeof err.etag, "\"abc\"");
@@ -105,7 +105,7 @@ static void detail_names_the_place(void **state) {
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct err err CLEANUP(err_release) = ERR_INIT;
         for (int n = 0; n < cases[i].n; n++)
-            err_add(&err, PROBLEM_VALIDATION, ERR_AT_POINTER, cases[i].where, "x", "%s",
+            err_add(&err, PROBLEM_VALIDATION, ERR_POINTER(cases[i].where), "x", "%s",
                     cases[i].detail);
         problem_answer(&err, &fixture->request, &fixture->answer);
         jv *body CLEANUP(jv_unref) = body_of(fixture);
@@ -132,7 +132,7 @@ static void survives_bad_text(void **state) {
     struct fixture *fixture = *state;
     struct err err CLEANUP(err_release) = ERR_INIT;
     fixture->request.path = STR("/\xff");
-    err_add(&err, PROBLEM_INVALID_REQUEST, ERR_AT_POINTER, "/\xc3", "x", "\xff");
+    err_add(&err, PROBLEM_INVALID_REQUEST, ERR_POINTER("/\xc3"), "x", "\xff");
     err_set(&err, PROBLEM_INVALID_REQUEST, "cut here \xc3");
     problem_answer(&err, &fixture->request, &fixture->answer);
     jv *body CLEANUP(jv_unref) = body_of(fixture);

@@ -34,7 +34,7 @@ static void absent(void **state) {
     assert_false(err_set(NULL, PROBLEM_CONFLICT, "x"));
     assert_false(err_cause(NULL, "x"));
     assert_false(err_memory(NULL));
-    assert_false(err_add(NULL, PROBLEM_CONFLICT, ERR_AT_HEADER, "x", "y", "z"));
+    assert_false(err_add(NULL, PROBLEM_CONFLICT, ERR_HEADER("x"), "y", "z"));
 }
 
 /* Text of every length around the limits stays well-formed. */
@@ -46,7 +46,7 @@ static void cut_between_characters(void **state) {
         memset(text, 'a', len);
         memcpy(text + len, "\xF0\x9F\x98\x80\xF0\x9F\x98\x80", 9);
         err_set(&err, PROBLEM_CONFLICT, "%s", text);
-        err_add(&err, PROBLEM_CONFLICT, ERR_AT_POINTER, text, "c", "%s", text);
+        err_add(&err, PROBLEM_CONFLICT, ERR_POINTER(text), "c", "%s", text);
         assert_true(str_is_utf8(str_of(err.detail)));
         assert_true(str_is_utf8(str_of(err.items[0].where)));
         assert_true(str_is_utf8(str_of(err.items[0].detail)));
@@ -57,19 +57,19 @@ static void cut_between_characters(void **state) {
 static void violations(void **state) {
     (void)state;
     struct err err CLEANUP(err_release) = ERR_INIT;
-    err_add(&err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/name", "too_long", "At most %d.", 5);
+    err_add(&err, PROBLEM_VALIDATION, ERR_POINTER("/name"), "too_long", "At most %d.", 5);
     assert_int_equal(err.problem, PROBLEM_VALIDATION);
     assert_string_equal(err.detail, "At most 5.");
-    err_add(&err, PROBLEM_INVALID_REQUEST, ERR_AT_PARAMETER, "limit", "wrong_type", "A number.");
+    err_add(&err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("limit"), "wrong_type", "A number.");
     assert_int_equal(err.problem, PROBLEM_INVALID_REQUEST); /* 400 wins over 422 */
-    err_add(&err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/x", "required", "Missing.");
+    err_add(&err, PROBLEM_VALIDATION, ERR_POINTER("/x"), "required", "Missing.");
     assert_int_equal(err.problem, PROBLEM_INVALID_REQUEST);
     assert_int_equal(err.n_items, 3);
     assert_string_equal(err.items[1].where, "limit");
     assert_int_equal(err.items[1].at, ERR_AT_PARAMETER);
     assert_string_equal(err.items[2].code, "required");
     for (int i = 0; i < 200; i++)
-        err_add(&err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/y", "n", "%d", i);
+        err_add(&err, PROBLEM_VALIDATION, ERR_POINTER("/y"), "n", "%d", i);
     assert_int_equal(err.n_items, ERR_ITEMS_MAX);
     assert_string_equal(err.items[99].detail, "96");
 }

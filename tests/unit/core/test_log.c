@@ -141,7 +141,7 @@ static void errors(void **state) {
     log_err(LOG_WARN, "refused", &err);
     assert_text(one_line(), "\"event\":\"refused\",\"problem\":\"conflict\",\"detail\":\"No.\"");
     err_cause(&err, "because");
-    err_add(&err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/a", "required", "x");
+    err_add(&err, PROBLEM_VALIDATION, ERR_POINTER("/a"), "required", "x");
     log_set_fd(-1); /* a sink that takes nothing: no harm, and errno is the caller's */
     errno = ENOENT;
     log_err(LOG_WARN, "refused", &err);
