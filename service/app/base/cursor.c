@@ -3,6 +3,7 @@
 #include "base/cursor.h"
 
 #include "app/query.h"
+#include "base/json.h"
 
 #include <string.h>
 
@@ -78,16 +79,22 @@ struct str page_limit(struct action *action, const struct page *page) {
     return str_of(arena_format(action->arena, "%zu", page->size + 1));
 }
 
-size_t page_rows(const struct page *page, size_t n_rows) {
-    return n_rows > page->size ? page->size : n_rows;
-}
-
-void page_finish(struct action *action, const struct page *page, struct tx *tx, size_t slot,
-                 struct outcome *outcome) {
+void page_write(struct action *action, const struct page *page, struct tx *tx, size_t slot,
+                struct outcome *outcome) {
     struct cursor last = {.list = page->list, .n = page->n_keys};
+    struct buf *body = &outcome->body;
     bool has_more = tx_rows(tx, slot) > page->size;
+    size_t shown = has_more ? page->size : tx_rows(tx, slot);
+    buf_text(body, body->len > 0 ? ",\"data\":[" : "{\"data\":[");
+    for (size_t i = 0; i < shown; i++) {
+        buf_text(body, i > 0 ? "," : "");
+        if (page->shape)
+            write_row(tx, slot, i, page->shape, body);
+        else
+            page->write(tx, slot, i, body);
+    }
     for (size_t i = 0; has_more && i < page->n_keys; i++)
-        last.values[i] = tx_value(tx, slot, page->size - 1, page->key_columns[i]);
+        last.values[i] = tx_value(tx, slot, shown - 1, page->key_columns[i]);
     if (has_more)
         cursor_make(action, &last, outcome->next, sizeof outcome->next);
     page_end(outcome, has_more, -1);

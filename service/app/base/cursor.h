@@ -23,12 +23,14 @@ bool cursor_read(struct action *action, struct str text, struct cursor *cursor, 
 
 #define PAGE_KEYS 2
 
-/* The page of a list. What list it is comes from the use case; what is asked of it from
- * page_read(). */
+/* The page of a list. What list it is and how its rows are shown comes from the use case; what is
+ * asked of it from page_read(). */
 struct page {
     struct str list;               /* as in struct cursor */
     size_t key_columns[PAGE_KEYS]; /* of its statement: what it is sorted by */
     size_t n_keys;
+    const struct shape *shape; /* of a row's first columns; NULL: `write` writes it */
+    void (*write)(struct tx *tx, size_t slot, size_t row, struct buf *ret);
     size_t size;
     struct str keys[PAGE_KEYS]; /* sort values of the row before; absent on the first page */
 };
@@ -36,11 +38,10 @@ struct page {
 bool page_read(struct action *action, struct page *page, struct err *err);
 /* "$n::int" for one row more than the page, so that has_more is known. */
 struct str page_limit(struct action *action, const struct page *page);
-/* Rows to show of `n_rows` read. */
-size_t page_rows(const struct page *page, size_t n_rows);
-/* The end of the body; when more follows, with the cursor of the last row shown. */
-void page_finish(struct action *action, const struct page *page, struct tx *tx, size_t slot,
-                 struct outcome *outcome);
+/* The rows as `data`, behind the members that the body has already, and the end of the body; when
+ * more follows, with the cursor of the last row shown. */
+void page_write(struct action *action, const struct page *page, struct tx *tx, size_t slot,
+                struct outcome *outcome);
 /* ],"page":{...}} at the end of a list's body. total < 0: not asked for. */
 void page_end(struct outcome *outcome, bool has_more, int64_t total);
 /* The same where members follow the list. */

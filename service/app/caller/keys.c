@@ -3,6 +3,7 @@
 #include "app/keys.h"
 
 #include "base/cursor.h"
+#include "base/json.h"
 #include "base/write_once.h"
 #include "domain/decode.h"
 #include "record/references.h"
@@ -58,30 +59,29 @@ static struct str scopes_param(struct action *action, const jv *doc) {
     "last_used_at, created_at, rotated_at, "                                                       \
     "case when previous_until > now() then previous_until end"
 
-static void write_key(struct tx *tx, size_t slot, size_t row, const char *secret, struct buf *ret) {
-    static const struct field fields[] = {
-        {.name = "id", .type = FIELD_ID},
-        {.name = "name", .type = FIELD_TEXT},
-        {.name = "prefix", .type = FIELD_TEXT},
-        {.name = "role", .type = FIELD_TEXT},
-        {.name = "scopes", .type = FIELD_TEXTS},
-        {.name = "user_id", .type = FIELD_ID},
-        {.name = "expires_at", .type = FIELD_TIME},
-        {.name = "revoked_at", .type = FIELD_TIME},
-        {.name = "last_used_at", .type = FIELD_TIME},
-        {.name = "created_at", .type = FIELD_TIME},
-        {.name = "rotated_at", .type = FIELD_TIME},
-        {.name = "overlap_until", .type = FIELD_TIME},
-    };
-    buf_char(ret, '{');
-    for (size_t c = 0; c < COUNT_OF(fields); c++) {
-        buf_format(ret, "%s\"%s\":", c > 0 ? "," : "", fields[c].name);
-        render_value(&fields[c], tx_value(tx, slot, row, c), ret);
+static const struct field key_columns[] = {
+    {.name = "id", .type = FIELD_ID},
+    {.name = "name", .type = FIELD_TEXT},
+    {.name = "prefix", .type = FIELD_TEXT},
+    {.name = "role", .type = FIELD_TEXT},
+    {.name = "scopes", .type = FIELD_TEXTS},
+    {.name = "user_id", .type = FIELD_ID},
+    {.name = "expires_at", .type = FIELD_TIME},
+    {.name = "revoked_at", .type = FIELD_TIME},
+    {.name = "last_used_at", .type = FIELD_TIME},
+    {.name = "created_at", .type = FIELD_TIME},
+    {.name = "rotated_at", .type = FIELD_TIME},
+    {.name = "overlap_until", .type = FIELD_TIME},
+};
+
+/* With the secret, which is shown once. */
+static void write_key(struct tx *tx, size_t slot, const char *secret, struct buf *ret) {
+    for (size_t c = 0; c < COUNT_OF(key_columns); c++) {
+        buf_format(ret, "%c\"%s\":", c > 0 ? ',' : '{', key_columns[c].name);
+        render_value(&key_columns[c], tx_value(tx, slot, 0, c), ret);
     }
-    if (secret) {
-        buf_text(ret, ",\"key\":");
-        buf_json(ret, str_of(secret));
-    }
+    buf_text(ret, ",\"key\":");
+    buf_json(ret, str_of(secret));
     buf_char(ret, '}');
 }
 
@@ -112,7 +112,7 @@ static bool create_work(struct action *action, struct tx *tx, void *arg, struct 
                  params, 8);
     if (!tx_flush(tx, err))
         return false;
-    write_key(tx, slot, 0, key->text, &outcome->body);
+    write_key(tx, slot, key->text, &outcome->body);
     outcome->status = 201;
     snprintf(outcome->location, sizeof outcome->location, "/v1/api-keys/%s", id);
     return true;
@@ -152,7 +152,7 @@ bool api_key_get(struct action *action, struct outcome *outcome, struct err *err
         return false;
     if (tx_rows(tx, slot) == 0)
         return err_set(err, PROBLEM_NOT_FOUND, "There is no such key.");
-    write_key(tx, slot, 0, NULL, &outcome->body);
+    write_row(tx, slot, 0, &SHAPE_OF(key_columns), &outcome->body);
     return true;
 }
 
@@ -189,7 +189,7 @@ static bool rotate_work(struct action *action, struct tx *tx, void *arg, struct 
         return err_set(err, PROBLEM_NOT_FOUND, "There is no such key.");
     if (tx_rows(tx, slot) == 0)
         return err_set(err, PROBLEM_CONFLICT, "The key was revoked, or has expired.");
-    write_key(tx, slot, 0, key->text, &outcome->body);
+    write_key(tx, slot, key->text, &outcome->body);
     return true;
 }
 
@@ -206,7 +206,8 @@ bool api_key_rotate(struct action *action, struct outcome *outcome, struct err *
 
 bool api_key_list(struct action *action, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page = {.list = STR("api-keys"), .key_columns = {0}, .n_keys = 1};
+    struct page page = {
+        .list = STR("api-keys"), .key_columns = {0}, .n_keys = 1, .shape = &SHAPE_OF(key_columns)};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page_limit(action, &page)};
@@ -216,13 +217,7 @@ bool api_key_list(struct action *action, struct outcome *outcome, struct err *er
                            values, 2);
     if (!tx_flush(tx, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_key(tx, slot, i, NULL, &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }
 

@@ -64,7 +64,10 @@ bool agenda_list(struct action *action, struct outcome *outcome, struct err *err
         return false;
     struct str list = str_of(arena_format(action->arena, "agenda|%.*s|%s", STR_ARG(user_id),
                                           before.ptr ? before.ptr : ""));
-    struct page page = {.list = list, .key_columns = {ITEM_OVER_AT, ITEM_ID}, .n_keys = 2};
+    struct page page = {.list = list,
+                        .key_columns = {ITEM_OVER_AT, ITEM_ID},
+                        .n_keys = 2,
+                        .shape = &SHAPE_OF(fields)};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {user_id, before, page.keys[0], page.keys[1], page_limit(action, &page)};
@@ -81,9 +84,7 @@ bool agenda_list(struct action *action, struct outcome *outcome, struct err *err
         return false;
     if (tx_rows(tx, user) == 0)
         return no_user(err);
-    buf_text(&outcome->body, "{\"data\":[");
-    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(fields), &outcome->body);
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }
 

@@ -113,24 +113,22 @@ bool plan_get(struct action *action, struct outcome *outcome, struct err *err) {
 /* A plan that the caller sees; its row, if it is there. */
 #define PLAN_SQL "select version_no from plan where id = $1::uuid and deleted_at is null"
 
-static void write_version(struct tx *tx, size_t slot, size_t row, bool whole, struct buf *ret) {
-    static const struct field fields[] = {
-        {.name = "version_no", .type = FIELD_INT},
-        {.name = "id", .type = FIELD_ID},
-        {.name = "plan_id", .type = FIELD_ID},
-        {.name = "account_id", .type = FIELD_ID},
-        {.name = "kind", .type = FIELD_TEXT},
-        {.name = "review_id", .type = FIELD_ID},
-        {.name = "template_version", .type = FIELD_INT},
-        {.name = "customer_impact", .type = FIELD_TEXT},
-        {.name = "note", .type = FIELD_TEXT},
-        {.name = "created_at", .type = FIELD_TIME},
-        {.name = "created_by", .type = FIELD_TEXT},
-        {.name = "content", .type = FIELD_DOC},
-    };
-    write_row(tx, slot, row, &(const struct shape){fields, COUNT_OF(fields) - (whole ? 0 : 1)},
-              ret);
-}
+static const struct field version_fields[] = {
+    {.name = "version_no", .type = FIELD_INT},
+    {.name = "id", .type = FIELD_ID},
+    {.name = "plan_id", .type = FIELD_ID},
+    {.name = "account_id", .type = FIELD_ID},
+    {.name = "kind", .type = FIELD_TEXT},
+    {.name = "review_id", .type = FIELD_ID},
+    {.name = "template_version", .type = FIELD_INT},
+    {.name = "customer_impact", .type = FIELD_TEXT},
+    {.name = "note", .type = FIELD_TEXT},
+    {.name = "created_at", .type = FIELD_TIME},
+    {.name = "created_by", .type = FIELD_TEXT},
+    {.name = "content", .type = FIELD_DOC},
+};
+/* Without the content, as lists show it. */
+static const struct shape version_summary = {version_fields, COUNT_OF(version_fields) - 1};
 
 #define VERSION_SQL                                                                                \
     "select v.version_no, v.id, v.plan_id, v.account_id, v.kind, v.review_id, "                    \
@@ -143,7 +141,7 @@ bool plan_version_list(struct action *action, struct outcome *outcome, struct er
     struct str plan_id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str list = str_of(arena_format(action->arena, "versions|%.*s", STR_ARG(plan_id)));
-    struct page page = {.list = list, .key_columns = {0}, .n_keys = 1};
+    struct page page = {.list = list, .key_columns = {0}, .n_keys = 1, .shape = &version_summary};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {plan_id, page.keys[0], page_limit(action, &page)};
@@ -157,12 +155,7 @@ bool plan_version_list(struct action *action, struct outcome *outcome, struct er
         return false;
     if (tx_rows(tx, there) == 0)
         return no_plan(err);
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        buf_text(&outcome->body, i > 0 ? "," : "");
-        write_version(tx, slot, i, false, &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }
 
@@ -196,7 +189,7 @@ bool plan_version_get(struct action *action, struct outcome *outcome, struct err
     if (tx_rows(tx, slot) == 0)
         return no_version(err);
     buf_init(&object, (size_t)16 << 20);
-    write_version(tx, slot, 0, true, &object);
+    write_row(tx, slot, 0, &SHAPE_OF(version_fields), &object);
     bool fine = buf_ok(&object);
     if (fine)
         view_object(action, tx_value(tx, slot, 0, 1), 1, buf_str(&object), outcome);
@@ -296,7 +289,8 @@ bool acknowledgement_list(struct action *action, struct outcome *outcome, struct
     struct page page = {
         .list = str_of(arena_format(action->arena, "acknowledgements|%.*s", STR_ARG(plan_id))),
         .key_columns = {ACKNOWLEDGED_VERSION_NO},
-        .n_keys = 1};
+        .n_keys = 1,
+        .write = write_acknowledged};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {plan_id, page.keys[0], page_limit(action, &page)};
@@ -306,12 +300,7 @@ bool acknowledgement_list(struct action *action, struct outcome *outcome, struct
         return false;
     if (tx_rows(tx, there) == 0)
         return no_plan(err);
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        buf_text(&outcome->body, i > 0 ? "," : "");
-        write_acknowledged(tx, slot, i, &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }
 

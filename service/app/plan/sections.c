@@ -153,7 +153,8 @@ bool plan_history(struct action *action, struct outcome *outcome, struct err *er
     struct page page = {
         .list = str_of(arena_format(action->arena, "interaction_history|%.*s", STR_ARG(plan_id))),
         .key_columns = {HISTORY_AT, HISTORY_ID},
-        .n_keys = 2};
+        .n_keys = 2,
+        .write = write_entry};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {plan_id, page.keys[0], page.keys[1], page_limit(action, &page)};
@@ -165,12 +166,7 @@ bool plan_history(struct action *action, struct outcome *outcome, struct err *er
                        "There is no such plan or section that you can see.");
     buf_text(&outcome->body, "{\"plan_id\":");
     buf_json(&outcome->body, plan_id);
-    buf_text(&outcome->body, ",\"section\":\"interaction_history\",\"generated\":true,\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_entry(tx, slot, i, &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, outcome);
+    buf_text(&outcome->body, ",\"section\":\"interaction_history\",\"generated\":true");
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }

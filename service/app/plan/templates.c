@@ -63,7 +63,8 @@ static void write_template(struct tx *tx, size_t slot, size_t row, struct buf *r
 
 bool template_list(struct action *action, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page = {.list = STR("plan-templates"), .key_columns = {0}, .n_keys = 1};
+    struct page page = {
+        .list = STR("plan-templates"), .key_columns = {0}, .n_keys = 1, .write = write_template};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page_limit(action, &page)};
@@ -73,12 +74,7 @@ bool template_list(struct action *action, struct outcome *outcome, struct err *e
                            values, 2);
     if (!tx_flush(tx, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        buf_text(&outcome->body, i > 0 ? "," : "");
-        write_template(tx, slot, i, &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }
 

@@ -44,7 +44,8 @@ static void write_criteria(struct tx *tx, size_t slot, size_t row, struct buf *r
 
 bool criteria_list(struct action *action, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page = {.list = STR("criteria"), .key_columns = {0}, .n_keys = 1};
+    struct page page = {
+        .list = STR("criteria"), .key_columns = {0}, .n_keys = 1, .write = write_criteria};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page_limit(action, &page)};
@@ -54,13 +55,7 @@ bool criteria_list(struct action *action, struct outcome *outcome, struct err *e
                            values, 2);
     if (!tx_flush(tx, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_criteria(tx, slot, i, &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }
 

@@ -44,7 +44,7 @@ bool evaluation_results(struct action *action, struct outcome *outcome, struct e
     struct str id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str list = str_of(arena_format(action->arena, "evaluation|%.*s", STR_ARG(id)));
-    struct page page = {.list = list, .key_columns = {0, 1}, .n_keys = 2};
+    struct page page = {.list = list, .key_columns = {0, 1}, .n_keys = 2, .write = write_result};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {id, page.keys[0], page.keys[1], page_limit(action, &page)};
@@ -65,12 +65,6 @@ bool evaluation_results(struct action *action, struct outcome *outcome, struct e
         return false;
     if (tx_rows(tx, there) == 0)
         return err_set(err, PROBLEM_NOT_FOUND, "There is no such evaluation.");
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        write_result(tx, slot, i, &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }

@@ -69,32 +69,26 @@ static const struct field columns[] = {
 #define STANDING_AREAS COUNT_OF(columns)
 #define CUSTOMER_AREAS (STANDING_AREAS + 1)
 
+static const struct field history_fields[] = {
+    {.name = "at", .type = FIELD_TIME},
+    {.name = "cause", .type = FIELD_TEXT},
+    {.name = "actor", .type = FIELD_TEXT},
+    {.name = "from_status", .type = FIELD_TEXT},
+    {.name = "to_status", .type = FIELD_TEXT},
+    {.name = "from_tier", .type = FIELD_TEXT},
+    {.name = "to_tier", .type = FIELD_TEXT},
+    {.name = "criteria_version", .type = FIELD_INT},
+    {.name = "reason", .type = FIELD_TEXT},
+    {.name = "designation", .type = FIELD_MAP},
+    {.name = "score", .type = FIELD_DECIMAL},
+    {.name = "score_before", .type = FIELD_DECIMAL},
+    {.name = "score_rank", .type = FIELD_INT},
+    {.name = "contributions", .type = FIELD_DOCS},
+    {.name = "contributions_before", .type = FIELD_DOCS},
+};
 /* Without the explanation where the caller does not read economics. */
-static void write_history(struct tx *tx, size_t slot, size_t n, bool why, struct buf *ret) {
-    static const struct field fields[] = {
-        {.name = "at", .type = FIELD_TIME},
-        {.name = "cause", .type = FIELD_TEXT},
-        {.name = "actor", .type = FIELD_TEXT},
-        {.name = "from_status", .type = FIELD_TEXT},
-        {.name = "to_status", .type = FIELD_TEXT},
-        {.name = "from_tier", .type = FIELD_TEXT},
-        {.name = "to_tier", .type = FIELD_TEXT},
-        {.name = "criteria_version", .type = FIELD_INT},
-        {.name = "reason", .type = FIELD_TEXT},
-        {.name = "designation", .type = FIELD_MAP},
-        {.name = "score", .type = FIELD_DECIMAL},
-        {.name = "score_before", .type = FIELD_DECIMAL},
-        {.name = "score_rank", .type = FIELD_INT},
-        {.name = "contributions", .type = FIELD_DOCS},
-        {.name = "contributions_before", .type = FIELD_DOCS},
-    };
-    for (size_t i = 0; i < n; i++) {
-        if (i > 0)
-            buf_char(ret, ',');
-        write_row(tx, slot, i,
-                  &(const struct shape){fields, COUNT_OF(fields) - (why ? 0 : HISTORY_WHY)}, ret);
-    }
-}
+#define HISTORY_SHAPE(why)                                                                         \
+    ((const struct shape){history_fields, COUNT_OF(history_fields) - ((why) ? 0 : HISTORY_WHY)})
 
 /* The part of a status that is economics. */
 static bool explains(const struct field *field) {
@@ -130,7 +124,7 @@ bool status_answer(struct action *action, struct tx *tx, struct str account_id, 
         render_value(&columns[c], tx_value(tx, slot, 0, c), &outcome->body);
     }
     buf_text(&outcome->body, ",\"history\":[");
-    write_history(tx, past, tx_rows(tx, past), why, &outcome->body);
+    write_rows(tx, past, tx_rows(tx, past), &HISTORY_SHAPE(why), &outcome->body);
     buf_text(&outcome->body, why ? "]}" : "],\"redacted\":[\"economics\"]}");
     return true;
 }
@@ -164,11 +158,9 @@ bool account_key_history(struct action *action, struct outcome *outcome, struct 
                            values, 3);
     if (!account_areas(action, tx, account_id, &areas, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
     if (tx_rows(tx, slot) > 0)
         areas &= (area_set)tx_int(tx, slot, 0, HISTORY_AREAS);
-    write_history(tx, slot, page_rows(&page, tx_rows(tx, slot)),
-                  (areas & AREA_BIT(AREA_ECONOMICS)) != 0, &outcome->body);
-    page_finish(action, &page, tx, slot, outcome);
+    page.shape = &HISTORY_SHAPE((areas & AREA_BIT(AREA_ECONOMICS)) != 0);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }

@@ -108,7 +108,7 @@ bool record_history(struct action *action, struct outcome *outcome, struct err *
     const struct record_key route = action_key(action), *key = &route;
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str list = str_of(arena_format(action->arena, "history|%.*s", STR_ARG(key->id)));
-    struct page page = {.list = list, .key_columns = {0}, .n_keys = 1};
+    struct page page = {.list = list, .key_columns = {0}, .n_keys = 1, .shape = &SHAPE_OF(fields)};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str ids = pg_array_param(action->arena, &key->id, 1);
@@ -120,8 +120,6 @@ bool record_history(struct action *action, struct outcome *outcome, struct err *
     size_t slot = tx_query(tx, sql, values, 3);
     if (!tx_flush(tx, err) || !history_visible(action, key, tx, there, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(fields), &outcome->body);
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }

@@ -7,7 +7,8 @@
 #include "domain/filter.h"
 #include "record/view.h"
 
-#define LIST_ORDERS 6 /* at most CURSOR_VALUES */
+#define LIST_ORDERS 6
+_Static_assert(LIST_ORDERS <= CURSOR_VALUES, "a cursor holds the values of each order");
 #define LIST_PARAMS 400
 
 struct list_sort {

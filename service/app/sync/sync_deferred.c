@@ -171,7 +171,8 @@ bool sync_waiting(struct action *action, struct outcome *outcome, struct err *er
     };
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str list = str_of(arena_format(action->arena, "deferred|%.*s", STR_ARG(system)));
-    struct page page = {.list = list, .key_columns = {0, 1}, .n_keys = 2};
+    struct page page = {
+        .list = list, .key_columns = {0, 1}, .n_keys = 2, .shape = &SHAPE_OF(fields)};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {system, page.keys[0], page.keys[1], page_limit(action, &page)};
@@ -186,8 +187,6 @@ bool sync_waiting(struct action *action, struct outcome *outcome, struct err *er
         values, 4);
     if (!tx_flush(tx, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(fields), &outcome->body);
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }

@@ -154,7 +154,8 @@ bool sync_conflict_list(struct action *action, struct outcome *outcome, struct e
     struct str status = action_query(action, "status");
     struct str list = str_of(
         arena_format(action->arena, "conflicts|%.*s|%.*s", STR_ARG(system), STR_ARG(status)));
-    struct page page = {.list = list, .key_columns = {1, 0}, .n_keys = 2};
+    struct page page = {
+        .list = list, .key_columns = {1, 0}, .n_keys = 2, .shape = &SHAPE_OF(conflict_fields)};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {system, page.keys[0], page.keys[1], page_limit(action, &page), status};
@@ -167,10 +168,7 @@ bool sync_conflict_list(struct action *action, struct outcome *outcome, struct e
                            values, 5);
     if (!tx_flush(tx, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(conflict_fields),
-               &outcome->body);
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }
 

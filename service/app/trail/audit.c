@@ -94,7 +94,8 @@ static void write_record(struct tx *tx, size_t slot, size_t row, struct buf *ret
 
 bool audit_list(struct action *action, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct query query = {.page = {.key_columns = {AT_COLUMN, ID_COLUMN}, .n_keys = 2}};
+    struct query query = {
+        .page = {.key_columns = {AT_COLUMN, ID_COLUMN}, .n_keys = 2, .write = write_record}};
     if (!read_query(action, &query, err))
         return false;
     const char *sql = list_sql(action, &query);
@@ -110,12 +111,7 @@ bool audit_list(struct action *action, struct outcome *outcome, struct err *err)
     size_t slot = tx_query(tx, sql, values, COUNT_OF(values));
     if (!tx_flush(tx, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&query.page, tx_rows(tx, slot)); i++) {
-        buf_text(&outcome->body, i > 0 ? "," : "");
-        write_record(tx, slot, i, &outcome->body);
-    }
-    page_finish(action, &query.page, tx, slot, outcome);
+    page_write(action, &query.page, tx, slot, outcome);
     return true;
 }
 
@@ -128,7 +124,8 @@ bool audit_anchor_list(struct action *action, struct outcome *outcome, struct er
         {.name = "previous", .type = FIELD_TEXT}, {.name = "body", .type = FIELD_TEXT},
         {.name = "key_id", .type = FIELD_TEXT},   {.name = "signature", .type = FIELD_TEXT}};
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page = {.list = STR("audit anchors"), .key_columns = {0}, .n_keys = 1};
+    struct page page = {
+        .list = STR("audit anchors"), .key_columns = {0}, .n_keys = 1, .shape = &SHAPE_OF(fields)};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page_limit(action, &page)};
@@ -142,9 +139,7 @@ bool audit_anchor_list(struct action *action, struct outcome *outcome, struct er
                  values, 2);
     if (!tx_flush(tx, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(fields), &outcome->body);
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }
 

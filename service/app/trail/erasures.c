@@ -30,7 +30,7 @@ static void write_parts(struct action *action, const struct page *page, struct t
     static const struct field fields[] = {{.name = "kind", .type = FIELD_TEXT},
                                           {.name = "data", .type = FIELD_MAP}};
     struct buf *body = &outcome->body;
-    size_t n = tx_rows(tx, slot), shown = page_rows(page, n);
+    size_t n = tx_rows(tx, slot), shown = n > page->size ? page->size : n;
     bool part = n > 0 && !tx_value(tx, slot, n - 1, PERSONAL_DOCUMENT).ptr,
          has_more = part || n > page->size;
     if (part && shown == n)

@@ -184,7 +184,8 @@ bool import_get(struct action *action, struct outcome *outcome, struct err *err)
 
 bool import_list(struct action *action, struct outcome *outcome, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    struct page page = {.list = STR("imports"), .key_columns = {1, 0}, .n_keys = 2};
+    struct page page = {
+        .list = STR("imports"), .key_columns = {1, 0}, .n_keys = 2, .write = import_write};
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
     struct str values[] = {page.keys[0], page.keys[1], page_limit(action, &page)};
@@ -195,13 +196,7 @@ bool import_list(struct action *action, struct outcome *outcome, struct err *err
                            values, 3);
     if (!tx_flush(tx, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    for (size_t i = 0; i < page_rows(&page, tx_rows(tx, slot)); i++) {
-        if (i > 0)
-            buf_char(&outcome->body, ',');
-        import_write(tx, slot, i, &outcome->body);
-    }
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }
 
@@ -233,7 +228,8 @@ bool import_errors(struct action *action, struct outcome *outcome, struct err *e
     };
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct str list = str_of(arena_format(action->arena, "errors|%.*s", STR_ARG(id)));
-    struct page page = {.list = list, .key_columns = {ERROR_LINE}, .n_keys = 1};
+    struct page page = {
+        .list = list, .key_columns = {ERROR_LINE}, .n_keys = 1, .shape = &SHAPE_OF(fields)};
     bool csv = str_is(action_query(action, "format"), "csv");
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
@@ -251,9 +247,7 @@ bool import_errors(struct action *action, struct outcome *outcome, struct err *e
         outcome->content_type = "text/csv; charset=utf-8";
         return true;
     }
-    buf_text(&outcome->body, "{\"data\":[");
-    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(fields), &outcome->body);
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }
 

@@ -34,7 +34,8 @@ bool webhook_delivery_list(struct action *action, struct outcome *outcome, struc
     struct str state = action_query(action, "state");
     struct str list = str_of(arena_format(action->arena, "webhook-deliveries|%.*s|%.*s",
                                           STR_ARG(endpoint_id), STR_ARG(state)));
-    struct page page = {.list = list, .key_columns = {0}, .n_keys = 1};
+    struct page page = {
+        .list = list, .key_columns = {0}, .n_keys = 1, .shape = &SHAPE_OF(delivery_fields)};
 
     if (!page_read(action, &page, err) || !read_begin(action, &tx, err))
         return false;
@@ -42,10 +43,7 @@ bool webhook_delivery_list(struct action *action, struct outcome *outcome, struc
     size_t slot = tx_query(tx, SQL_LIST, values, COUNT_OF(values));
     if (!tx_flush(tx, err))
         return false;
-    buf_text(&outcome->body, "{\"data\":[");
-    write_rows(tx, slot, page_rows(&page, tx_rows(tx, slot)), &SHAPE_OF(delivery_fields),
-               &outcome->body);
-    page_finish(action, &page, tx, slot, outcome);
+    page_write(action, &page, tx, slot, outcome);
     return true;
 }
 
