@@ -65,12 +65,6 @@ struct audit_notes {
     bool lost; /* no memory: nothing may be answered */
 };
 
-/* One decoded parameter, of the query or of the path. */
-struct param {
-    struct str name;
-    struct str value;
-};
-
 /* One call of a use case. */
 struct action {
     struct app *app;

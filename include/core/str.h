@@ -12,6 +12,12 @@ struct str {
     size_t len;
 };
 
+/* A parameter of a request's query or path, decoded. */
+struct param {
+    struct str name;
+    struct str value;
+};
+
 #define STR(literal) ((struct str){"" literal, sizeof(literal) - 1})
 #define STR_ABSENT ((struct str){NULL, 0})
 /* For printf: "%.*s", STR_ARG(s) */

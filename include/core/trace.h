@@ -51,13 +51,20 @@ void trace_first(struct trace *ret, const struct randomness *randomness);
 /* For what is called in the span: its traceparent. */
 void trace_text(const struct trace *trace, char ret[static TRACEPARENT_TEXT]);
 
-/* Ends the span. `name` as the semantic conventions have it; `failed`: its status is an error. A
- * field whose text is "" is left out. */
-void trace_end(struct trace *trace, enum span_kind kind, struct str name, bool failed,
-               const struct span_field *fields, size_t n_fields);
+/* What is said of a span when it ends. */
+struct span {
+    enum span_kind kind;
+    struct str name;                 /* as the semantic conventions have it */
+    bool failed;                     /* its status is an error */
+    const struct span_field *fields; /* one whose text is "" is left out */
+    size_t n_fields;
+};
+void trace_end(struct trace *trace, const struct span *span);
 #define TRACE_END(trace, kind, name, failed, ...)                                                  \
-    trace_end((trace), (kind), (name), (failed), (const struct span_field[]){__VA_ARGS__},         \
-              sizeof((const struct span_field[]){__VA_ARGS__}) / sizeof(struct span_field))
+    trace_end((trace), &(const struct span){(kind), (name), (failed),                              \
+                                            (const struct span_field[]){__VA_ARGS__},              \
+                                            sizeof((const struct span_field[]){__VA_ARGS__}) /     \
+                                                sizeof(struct span_field)})
 
 /* For the one thread that sends: appends up to `most` spans, with commas between, and returns how
  * many. */

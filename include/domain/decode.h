@@ -17,10 +17,10 @@ struct decode {
 
 /* `given` is a whole new document. *ret holds every writable field. */
 bool decode_new(const struct decode *decode, const jv *given, jv **ret, struct err *err);
-/* `given` is a merge patch (RFC 7396) on `current`, which is canonical. *ret as above;
- * *ret_changed: does it differ from `current`? */
+/* `given` is a merge patch (RFC 7396) on `current`, which is canonical. *ret as above: the same as
+ * `current` if it changes nothing. */
 bool decode_change(const struct decode *decode, const jv *current, const jv *given, jv **ret,
-                   bool *ret_changed, struct err *err);
+                   struct err *err);
 /* One value of a field on its own, e.g. an action's parameters described by a shape. */
 bool decode_shape(const struct shape *shape, const jv *given, const char *at, jv **ret,
                   struct err *err);

@@ -53,6 +53,13 @@ struct cond {
     size_t n_parts;
 };
 
+/* What a list can be filtered by, and where its conditions are made. */
+struct filter {
+    const struct resource *resource;
+    const struct custom_fields *customs; /* NULL: none */
+    struct arena *arena;
+};
+
 /* One flat parameter:
  *   <field>=v1,v2                            equal to one of them (a value with a comma needs
  * filter=) <field>_gt, _gte, _lt, _lte=v            numbers, dates, times <stem>_since, _after,
@@ -60,10 +67,8 @@ struct cond {
  *   <field>_is_null=true|false
  *   custom.<name>, with the same suffixes but the <stem> ones
  *   q=words                                  COND_SEARCH, where the resource has such fields
- * unknown_parameter says that none of this fits the name: it may be another part's parameter.
- * `customs` may be NULL. */
-bool filter_flat(const struct resource *resource, const struct custom_fields *customs,
-                 struct str name, struct str value, struct arena *arena, struct cond **ret,
+ * unknown_parameter says that none of this fits the name: it may be another part's parameter. */
+bool filter_flat(const struct filter *filter, const struct param *param, struct cond **ret,
                  struct err *err);
 
 /* A `filter=` expression; keywords in any case:
@@ -75,8 +80,8 @@ bool filter_flat(const struct resource *resource, const struct custom_fields *cu
  *   value      = 'text', with '' for a quote | number | true | false | date | time | id | null
  * (with eq and ne) Over a relation to many records, the comparison holds when it does for one of
  * them. An error says at which character (counted from 1) and what was expected. */
-bool filter_parse(const struct resource *resource, const struct custom_fields *customs,
-                  struct str expression, struct arena *arena, struct cond **ret, struct err *err);
+bool filter_parse(const struct filter *filter, struct str expression, struct cond **ret,
+                  struct err *err);
 
 /* All of `parts`; *ret is NULL, the condition that everything satisfies, when there are none. */
 bool filter_all(struct cond *const *parts, size_t n, struct arena *arena, struct cond **ret,
@@ -91,11 +96,19 @@ void filter_each(const struct cond *cond, void (*visit)(const struct cond *leaf,
  * NULL gives nothing. */
 void filter_canonical(const struct cond *cond, struct buf *ret);
 
+/* The statement that a condition becomes a part of. */
+struct filter_sql {
+    bool by_access_set;
+    struct buf *sql;
+    struct str *params; /* $1, $2, ... */
+    size_t n_params, max_params;
+    struct arena *arena; /* of what comes into `params` */
+    struct err *err;
+};
 /* Adds a boolean SQL expression over t (the resource's table) and what its `join` adds; NULL gives
- * "true". Values become $n from *n_params + 1 on, in `params`, with memory of the arena. At most
- * `max_params` in all, else too_many. An expression may contain `or` only in parentheses. */
-bool filter_sql(const struct cond *cond, bool by_access_set, struct arena *arena, struct buf *sql,
-                struct str *params, size_t *n_params, size_t max_params, struct err *err);
+ * "true". Values become $n from n_params + 1 on; too_many when there are more than max_params.
+ * False leaves n_params as it was. An expression may contain `or` only in parentheses. */
+bool filter_sql(const struct cond *cond, struct filter_sql *into);
 
 /* A PostgreSQL array literal, {"a","b\"c"}: the value of a parameter of type text[], uuid[] and so
  * on. */

@@ -58,18 +58,18 @@ void buf_base64url(struct buf *buf, const void *bytes, size_t len) {
     encode64(buf, bytes, len, base64url_alphabet, false);
 }
 
-/* The six bits of a character, or -1. `plus` and `slash` are the alphabet's last two. */
-static int six_bits(char c, char plus, char slash) {
+/* The six bits of a character, or -1. */
+static int six_bits(char c, const char *alphabet) {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
     if (c >= 'a' && c <= 'z')
         return c - 'a' + 26;
     if (c >= '0' && c <= '9')
         return c - '0' + 52;
-    return c == plus ? 62 : c == slash ? 63 : -1;
+    return c == alphabet[62] ? 62 : c == alphabet[63] ? 63 : -1;
 }
 
-static bool decode64(struct str text, char plus, char slash, unsigned char *ret, size_t room,
+static bool decode64(struct str text, const char *alphabet, unsigned char *ret, size_t room,
                      size_t *ret_len) {
     uint32_t bits = 0;
     unsigned n_bits = 0;
@@ -79,7 +79,7 @@ static bool decode64(struct str text, char plus, char slash, unsigned char *ret,
     if (text.len % 4 == 1 || len > room)
         return false;
     for (size_t i = 0; i < text.len; i++) {
-        int six = six_bits(text.ptr[i], plus, slash);
+        int six = six_bits(text.ptr[i], alphabet);
 
         if (six < 0)
             return false;
@@ -102,11 +102,11 @@ bool base64_decode(struct str text, void *ret, size_t room, size_t *ret_len) {
         return false;
     for (int i = 0; i < 2 && text.len > 0 && text.ptr[text.len - 1] == '='; i++)
         text.len--;
-    return decode64(text, '+', '/', ret, room, ret_len);
+    return decode64(text, base64_alphabet, ret, room, ret_len);
 }
 
 bool base64url_decode(struct str text, void *ret, size_t room, size_t *ret_len) {
-    return decode64(text, '-', '_', ret, room, ret_len);
+    return decode64(text, base64url_alphabet, ret, room, ret_len);
 }
 
 bool bytea_decode(struct str text, void *ret, size_t room, size_t *ret_len) {

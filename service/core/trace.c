@@ -141,9 +141,7 @@ static void put_field(struct buf *into, const struct span_field *field) {
 
 /* OTLP's JSON: protobuf's mapping, with lowerCamelCase keys, 64-bit numbers as text, enums as
  * numbers, and, by an exception of its own, ids in hexadecimal. */
-static void put_span(struct buf *into, const struct trace *trace, enum span_kind kind,
-                     struct str name, bool failed, const struct span_field *fields,
-                     size_t n_fields) {
+static void put_span(struct buf *into, const struct trace *trace, const struct span *span) {
     static const unsigned char none[sizeof trace->parent_id];
     int64_t wall = clock_wall(&clock_system);
     int64_t taken = clock_mono(&clock_system) - trace->started_us;
@@ -153,18 +151,18 @@ static void put_span(struct buf *into, const struct trace *trace, enum span_kind
     if (memcmp(trace->parent_id, none, sizeof none) != 0)
         put_id(into, "parentSpanId", trace->parent_id, sizeof trace->parent_id);
     buf_text(into, "\"name\":");
-    buf_json(into, name);
+    buf_json(into, span->name);
     buf_format(into,
                ",\"kind\":%d,\"startTimeUnixNano\":\"%lld000\",\"endTimeUnixNano\":\"%lld000\"",
-               (int)kind, (long long)(wall - taken), (long long)wall);
+               (int)span->kind, (long long)(wall - taken), (long long)wall);
     buf_text(into, ",\"attributes\":[");
     size_t start = into->len;
-    for (size_t i = 0; i < n_fields; i++)
-        if (fields[i].text.ptr == NULL || fields[i].text.len > 0)
-            put_field(into, &fields[i]);
+    for (size_t i = 0; i < span->n_fields; i++)
+        if (span->fields[i].text.ptr == NULL || span->fields[i].text.len > 0)
+            put_field(into, &span->fields[i]);
     if (buf_ok(into) && into->len > start)
         into->len--; /* the last comma */
-    buf_format(into, "],\"status\":{%s}}", failed ? "\"code\":2" : "");
+    buf_format(into, "],\"status\":{%s}}", span->failed ? "\"code\":2" : "");
 }
 
 /* The slot of the next place; NULL when the ring is full. A place that another writer took first is
@@ -184,8 +182,7 @@ static struct slot *claim(size_t *ret_place) {
     }
 }
 
-void trace_end(struct trace *trace, enum span_kind kind, struct str name, bool failed,
-               const struct span_field *fields, size_t n_fields) {
+void trace_end(struct trace *trace, const struct span *span) {
     size_t place;
     struct buf text;
     if (!trace->on)
@@ -197,7 +194,7 @@ void trace_end(struct trace *trace, enum span_kind kind, struct str name, bool f
         return;
     }
     buf_over(&text, slot->text, sizeof slot->text);
-    put_span(&text, trace, kind, name, failed, fields, n_fields);
+    put_span(&text, trace, span);
     if (!buf_ok(&text))
         metrics_count(METRIC_TRACE_SPANS, TRACE_DROPPED, 1);
     slot->len = buf_ok(&text) ? text.len : 0;

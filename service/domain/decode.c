@@ -257,11 +257,13 @@ static void check_names(const struct field *fields, size_t n, const jv *given, c
     }
 }
 
-/* Canonical values of all writable fields of `doc` into `ret`. */
-static void decode_fields(const struct field *fields, size_t n, const jv *doc, const char *at,
-                          bool whole, jv *ret, struct err *err) {
-    for (size_t i = 0; i < n; i++) {
-        const struct field *field = &fields[i];
+/* Canonical values of all writable fields of `doc`; `whole`: those that it does not have are null.
+ */
+static jv *decode_fields(const struct shape *shape, const jv *doc, const char *at, bool whole,
+                         struct err *err) {
+    jv *ret = jv_new_object();
+    for (size_t i = 0; ret && i < shape->n_fields; i++) {
+        const struct field *field = &shape->fields[i];
         if (!field_writable(field))
             continue;
         jv *value = jv_get(doc, field->name);
@@ -283,6 +285,7 @@ static void decode_fields(const struct field *fields, size_t n, const jv *doc, c
             jv_set(ret, field->name, jv_new_null());
         }
     }
+    return ret;
 }
 
 bool decode_shape(const struct shape *shape, const jv *given, const char *at, jv **ret,
@@ -292,9 +295,8 @@ bool decode_shape(const struct shape *shape, const jv *given, const char *at, jv
         return false;
     }
     size_t before = err->n_items;
-    CLEANUP(jv_unref) jv *doc = jv_new_object();
     check_names(shape->fields, shape->n_fields, given, at, err);
-    decode_fields(shape->fields, shape->n_fields, given, at, false, doc, err);
+    CLEANUP(jv_unref) jv *doc = decode_fields(shape, given, at, false, err);
     if (err->n_items != before || !doc)
         return doc ? false : err_memory(err);
     *ret = TAKE(doc);
@@ -339,11 +341,11 @@ static void check_custom(const struct decode *decode, const jv *doc, struct err 
 
 static bool decode_whole(const struct decode *decode, const jv *doc, jv **ret, struct err *err) {
     const struct resource *resource = decode->resource;
+    const struct shape shape = {resource->fields, resource->n_fields};
     size_t before = err->n_items;
-    CLEANUP(jv_unref) jv *clean = jv_new_object();
+    CLEANUP(jv_unref) jv *clean = decode_fields(&shape, doc, decode->at, true, err);
     if (!clean)
         return err_memory(err);
-    decode_fields(resource->fields, resource->n_fields, doc, decode->at, true, clean, err);
     if ((resource->flags & R_CUSTOM) != 0)
         check_custom(decode, doc, err);
     if (err->n_items == before && resource->check)
@@ -396,7 +398,7 @@ static jv *without_changeable(const struct decode *decode, const jv *current) {
 }
 
 bool decode_change(const struct decode *decode, const jv *current, const jv *given, jv **ret,
-                   bool *ret_changed, struct err *err) {
+                   struct err *err) {
     if (!is_object(decode, given, err))
         return false;
     size_t before = err->n_items;
@@ -411,7 +413,6 @@ bool decode_change(const struct decode *decode, const jv *current, const jv *giv
     check_create_only(decode, current, clean, err);
     if (err->n_items != before)
         return false;
-    *ret_changed = !jv_equal(current, clean);
     *ret = TAKE(clean);
     return true;
 }

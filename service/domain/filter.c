@@ -95,13 +95,13 @@ static bool find_name(const struct resource *resource, const struct custom_field
     return false;
 }
 
-static bool flat_null(const struct target *target, struct str name, struct str value,
-                      struct arena *arena, struct cond **ret, struct err *err) {
-    bool wanted = str_is(value, "true");
+static bool flat_null(const struct target *target, const struct param *param, struct arena *arena,
+                      struct cond **ret, struct err *err) {
+    bool wanted = str_is(param->value, "true");
     struct cond *cond;
 
-    if (!wanted && !str_is(value, "false"))
-        return refuse(err, name, "invalid_value", "must be true or false");
+    if (!wanted && !str_is(param->value, "false"))
+        return refuse(err, param->name, "invalid_value", "must be true or false");
     cond = cond_leaf(target, COND_NULL, NULL, 0, arena);
     if (cond != NULL && !wanted)
         cond = cond_group(COND_NOT, &cond, 1, arena);
@@ -119,31 +119,32 @@ static size_t count_values(struct str value, enum cond_op op) {
     return n;
 }
 
-static bool flat_values(const struct target *target, enum cond_op op, struct str name,
-                        struct str value, struct arena *arena, struct cond **ret, struct err *err) {
+/* The values that a parameter compares with; NULL: none of them, or one that cannot be. */
+static struct str *read_values(const struct target *target, enum cond_op op,
+                               const struct param *param, struct arena *arena, struct err *err) {
     char sentence[VALUE_SENTENCE];
-    struct str rest = value;
-    size_t n = count_values(value, op);
-    struct str *values;
+    struct str rest = param->value;
+    size_t n = count_values(param->value, op);
 
-    if (n > FILTER_VALUES)
-        return refuse(err, name, "too_many", "takes at most 200 values");
-    values = arena_array(arena, n, sizeof(*values));
+    if (n > FILTER_VALUES) {
+        refuse(err, param->name, "too_many", "takes at most 200 values");
+        return NULL;
+    }
+    struct str *values = arena_array(arena, n, sizeof(*values));
     if (values == NULL)
-        return err_memory(err);
-    for (size_t i = 0; i < n; i++) {
-        struct str part = value;
+        err_memory(err);
+    for (size_t i = 0; values != NULL && i < n; i++) {
+        struct str part = param->value;
 
         if (op == COND_IN)
             str_split(&rest, ',', &part);
-        if (!target_value(target, op, part, arena, &values[i], sentence))
-            return refuse_value(err, name, sentence);
+        values[i] = target_value(target, op, part, arena, sentence);
+        if (values[i].ptr == NULL) {
+            refuse_value(err, param->name, sentence);
+            return NULL;
+        }
     }
-    struct cond *cond = cond_leaf(target, op, values, n, arena);
-    if (cond == NULL)
-        return err_memory(err);
-    *ret = cond;
-    return true;
+    return values;
 }
 
 static bool has_search(const struct resource *resource) {
@@ -153,47 +154,55 @@ static bool has_search(const struct resource *resource) {
     return false;
 }
 
-static bool flat_search(const struct resource *resource, struct str name, struct str value,
-                        struct arena *arena, struct cond **ret, struct err *err) {
-    struct str *words = arena_array(arena, FILTER_WORDS, sizeof(*words));
-    struct cond *cond = arena_alloc(arena, sizeof(*cond));
-    struct str rest = value;
+static bool flat_search(const struct filter *filter, const struct param *param, struct cond **ret,
+                        struct err *err) {
+    struct str *words = arena_array(filter->arena, FILTER_WORDS, sizeof(*words));
+    struct cond *cond = arena_alloc(filter->arena, sizeof(*cond));
+    struct str rest = param->value;
     struct str word;
     size_t n = 0;
 
     if (words == NULL || cond == NULL)
         return err_memory(err);
-    if (!str_is_utf8(value) || str_chars(value) > 200)
-        return refuse(err, name, "invalid_value", "must be text of at most 200 characters");
+    if (!str_is_utf8(param->value) || str_chars(param->value) > 200)
+        return refuse(err, param->name, "invalid_value", "must be text of at most 200 characters");
     while (str_split(&rest, ' ', &word)) {
         if (word.len == 0)
             continue;
         if (n == FILTER_WORDS)
-            return refuse(err, name, "too_many", "takes at most 8 words");
-        words[n] = arena_str(arena, word);
+            return refuse(err, param->name, "too_many", "takes at most 8 words");
+        words[n] = arena_str(filter->arena, word);
         if (words[n++].ptr == NULL)
             return err_memory(err);
     }
     if (n == 0)
-        return refuse(err, name, "invalid_value", "must not be empty");
-    *cond = (struct cond){.op = COND_SEARCH, .resource = resource, .values = words, .n_values = n};
+        return refuse(err, param->name, "invalid_value", "must not be empty");
+    *cond = (struct cond){
+        .op = COND_SEARCH, .resource = filter->resource, .values = words, .n_values = n};
     *ret = cond;
     return true;
 }
 
-bool filter_flat(const struct resource *resource, const struct custom_fields *customs,
-                 struct str name, struct str value, struct arena *arena, struct cond **ret,
+bool filter_flat(const struct filter *filter, const struct param *param, struct cond **ret,
                  struct err *err) {
     struct target target;
     enum cond_op op;
 
-    if (str_is(name, "q") && has_search(resource))
-        return flat_search(resource, name, value, arena, ret, err);
-    if (!find_name(resource, customs, name, &target, &op))
-        return refuse(err, name, "unknown_parameter", "is no parameter here");
+    if (str_is(param->name, "q") && has_search(filter->resource))
+        return flat_search(filter, param, ret, err);
+    if (!find_name(filter->resource, filter->customs, param->name, &target, &op))
+        return refuse(err, param->name, "unknown_parameter", "is no parameter here");
     if (op == COND_NULL)
-        return flat_null(&target, name, value, arena, ret, err);
-    return flat_values(&target, op, name, value, arena, ret, err);
+        return flat_null(&target, param, filter->arena, ret, err);
+    struct str *values = read_values(&target, op, param, filter->arena, err);
+    if (values == NULL)
+        return false;
+    size_t n = count_values(param->value, op);
+    struct cond *cond = cond_leaf(&target, op, values, n, filter->arena);
+    if (cond == NULL)
+        return err_memory(err);
+    *ret = cond;
+    return true;
 }
 
 bool filter_all(struct cond *const *parts, size_t n, struct arena *arena, struct cond **ret,

@@ -23,9 +23,7 @@ struct parser {
     struct str lexeme; /* its text */
     int depth;
     size_t terms;
-    const struct resource *resource;
-    const struct custom_fields *customs;
-    struct arena *arena;
+    const struct filter *filter;
     struct err *err;
 };
 
@@ -190,7 +188,7 @@ static bool parse_value(struct parser *parser, const struct target *target, enum
     if (parser->token != TOKEN_WORD && parser->token != TOKEN_TEXT)
         return expected(parser, "a value: 'text', a number, true, false, a date, a time or an id");
     if (parser->token == TOKEN_TEXT) {
-        value = unquote(parser->lexeme, parser->arena);
+        value = unquote(parser->lexeme, parser->filter->arena);
         if (value.ptr == NULL)
             return err_memory(parser->err);
     } else if (target_type(target) == FIELD_BOOL && str_case_is(value, "true")) {
@@ -198,7 +196,8 @@ static bool parse_value(struct parser *parser, const struct target *target, enum
     } else if (target_type(target) == FIELD_BOOL && str_case_is(value, "false")) {
         value = STR("false");
     }
-    if (!target_value(target, op, value, parser->arena, ret, sentence)) {
+    *ret = target_value(target, op, value, parser->filter->arena, sentence);
+    if (ret->ptr == NULL) {
         if (sentence[0] == '\0')
             return err_memory(parser->err);
         return wrong(parser, parser->lexeme.ptr, "invalid_value", target_name(target, name),
@@ -217,21 +216,22 @@ static bool keep(struct parser *parser, struct cond *cond, struct cond **ret) {
 
 static bool parse_one(struct parser *parser, const struct target *target, enum cond_op op,
                       struct cond **ret) {
-    struct str *value = arena_alloc(parser->arena, sizeof(*value));
+    struct str *value = arena_alloc(parser->filter->arena, sizeof(*value));
 
-    return value == NULL ? err_memory(parser->err)
-                         : parse_value(parser, target, op, value) &&
-                               keep(parser, cond_leaf(target, op, value, 1, parser->arena), ret);
+    return value == NULL
+               ? err_memory(parser->err)
+               : parse_value(parser, target, op, value) &&
+                     keep(parser, cond_leaf(target, op, value, 1, parser->filter->arena), ret);
 }
 
 static bool parse_null(struct parser *parser, const struct target *target, enum cond_op op,
                        struct cond **ret) {
-    struct cond *cond = cond_leaf(target, COND_NULL, NULL, 0, parser->arena);
+    struct cond *cond = cond_leaf(target, COND_NULL, NULL, 0, parser->filter->arena);
 
     if (op == COND_NE && cond != NULL) {
         /* Of a relation: there is one whose field is not null, as with every other comparison. */
         struct cond **inside = cond->op == COND_VIA ? &cond->parts[0] : &cond;
-        *inside = cond_group(COND_NOT, inside, 1, parser->arena);
+        *inside = cond_group(COND_NOT, inside, 1, parser->filter->arena);
         if (*inside == NULL)
             return err_memory(parser->err);
     }
@@ -249,7 +249,7 @@ static bool parse_list(struct parser *parser, const struct target *target, struc
         return false;
     for (size_t i = parser->at; i < parser->text.len && most < FILTER_VALUES; i++)
         most += parser->text.ptr[i] == ',';
-    values = arena_array(parser->arena, most, sizeof(*values));
+    values = arena_array(parser->filter->arena, most, sizeof(*values));
     if (values == NULL)
         return err_memory(parser->err);
     for (;;) {
@@ -263,13 +263,13 @@ static bool parse_list(struct parser *parser, const struct target *target, struc
         next(parser);
     }
     return take(parser, TOKEN_CLOSE, ", or )") &&
-           keep(parser, cond_leaf(target, COND_IN, values, n, parser->arena), ret);
+           keep(parser, cond_leaf(target, COND_IN, values, n, parser->filter->arena), ret);
 }
 
 static bool find_field(struct parser *parser, struct str name, struct target *ret) {
     char sentence[160];
 
-    if (target_find_related(parser->resource, parser->customs, name, ret))
+    if (target_find_related(parser->filter->resource, parser->filter->customs, name, ret))
         return true;
     snprintf(sentence, sizeof(sentence), "there is no field %.*s to filter by",
              (int)(name.len < 80 ? name.len : 80), name.ptr);
@@ -358,7 +358,8 @@ static bool parse_term(struct parser *parser, struct cond **ret) {
     if (!(parser->token == TOKEN_OPEN ? parse_group(parser, &cond)
                                       : parse_comparison(parser, &cond)))
         return false;
-    return keep(parser, negated ? cond_group(COND_NOT, &cond, 1, parser->arena) : cond, ret);
+    return keep(parser, negated ? cond_group(COND_NOT, &cond, 1, parser->filter->arena) : cond,
+                ret);
 }
 
 /* Terms joined by one word; a single one stands for itself. */
@@ -379,7 +380,7 @@ static bool parse_joined(struct parser *parser, const char *word, enum cond_op o
                          "a filter takes at most 64 comparisons");
         next(parser);
     }
-    return keep(parser, n == 1 ? parts[0] : cond_group(op, parts, n, parser->arena), ret);
+    return keep(parser, n == 1 ? parts[0] : cond_group(op, parts, n, parser->filter->arena), ret);
 }
 
 static bool parse_all(struct parser *parser, struct cond **ret) {
@@ -390,15 +391,10 @@ static bool parse_any(struct parser *parser, struct cond **ret) {
     return parse_joined(parser, "or", COND_ANY, parse_all, ret);
 }
 
-bool filter_parse(const struct resource *resource, const struct custom_fields *customs,
-                  struct str expression, struct arena *arena, struct cond **ret, struct err *err) {
+bool filter_parse(const struct filter *filter, struct str expression, struct cond **ret,
+                  struct err *err) {
     struct parser parser = {
-        .text = expression.ptr != NULL ? expression : STR(""),
-        .resource = resource,
-        .customs = customs,
-        .arena = arena,
-        .err = err,
-    };
+        .text = expression.ptr != NULL ? expression : STR(""), .filter = filter, .err = err};
     struct cond *cond = NULL;
 
     if (!str_is_utf8(parser.text))

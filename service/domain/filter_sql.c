@@ -5,16 +5,6 @@
 
 #include <string.h>
 
-struct writer {
-    bool by_access_set;
-    struct buf *sql;
-    struct arena *arena;
-    struct str *params;
-    size_t n;
-    size_t max;
-    struct err *err;
-};
-
 static const char *sql_type(enum field_type type) {
     switch (type) {
     case FIELD_ID:
@@ -82,28 +72,28 @@ void sql_column(struct buf *buf, const struct field *field, bool by_access_set) 
 }
 
 /* Appends $n::type for a value that lives in the arena. */
-static bool put_param(struct writer *writer, struct str value, const char *type) {
+static bool put_param(struct filter_sql *writer, struct str value, const char *type) {
     if (value.ptr == NULL)
         return err_memory(writer->err);
-    if (writer->n >= writer->max)
+    if (writer->n_params >= writer->max_params)
         return err_add(writer->err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER("filter"), "too_many",
                        "These filters together have too many values.");
-    writer->params[writer->n++] = value;
+    writer->params[writer->n_params++] = value;
     buf_char(writer->sql, '$');
-    buf_u64(writer->sql, writer->n);
+    buf_u64(writer->sql, writer->n_params);
     buf_text(writer->sql, "::");
     buf_text(writer->sql, type);
     return true;
 }
 
 /* Moves a built text to the arena and appends its parameter. */
-static bool put_built(struct writer *writer, const struct buf *built, const char *type) {
+static bool put_built(struct filter_sql *writer, const struct buf *built, const char *type) {
     struct str text = buf_str(built);
 
     return put_param(writer, text.ptr == NULL ? STR_ABSENT : arena_str(writer->arena, text), type);
 }
 
-static bool put_array(struct writer *writer, const struct cond *cond, const char *type) {
+static bool put_array(struct filter_sql *writer, const struct cond *cond, const char *type) {
     CLEANUP(buf_release) struct buf text;
 
     buf_init(&text, writer->sql->max);
@@ -113,7 +103,7 @@ static bool put_array(struct writer *writer, const struct cond *cond, const char
 
 /* lower(...) like, of a parameter that matches `value` anywhere or at the beginning. The database
  * lowers both sides by the same rules. */
-static bool put_like(struct writer *writer, struct str value, bool anywhere) {
+static bool put_like(struct filter_sql *writer, struct str value, bool anywhere) {
     CLEANUP(buf_release) struct buf pattern;
 
     buf_init(&pattern, writer->sql->max);
@@ -159,7 +149,7 @@ static const char *comparison(enum cond_op op) {
 }
 
 /* `t.tags && '{...}'`, so that an index on the array serves. */
-static bool put_overlap(struct writer *writer, const struct cond *cond) {
+static bool put_overlap(struct filter_sql *writer, const struct cond *cond) {
     bool negated = cond->op == COND_NE;
 
     buf_text(writer->sql, negated ? "(" : "");
@@ -171,7 +161,7 @@ static bool put_overlap(struct writer *writer, const struct cond *cond) {
     return true;
 }
 
-static bool put_in(struct writer *writer, const struct cond *cond) {
+static bool put_in(struct filter_sql *writer, const struct cond *cond) {
     CLEANUP(buf_release) struct buf type;
 
     buf_init(&type, 32);
@@ -185,7 +175,7 @@ static bool put_in(struct writer *writer, const struct cond *cond) {
     return true;
 }
 
-static bool put_field(struct writer *writer, const struct cond *cond) {
+static bool put_field(struct filter_sql *writer, const struct cond *cond) {
     enum field_type type = cond_type(cond);
 
     if (cond->op == COND_NULL) {
@@ -225,7 +215,7 @@ static void custom_document(struct buf *buf, const struct cond *cond, struct str
 
 /* Containment, because that is what the index on `custom` serves; jsonb compares numbers by value.
  */
-static bool put_custom_equal(struct writer *writer, const struct cond *cond) {
+static bool put_custom_equal(struct filter_sql *writer, const struct cond *cond) {
     struct str *documents = arena_array(writer->arena, cond->n_values, sizeof(*documents));
     struct cond list = {.values = documents, .n_values = cond->n_values};
 
@@ -249,7 +239,7 @@ static bool put_custom_equal(struct writer *writer, const struct cond *cond) {
 }
 
 /* (t.custom->>$n), the value as text */
-static bool put_custom_text(struct writer *writer, const struct cond *cond) {
+static bool put_custom_text(struct filter_sql *writer, const struct cond *cond) {
     buf_text(writer->sql, "(t.custom->>");
     if (!put_param(writer, cond->custom, "text"))
         return false;
@@ -259,7 +249,7 @@ static bool put_custom_text(struct writer *writer, const struct cond *cond) {
 
 /* Dates order as texts; a number is cast only where it is one, since the definition may have
  * changed after the value was stored. */
-static bool put_custom_ordered(struct writer *writer, const struct cond *cond) {
+static bool put_custom_ordered(struct filter_sql *writer, const struct cond *cond) {
     if (cond->kind == CUSTOM_DATE) {
         if (!put_custom_text(writer, cond))
             return false;
@@ -281,7 +271,7 @@ static bool put_custom_ordered(struct writer *writer, const struct cond *cond) {
     return true;
 }
 
-static bool put_custom(struct writer *writer, const struct cond *cond) {
+static bool put_custom(struct filter_sql *writer, const struct cond *cond) {
     switch (cond->op) {
     case COND_EQ:
     case COND_NE:
@@ -315,7 +305,7 @@ static bool put_custom(struct writer *writer, const struct cond *cond) {
 }
 
 /* ((lower(t.a) like .. or lower(t.b) like ..) and (..)), one group per word. */
-static bool put_search(struct writer *writer, const struct cond *cond) {
+static bool put_search(struct filter_sql *writer, const struct cond *cond) {
     buf_char(writer->sql, '(');
     for (size_t word = 0; word < cond->n_values; word++) {
         size_t columns = 0;
@@ -338,9 +328,9 @@ static bool put_search(struct writer *writer, const struct cond *cond) {
     return true;
 }
 
-static bool put_cond(struct writer *writer, const struct cond *cond);
+static bool put_cond(struct filter_sql *writer, const struct cond *cond);
 
-static bool put_group(struct writer *writer, const struct cond *cond) {
+static bool put_group(struct filter_sql *writer, const struct cond *cond) {
     buf_char(writer->sql, '(');
     for (size_t i = 0; i < cond->n_parts; i++) {
         if (i > 0)
@@ -354,7 +344,7 @@ static bool put_group(struct writer *writer, const struct cond *cond) {
 
 /* The related table is t inside its own sub-select, so that the same texts serve there; row level
  * security holds for it, too. */
-static bool put_via(struct writer *writer, const struct cond *cond) {
+static bool put_via(struct filter_sql *writer, const struct cond *cond) {
     const struct expansion *via = cond->via;
     const struct resource *target = resource_of(via->target);
 
@@ -370,7 +360,7 @@ static bool put_via(struct writer *writer, const struct cond *cond) {
     return true;
 }
 
-static bool put_cond(struct writer *writer, const struct cond *cond) {
+static bool put_cond(struct filter_sql *writer, const struct cond *cond) {
     switch (cond->op) {
     case COND_ALL:
     case COND_ANY:
@@ -401,22 +391,17 @@ static bool put_cond(struct writer *writer, const struct cond *cond) {
     return cond->field != NULL ? put_field(writer, cond) : put_custom(writer, cond);
 }
 
-bool filter_sql(const struct cond *cond, bool by_access_set, struct arena *arena, struct buf *sql,
-                struct str *params, size_t *n_params, size_t max_params, struct err *err) {
-    struct writer writer = {.by_access_set = by_access_set,
-                            .sql = sql,
-                            .arena = arena,
-                            .params = params,
-                            .n = *n_params,
-                            .max = max_params,
-                            .err = err};
+bool filter_sql(const struct cond *cond, struct filter_sql *into) {
+    size_t before = into->n_params;
+    bool fine = true;
 
     if (cond == NULL)
-        buf_text(sql, "true");
-    else if (!put_cond(&writer, cond))
-        return false;
-    if (!buf_ok(sql))
-        return err_memory(err);
-    *n_params = writer.n;
-    return true;
+        buf_text(into->sql, "true");
+    else
+        fine = put_cond(into, cond);
+    if (fine && !buf_ok(into->sql))
+        fine = err_memory(into->err);
+    if (!fine)
+        into->n_params = before;
+    return fine;
 }

@@ -239,22 +239,18 @@ static struct str canonical(enum field_type type, struct str value, struct arena
     return copy;
 }
 
-bool target_value(const struct target *target, enum cond_op op, struct str value,
-                  struct arena *arena, struct str *ret, char ret_sentence[static VALUE_SENTENCE]) {
+struct str target_value(const struct target *target, enum cond_op op, struct str value,
+                        struct arena *arena, char ret_sentence[static VALUE_SENTENCE]) {
     const char *said = str_is_utf8(value) ? check_value(target, op, value, ret_sentence)
                                           : "must be UTF-8 without NUL";
 
     if (said != NULL) {
         if (said != ret_sentence)
             snprintf(ret_sentence, VALUE_SENTENCE, "%s", said);
-        return false;
+        return STR_ABSENT;
     }
-    struct str copy = canonical(target_type(target), value, arena);
     ret_sentence[0] = '\0';
-    if (copy.ptr == NULL)
-        return false;
-    *ret = copy;
-    return true;
+    return canonical(target_type(target), value, arena);
 }
 
 static int compare_values(const void *left, const void *right) {

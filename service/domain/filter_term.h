@@ -24,10 +24,10 @@ bool target_takes(const struct target *target, enum cond_op op);
 const char *target_name(const struct target *target, char ret[static 64]);
 
 #define VALUE_SENTENCE 160
-/* The canonical form of a value for this operator in *ret; false with a sentence without subject,
- * or an empty one when memory is out. */
-bool target_value(const struct target *target, enum cond_op op, struct str value,
-                  struct arena *arena, struct str *ret, char ret_sentence[static VALUE_SENTENCE]);
+/* The canonical form of a value for this operator; absent with a sentence without subject, or an
+ * empty one when memory is out. */
+struct str target_value(const struct target *target, enum cond_op op, struct str value,
+                        struct arena *arena, char ret_sentence[static VALUE_SENTENCE]);
 
 /* Nodes; NULL when memory is out. `values` come from the arena; COND_IN of one value becomes
  * COND_EQ. */

@@ -153,8 +153,9 @@ static void end_trace(struct delivery *delivery) {
         SPAN_S("kamd.webhook.event_id", delivery->event_id),
         SPAN_I("http.response.status_code", result->status),
     };
-    trace_end(&delivery->trace, SPAN_CLIENT, STR("POST webhook"), failed, fields,
-              COUNT_OF(fields) - (result->status == 0));
+    trace_end(&delivery->trace,
+              &(const struct span){SPAN_CLIENT, STR("POST webhook"), failed, fields,
+                                   COUNT_OF(fields) - (result->status == 0)});
 }
 
 static const char *start(struct sender *sender, struct delivery *delivery) {

@@ -27,16 +27,17 @@ static void use(const struct cond *cond, struct arena *arena) {
     struct err err CLEANUP(err_release) = ERR_INIT;
     struct buf sql CLEANUP(buf_release) = {0};
     struct buf text CLEANUP(buf_release) = {0};
-    size_t n = 0;
+    struct filter_sql into = {
+        .sql = &sql, .params = params, .max_params = PARAMS, .arena = arena, .err = &err};
 
     buf_init(&sql, 1 << 22);
     buf_init(&text, 1 << 22);
-    if (!filter_sql(cond, false, arena, &sql, params, &n, PARAMS, &err)) {
+    if (!filter_sql(cond, &into)) {
         must(err_is_set(&err));
         return;
     }
     check_sql(buf_str(&sql));
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < into.n_params; i++)
         must(str_is_utf8(params[i]));
     filter_canonical(cond, &text);
     must(buf_ok(&text) && str_is_utf8(buf_str(&text)) && text.len > 0);
@@ -65,13 +66,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const struct resource *resource = resource_of(RES_USER + data[0] % (RES_COUNT - RES_USER));
     struct str rest = {(const char *)data + 1, size - 1};
     struct str name;
-    if (filter_parse(resource, &customs, rest, &arena, &cond, &err))
+    if (filter_parse(&(struct filter){resource, &customs, &arena}, rest, &cond, &err))
         use(cond, &arena);
     else
         must(err_is_set(&err) && cond == NULL);
     if (!str_split(&rest, '=', &name) || rest.ptr == NULL)
         return 0;
-    if (filter_flat(resource, &customs, name, rest, &arena, &cond, &err))
+    if (filter_flat(&(struct filter){resource, &customs, &arena}, &(struct param){name, rest},
+                    &cond, &err))
         use(cond, &arena);
     else
         must(err_is_set(&err));

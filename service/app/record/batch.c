@@ -132,13 +132,12 @@ static void decide_change(struct action *action, struct batch *batch, const stru
     if (!current)
         return;
     entry->was_deleted = row_deleted(row);
-    bool fine =
-        decode_change(decode, current, entry->given, &entry->clean, &entry->changed, &entry->err);
+    bool fine = decode_change(decode, current, entry->given, &entry->clean, &entry->err);
     if (fine && batch->review && batch->review(action, batch, entry, row, current)) {
         jv_unref(&entry->clean);
-        fine = decode_change(decode, current, entry->given, &entry->clean, &entry->changed,
-                             &entry->err);
+        fine = decode_change(decode, current, entry->given, &entry->clean, &entry->err);
     }
+    entry->changed = fine && !jv_equal(current, entry->clean);
     if (!fine || !admin_fields(batch, entry, current))
         return;
     jv_set(entry->clean, "id", jv_new_text(entry->id));

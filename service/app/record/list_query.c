@@ -74,6 +74,7 @@ static bool is_id(const struct list *list, const struct list_sort *sort) {
 
 static bool read_params(struct action *action, struct list *list,
                         const struct custom_fields *customs, struct err *err) {
+    const struct filter filter = {list->key->resource, customs, action->arena};
     struct cond **parts = arena_array(action->arena, action->n_params + 1, sizeof *parts);
     size_t n_parts = 0;
     if (!parts)
@@ -81,16 +82,10 @@ static bool read_params(struct action *action, struct list *list,
     for (size_t i = 0; i < action->n_params; i++) {
         const struct param *param = &action->params[i];
         struct cond *part = NULL;
-        bool fine;
         if (take_own(action, list, param, err))
             continue;
-        if (str_is(param->name, "filter"))
-            fine =
-                filter_parse(list->key->resource, customs, param->value, action->arena, &part, err);
-        else
-            fine = filter_flat(list->key->resource, customs, param->name, param->value,
-                               action->arena, &part, err);
-        if (fine)
+        if (str_is(param->name, "filter") ? filter_parse(&filter, param->value, &part, err)
+                                          : filter_flat(&filter, param, &part, err))
             parts[n_parts++] = part;
     }
     if (err_is_set(err))
@@ -268,11 +263,16 @@ static bool write_where(struct action *action, const struct list *list, struct s
         buf_text(sql, " and t.account_id = $1::uuid");
     }
     buf_text(sql, " and ");
-    if (!filter_sql(list->where, list->by_access_set, action->arena, sql, st->params, &st->n_params,
-                    LIST_PARAMS - 20, err))
-        return false;
-    st->n_where = st->n_params;
-    return true;
+    struct filter_sql into = {.by_access_set = list->by_access_set,
+                              .sql = sql,
+                              .params = st->params,
+                              .n_params = st->n_params,
+                              .max_params = LIST_PARAMS - 20,
+                              .arena = action->arena,
+                              .err = err};
+    bool fine = filter_sql(list->where, &into);
+    st->n_where = st->n_params = into.n_params;
+    return fine;
 }
 
 /* One row more than the page, so that it is known whether there are more. */

@@ -146,7 +146,7 @@ static void too_long_is_dropped(void **state) {
     trace_child(&trace, STR(PARENT));
     end_one(&trace);
     trace_child(&trace, STR(PARENT));
-    trace_end(&trace, SPAN_SERVER, (struct str){name, sizeof name}, false, NULL, 0);
+    trace_end(&trace, &(const struct span){.kind = SPAN_SERVER, .name = {name, sizeof name}});
     trace_child(&trace, STR(PARENT));
     end_one(&trace);
     assert_int_equal(take(&text, 5), 2);

@@ -69,11 +69,12 @@ const struct custom_fields thing_customs = {.list = customs, .n = COUNT_OF(custo
 void show_sql(const struct cond *cond, struct arena *arena, struct buf *ret) {
     struct str params[PARAMS];
     struct err err = ERR_INIT;
-    size_t n = 0;
+    struct filter_sql into = {
+        .sql = ret, .params = params, .max_params = PARAMS, .arena = arena, .err = &err};
 
-    if (!filter_sql(cond, false, arena, ret, params, &n, PARAMS, &err))
+    if (!filter_sql(cond, &into))
         buf_format(ret, "failed: %s", err.detail);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < into.n_params; i++) {
         buf_text(ret, " | ");
         buf_put(ret, params[i]);
     }
@@ -98,7 +99,8 @@ void ask_flat(const char *name, struct str value, struct buf *ret) {
     struct err err = ERR_INIT;
 
     arena_init(&arena, 1 << 20);
-    bool ok = filter_flat(&thing, &thing_customs, str_of(name), value, &arena, &cond, &err);
+    bool ok = filter_flat(&(struct filter){&thing, &thing_customs, &arena},
+                          &(struct param){str_of(name), value}, &cond, &err);
     show(ok, cond, &arena, &err, ret);
     arena_release(&arena);
 }
@@ -109,7 +111,8 @@ void ask_filter(struct str expression, struct buf *ret) {
     struct err err = ERR_INIT;
 
     arena_init(&arena, 1 << 20);
-    bool ok = filter_parse(&thing, &thing_customs, expression, &arena, &cond, &err);
+    bool ok =
+        filter_parse(&(struct filter){&thing, &thing_customs, &arena}, expression, &cond, &err);
     show(ok, cond, &arena, &err, ret);
     arena_release(&arena);
 }

@@ -300,7 +300,8 @@ static void many_choices(void **state) {
 
     (void)state;
     arena_init(&arena, 1 << 16);
-    assert_false(filter_flat(&resource, NULL, STR("section"), STR("other"), &arena, &cond, &err));
+    assert_false(filter_flat(&(struct filter){&resource, NULL, &arena},
+                             &(struct param){STR("section"), STR("other")}, &cond, &err));
     assert_null(cond);
     assert_int_equal(err.problem, PROBLEM_INVALID_REQUEST);
     assert_int_equal(err.items[0].at, ERR_AT_PARAMETER);
@@ -308,7 +309,8 @@ static void many_choices(void **state) {
     assert_true(str_ends(str_of(err.items[0].detail), ", ...."));
     err_release(&err);
     /* No search fields here, so that `q` is unknown. */
-    assert_false(filter_flat(&resource, NULL, STR("q"), STR("x"), &arena, &cond, &err));
+    assert_false(filter_flat(&(struct filter){&resource, NULL, &arena},
+                             &(struct param){STR("q"), STR("x")}, &cond, &err));
     assert_string_equal(err.items[0].code, "unknown_parameter");
     err_release(&err);
     arena_release(&arena);
@@ -330,8 +332,8 @@ static void memory_runs_out(void **state) {
 
             assert_true(limit < 100000);
             arena_init(&arena, limit);
-            ok = filter_flat(&thing, &thing_customs, str_of(names[i]), str_of(values[i]), &arena,
-                             &cond, &err);
+            ok = filter_flat(&(struct filter){&thing, &thing_customs, &arena},
+                             &(struct param){str_of(names[i]), str_of(values[i])}, &cond, &err);
             assert_int_equal(err.problem, ok ? PROBLEM_NONE : PROBLEM_OVERLOADED);
             assert_true(ok == (cond != NULL));
             err_release(&err);
@@ -345,29 +347,36 @@ static void parameters_have_a_limit(void **state) {
     struct cond *cond = NULL;
     struct err err = ERR_INIT;
     struct str params[3] = {STR("mine")};
-    size_t n = 1;
     CLEANUP(buf_release) struct buf sql;
+    struct filter_sql into = {.sql = &sql,
+                              .params = params,
+                              .n_params = 1,
+                              .max_params = COUNT_OF(params),
+                              .arena = &arena,
+                              .err = &err};
 
     (void)state;
     buf_init(&sql, 1 << 16);
     arena_init(&arena, 1 << 16);
-    assert_true(filter_parse(&thing, NULL, STR("size eq 1 and size ne 2"), &arena, &cond, &err));
-    assert_true(filter_sql(cond, false, &arena, &sql, params, &n, 3, &err));
+    assert_true(filter_parse(&(struct filter){&thing, NULL, &arena}, STR("size eq 1 and size ne 2"),
+                             &cond, &err));
+    assert_true(filter_sql(cond, &into));
     assert_string_equal(sql.ptr, "(t.size = $2::bigint and t.size is distinct from $3::bigint)");
-    assert_int_equal(n, 3);
+    assert_int_equal(into.n_params, 3);
     assert_true(str_is(params[0], "mine") && str_is(params[1], "1") && str_is(params[2], "2"));
-    n = 2;
-    assert_false(filter_sql(cond, false, &arena, &sql, params, &n, 3, &err));
-    assert_int_equal(n, 2);
+    into.n_params = 2;
+    assert_false(filter_sql(cond, &into));
+    assert_int_equal(into.n_params, 2);
     assert_string_equal(err.items[0].code, "too_many");
     err_release(&err);
     buf_reset(&sql);
-    assert_true(filter_sql(NULL, false, &arena, &sql, params, &n, 3, &err));
+    assert_true(filter_sql(NULL, &into));
     assert_string_equal(sql.ptr, "true");
     CLEANUP(buf_release) struct buf small;
     buf_init(&small, 8);
-    n = 0;
-    assert_false(filter_sql(cond, false, &arena, &small, params, &n, 3, &err));
+    into.n_params = 0;
+    into.sql = &small;
+    assert_false(filter_sql(cond, &into));
     assert_int_equal(err.problem, PROBLEM_OVERLOADED);
     err_release(&err);
     arena_release(&arena);
@@ -383,8 +392,10 @@ static void several_become_one(void **state) {
     (void)state;
     buf_init(&said, 1 << 16);
     arena_init(&arena, 1 << 16);
-    assert_true(filter_flat(&thing, NULL, STR("tier"), STR("A"), &arena, &parts[0], &err));
-    assert_true(filter_flat(&thing, NULL, STR("size_gte"), STR("5"), &arena, &parts[1], &err));
+    assert_true(filter_flat(&(struct filter){&thing, NULL, &arena},
+                            &(struct param){STR("tier"), STR("A")}, &parts[0], &err));
+    assert_true(filter_flat(&(struct filter){&thing, NULL, &arena},
+                            &(struct param){STR("size_gte"), STR("5")}, &parts[1], &err));
     assert_true(filter_all(parts, 2, &arena, &all, &err));
     show_sql(all, &arena, &said);
     assert_string_equal(said.ptr, "(t.tier = $1::text and t.size >= $2::bigint) | A | 5");

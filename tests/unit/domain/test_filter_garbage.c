@@ -165,11 +165,12 @@ static void random_expression(uint64_t *random, struct buf *ret) {
 static void check_sql(const struct cond *cond, struct arena *arena, struct str asked) {
     struct err err = ERR_INIT;
     struct str params[200];
-    size_t used = 0;
     CLEANUP(buf_release) struct buf sql;
+    struct filter_sql into = {
+        .sql = &sql, .params = params, .max_params = COUNT_OF(params), .arena = arena, .err = &err};
 
     buf_init(&sql, 1 << 16);
-    assert_true(filter_sql(cond, false, arena, &sql, params, &used, COUNT_OF(params), &err));
+    assert_true(filter_sql(cond, &into));
     if (!is_known_sql(buf_str(&sql)))
         fail_msg("%.*s\n%s", STR_ARG(asked), sql.ptr);
 }
@@ -181,7 +182,8 @@ static bool survives(struct str expression) {
     struct err err = ERR_INIT;
 
     arena_init(&arena, 1 << 16);
-    bool ok = filter_parse(&thing, &thing_customs, expression, &arena, &cond, &err);
+    bool ok =
+        filter_parse(&(struct filter){&thing, &thing_customs, &arena}, expression, &cond, &err);
     if (ok) {
         check_sql(cond, &arena, expression);
     } else {
@@ -234,8 +236,8 @@ static void garbage_in_parameters(void **state) {
         for (size_t n = 1 + random_next(&random) % 2; n > 0; n--)
             buf_text(&value, words[random_next(&random) % COUNT_OF(words)]);
         arena_init(&arena, 1 << 16);
-        bool ok = filter_flat(&thing, &thing_customs, buf_str(&name), buf_str(&value), &arena,
-                              &cond, &err);
+        bool ok = filter_flat(&(struct filter){&thing, &thing_customs, &arena},
+                              &(struct param){buf_str(&name), buf_str(&value)}, &cond, &err);
         good += ok;
         if (ok)
             check_sql(cond, &arena, buf_str(&name));

@@ -345,7 +345,8 @@ static void canonical_of(const char *expression, struct buf *ret) {
 
     arena_init(&arena, 1 << 20);
     buf_reset(ret);
-    assert_true(filter_parse(&thing, &thing_customs, str_of(expression), &arena, &cond, &err));
+    assert_true(filter_parse(&(struct filter){&thing, &thing_customs, &arena}, str_of(expression),
+                             &cond, &err));
     filter_canonical(cond, ret);
     assert_true(buf_ok(ret));
     arena_release(&arena);
@@ -398,7 +399,8 @@ static void canonical_text(void **state) {
     struct cond *cond = NULL;
     buf_init(&small, 10);
     arena_init(&arena, 1 << 16);
-    assert_true(filter_parse(&thing, NULL, STR("size eq 1 and size eq 2"), &arena, &cond, NULL));
+    assert_true(filter_parse(&(struct filter){&thing, NULL, &arena}, STR("size eq 1 and size eq 2"),
+                             &cond, NULL));
     filter_canonical(cond, &small);
     assert_false(buf_ok(&small));
     arena_release(&arena);
@@ -422,10 +424,10 @@ static void every_field_is_visited(void **state) {
     (void)state;
     buf_init(&seen, 1 << 10);
     arena_init(&arena, 1 << 16);
-    assert_true(filter_parse(&thing, &thing_customs,
+    assert_true(filter_parse(&(struct filter){&thing, &thing_customs, &arena},
                              STR("not (size eq 1 or name ne null) and owner.name eq 'x' and "
                                  "custom.vip eq true and tier in ('A','B')"),
-                             &arena, &cond, NULL));
+                             &cond, NULL));
     filter_each(cond, note_field, &seen);
     assert_string_equal(seen.ptr, "thing.size thing.name user.name thing.custom thing.tier ");
     filter_each(NULL, note_field, &seen);
@@ -443,14 +445,19 @@ static void memory_runs_out(void **state) {
         struct cond *cond = NULL;
         struct err err = ERR_INIT;
         struct str params[20];
-        size_t n = 0;
         CLEANUP(buf_release) struct buf sql;
+        struct filter_sql into = {.sql = &sql,
+                                  .params = params,
+                                  .max_params = COUNT_OF(params),
+                                  .arena = &arena,
+                                  .err = &err};
 
         assert_true(limit < 100000);
         buf_init(&sql, 1 << 16);
         arena_init(&arena, limit);
-        ok = filter_parse(&thing, &thing_customs, str_of(text), &arena, &cond, &err) &&
-             filter_sql(cond, false, &arena, &sql, params, &n, COUNT_OF(params), &err);
+        ok = filter_parse(&(struct filter){&thing, &thing_customs, &arena}, str_of(text), &cond,
+                          &err) &&
+             filter_sql(cond, &into);
         assert_int_equal(err.problem, ok ? PROBLEM_NONE : PROBLEM_OVERLOADED);
         err_release(&err);
         arena_release(&arena);
