@@ -77,6 +77,7 @@ struct cache_bucket {
     int64_t burst;
 };
 struct cache_taken {
+    int64_t wanted;  /* so many tokens */
     bool granted;    /* all of them, or none */
     int64_t debt_us; /* how long until the bucket is full again */
 };

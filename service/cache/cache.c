@@ -118,8 +118,7 @@ static enum link_result say_ping(struct link *link, const struct exchange *excha
  * be dead (Redis closes idle ones). All exchanges may be repeated: a lease that nobody heard of is
  * taken over after a while, tokens that nobody heard of flow back, the rest is idempotent. */
 static enum link_result say(struct cache *cache, struct link *link, exchange_fn what, void *arg) {
-    const struct exchange exchange = {.lease = cache->lease,
-                                      .value_ms = cache->value_ms,
+    const struct exchange exchange = {.value_ms = cache->value_ms,
                                       .when = deadline_in_ms(cache->timeout_ms)};
     const struct link_target target = {
         .url = &cache->url, .address = cache->address, .lease = cache->lease};
@@ -253,7 +252,7 @@ static bool watch_round(void *self) {
 
 bool cache_take(struct cache *cache, const char *name, const struct cache_bucket *bucket, int64_t n,
                 struct cache_taken *ret) {
-    struct exchange_take take = {.name = name, .bucket = bucket, .n = n};
+    struct exchange_take take = {.name = name, .bucket = bucket, .taken = {.wanted = n}};
     if (!cache->on || guard_is_open(&cache->guard) || strlen(name) > NAME_LEN)
         return false;
     struct link *link = own_link(cache);

@@ -62,10 +62,10 @@ void command_text(struct link_command *command, const char *arg) {
 }
 
 void command_script(struct link_command *command, const struct link *link, enum script script,
-                    bool lease, bool by_text, const char *n_keys) {
+                    bool by_text, const char *n_keys) {
     command->n = 0;
     command_text(command, by_text ? "EVAL" : "EVALSHA");
-    command_text(command, by_text ? script_text(script, lease) : link->sha[script]);
+    command_text(command, by_text ? script_text(script, link->lease) : link->sha[script]);
     command_text(command, n_keys);
 }
 
@@ -281,6 +281,7 @@ static enum link_result greet(struct link *link, const struct link_target *targe
 
 enum link_result link_open(struct link *link, const struct link_target *target, deadline when) {
     link_close(link);
+    link->lease = target->lease;
     enum link_result result = connect_any(link, target, when);
     return result == LINK_OK ? greet(link, target, when) : result;
 }

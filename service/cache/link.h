@@ -21,6 +21,7 @@ struct link {
     redisContext *redis; /* NULL: not connected */
     unsigned generation; /* of the addresses it was made from */
     char epoch[LINK_EPOCH];
+    bool lease; /* which scripts */
     char sha[SCRIPT_COUNT][LINK_SHA];
     redisReplyObjectFunctions
         functions; /* hiredis', with limits; `redis` points to it: a link never moves */
@@ -60,7 +61,7 @@ void command_text(struct link_command *command, const char *arg);
 /* EVALSHA (or EVAL, which works whatever SCRIPT FLUSH did and loads the script again) with the
  * number of keys. */
 void command_script(struct link_command *command, const struct link *link, enum script script,
-                    bool lease, bool by_text, const char *n_keys);
+                    bool by_text, const char *n_keys);
 
 /* Queues a command; the next link_reply() sends all that is queued. */
 bool link_queue(struct link *link, const struct link_command *command);

@@ -24,19 +24,25 @@ static enum link_result unexpected(struct link *link) {
     return LINK_BROKEN;
 }
 
-/* One call with one key. After SCRIPT FLUSH the text goes along, which cannot miss. */
+/* A call with one key, which is the first argument. */
+struct script_call {
+    enum script script;
+    struct str args[5];
+    size_t n_args;
+};
+
+/* After SCRIPT FLUSH the text goes along, which cannot miss. */
 static enum link_result run_script(struct link *link, const struct exchange *exchange,
-                                   enum script script, const struct str *args, size_t n_args,
-                                   redisReply **ret) {
+                                   const struct script_call *call, redisReply **ret) {
     bool unknown = false;
     enum link_result result = LINK_REFUSED;
     for (int attempt = 0; attempt < 2 && result == LINK_REFUSED; attempt++) {
         struct link_command command;
         if (attempt > 0 && !unknown)
             break;
-        command_script(&command, link, script, exchange->lease, attempt > 0, "1");
-        for (size_t i = 0; i < n_args; i++)
-            command_add(&command, args[i]);
+        command_script(&command, link, call->script, attempt > 0, "1");
+        for (size_t i = 0; i < call->n_args; i++)
+            command_add(&command, call->args[i]);
         result = link_queue(link, &command) ? link_reply(link, exchange->when, ret, &unknown)
                                             : LINK_BROKEN;
     }
@@ -72,9 +78,9 @@ static enum link_result ask_lease(struct link *link, const struct exchange *exch
     char value_ms[NUMBER_TEXT];
     snprintf(value_ms, sizeof(value_ms), "%d", exchange->value_ms);
     make_token(get->lease->token);
-    const struct str args[] = {str_of(get->lease->key), str_of(get->lease->token),
-                               str_of(value_ms)};
-    enum link_result result = run_script(link, exchange, SCRIPT_GET, args, COUNT_OF(args), &reply);
+    const struct script_call call = {
+        SCRIPT_GET, {str_of(get->lease->key), str_of(get->lease->token), str_of(value_ms)}, 3};
+    enum link_result result = run_script(link, exchange, &call, &reply);
     if (result != LINK_OK)
         return result;
     bool number = reply->type == REDIS_REPLY_INTEGER;
@@ -105,9 +111,11 @@ enum link_result exchange_fill(struct link *link, const struct exchange *exchang
     char version[NUMBER_TEXT];
     snprintf(value_ms, sizeof(value_ms), "%d", exchange->value_ms);
     snprintf(version, sizeof(version), "%" PRId64, fill->version);
-    const struct str args[] = {str_of(fill->lease->key), str_of(fill->lease->token),
-                               str_of(value_ms), str_of(version), fill->sealed};
-    enum link_result result = run_script(link, exchange, SCRIPT_FILL, args, COUNT_OF(args), &reply);
+    const struct script_call call = {SCRIPT_FILL,
+                                     {str_of(fill->lease->key), str_of(fill->lease->token),
+                                      str_of(value_ms), str_of(version), fill->sealed},
+                                     5};
+    enum link_result result = run_script(link, exchange, &call, &reply);
     if (result == LINK_OK && reply->type != REDIS_REPLY_INTEGER)
         return unexpected(link);
     return result;
@@ -124,7 +132,7 @@ static bool queue_touches(struct link *link, const struct exchange *exchange, bo
     char value_ms[NUMBER_TEXT];
     snprintf(n_keys, sizeof(n_keys), "%zu", n);
     snprintf(value_ms, sizeof(value_ms), "%d", exchange->value_ms);
-    command_script(&command, link, SCRIPT_INVALIDATE, exchange->lease, by_text, n_keys);
+    command_script(&command, link, SCRIPT_INVALIDATE, by_text, n_keys);
     for (size_t i = 0; i < n; i++) {
         key_text(link, touches[i].name, keys[i]);
         command_text(&command, keys[i]);
@@ -185,10 +193,10 @@ enum link_result exchange_take(struct link *link, const struct exchange *exchang
     key_text(link, take->name, key);
     snprintf(numbers[0], NUMBER_TEXT, "%" PRId64, take->bucket->rate);
     snprintf(numbers[1], NUMBER_TEXT, "%" PRId64, take->bucket->burst);
-    snprintf(numbers[2], NUMBER_TEXT, "%" PRId64, take->n);
-    const struct str args[] = {str_of(key), str_of(numbers[0]), str_of(numbers[1]),
-                               str_of(numbers[2])};
-    enum link_result result = run_script(link, exchange, SCRIPT_TAKE, args, COUNT_OF(args), &reply);
+    snprintf(numbers[2], NUMBER_TEXT, "%" PRId64, take->taken.wanted);
+    const struct script_call call = {
+        SCRIPT_TAKE, {str_of(key), str_of(numbers[0]), str_of(numbers[1]), str_of(numbers[2])}, 4};
+    enum link_result result = run_script(link, exchange, &call, &reply);
     if (result != LINK_OK)
         return result;
     if (reply->type != REDIS_REPLY_INTEGER)

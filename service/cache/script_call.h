@@ -12,7 +12,6 @@
 
 /* What all of them need. */
 struct exchange {
-    bool lease;
     int value_ms;
     deadline when;
 };
@@ -45,8 +44,7 @@ enum link_result exchange_touch(struct link *link, const struct exchange *exchan
 struct exchange_take {
     const char *name;
     const struct cache_bucket *bucket;
-    int64_t n;
-    struct cache_taken taken;
+    struct cache_taken taken; /* `wanted` is set */
 };
 enum link_result exchange_take(struct link *link, const struct exchange *exchange,
                                struct exchange_take *take);

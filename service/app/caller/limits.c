@@ -135,14 +135,14 @@ static bool take_here(struct limits *limits, const char *name, const struct limi
 /* What Redis knows stands; what has been taken here meanwhile comes on top. When Redis had no room
  * for the batch, this request gets nothing, and none is asked for before there is room. */
 static bool settle(struct limits *limits, const char *name, const struct limit *limit,
-                   int64_t wanted, const struct cache_taken *taken, struct limit_state *ret) {
+                   const struct cache_taken *taken, struct limit_state *ret) {
     const struct flow flow = flow_of(limits, limit);
     size_t set = set_of(name);
     pthread_mutex_t *lock = lock_set(limits, set);
     struct bucket *bucket = find_or_add(limits, set, name);
-    int64_t wait = taken->granted ? 0 : taken->debt_us + wanted * flow.each - flow.most;
+    int64_t wait = taken->granted ? 0 : taken->debt_us + taken->wanted * flow.each - flow.most;
     if (!taken->granted)
-        bucket->unsettled += wanted - 1;
+        bucket->unsettled += taken->wanted - 1;
     int64_t debt = taken->granted ? taken->debt_us + bucket->unsettled * flow.each
                                   : flow.most - flow.each + wait;
     bucket->full_at = flow.now + (debt > 0 ? debt : 0);
@@ -165,7 +165,7 @@ bool limits_take(struct limits *limits, const char *name, const struct limit *li
         wanted = limit->burst;
     snprintf(key, sizeof(key), "limit:%s", name);
     return !cache_take(limits->cache, key, &bucket, wanted, &taken) ||
-           settle(limits, name, limit, wanted, &taken, ret);
+           settle(limits, name, limit, &taken, ret);
 }
 
 void limits_give_back(struct limits *limits, const char *name, const struct limit *limit) {
