@@ -56,9 +56,11 @@ static bool authenticate(struct call *call) {
                   header.ptr;
     if (bearer)
         call->action.bearer = str_trim(header);
-    if (bearer && principal_find(call->face->app, call->action.bearer,
-                                 (call->route->flags & ROUTE_MEMORY) != 0, call->request->when,
-                                 &call->who, &call->err))
+    const struct sign_in sign_in = {.app = call->face->app,
+                                    .token = call->action.bearer,
+                                    .any_age = (call->route->flags & ROUTE_MEMORY) != 0,
+                                    .when = call->request->when};
+    if (bearer && principal_find(&sign_in, &call->who, &call->err))
         return true;
     if (!bearer)
         err_set(&call->err, PROBLEM_UNAUTHENTICATED,

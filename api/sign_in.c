@@ -89,8 +89,8 @@ static void answer_error(struct call *call, enum oauth_error error, const char *
 
 void tokens_add(struct call *call) {
     struct oauth_request request = {.grant_type = STR_ABSENT};
-    enum oauth_error error = OAUTH_INVALID_REQUEST;
-    const char *why = "A parameter is malformed, or is there twice.";
+    struct oauth_answer found = {
+        OAUTH_INVALID_REQUEST, "A parameter is malformed, or is there twice.", &call->outcome.body};
     if (!call->face->app->config->oauth) {
         err_set(&call->err, PROBLEM_NOT_FOUND, "Client credentials are not offered here.");
         return;
@@ -98,16 +98,16 @@ void tokens_add(struct call *call) {
     answer_header(call->answer, "Cache-Control", STR("no-store"));
     bool form = read_form(call, &request);
     if (form && !read_basic(call, &request)) {
-        error = OAUTH_INVALID_CLIENT;
-        why = "Name the client once: by Authorization: Basic, or in the form.";
-    } else if (form && !oauth_grant(call->face->app, &request, call->request->when, &error, &why,
-                                    &call->outcome.body, &call->err)) {
+        found.error = OAUTH_INVALID_CLIENT;
+        found.why = "Name the client once: by Authorization: Basic, or in the form.";
+    } else if (form &&
+               !oauth_grant(call->face->app, &request, call->request->when, &found, &call->err)) {
         return;
     }
     err_release(&call->err);
     call->err = ERR_INIT;
-    if (error == OAUTH_INVALID_CLIENT)
+    if (found.error == OAUTH_INVALID_CLIENT)
         limit_stranger(call);
-    if (error != OAUTH_FINE && !err_is_set(&call->err))
-        answer_error(call, error, why);
+    if (found.error != OAUTH_FINE && !err_is_set(&call->err))
+        answer_error(call, found.error, found.why);
 }

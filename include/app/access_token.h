@@ -35,10 +35,15 @@ struct oauth_request {
     struct str scope; /* absent: the client's own */
 };
 
-/* Client credentials: client_id is an API key's id, client_secret its text. What went wrong is
- * *ret, with a sentence in *ret_why; FINE: the answer is in `body`. False only when it cannot be
- * told (the database is away). */
+struct oauth_answer {
+    enum oauth_error error;
+    const char *why;  /* a sentence about the error */
+    struct buf *body; /* gets the answer when there is none */
+};
+
+/* Client credentials: client_id is an API key's id, client_secret its text. False only when it
+ * cannot be told who that is (the database is away). */
 bool oauth_grant(struct app *app, const struct oauth_request *request, deadline when,
-                 enum oauth_error *ret, const char **ret_why, struct buf *body, struct err *err);
+                 struct oauth_answer *ret, struct err *err);
 
 #endif

@@ -49,6 +49,7 @@ struct principal {
     char name[80];
     enum role role;
     unsigned scopes;
+    int64_t secret_no; /* of an API key: which of its secrets it is */
 };
 
 /* What a call shows of sensitive areas: see app/audit.h. */

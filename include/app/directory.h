@@ -25,10 +25,10 @@ void directory_settle(struct directory *directory);
 enum directory_answer { DIRECTORY_KNOWN, DIRECTORY_UNKNOWN, DIRECTORY_TOO_OLD };
 
 /* Who holds this key (hash: SHA-256 of its text)? `any_age` accepts what is old. Expired and
- * revoked keys are unknown. *ret_no: which of the key's secrets it is. */
+ * revoked keys are unknown. */
 enum directory_answer directory_principal(struct directory *directory,
                                           const unsigned char hash[static CRYPTO_SHA256],
-                                          bool any_age, struct principal *ret, int64_t *ret_no);
+                                          bool any_age, struct principal *ret);
 /* The key with this id, as long as the secret with this number holds. */
 enum directory_answer directory_key(struct directory *directory, const char *id, int64_t secret_no,
                                     bool any_age, struct principal *ret);
@@ -47,10 +47,13 @@ enum identifier {
     IDENTIFIER_ACCOUNT_NUMBER,
     IDENTIFIER_SALESFORCE_ID
 };
-/* Whether some key account is known by this; the members of the answer without braces, and whether
- * it is stale. False: never read yet. */
+struct recognised {
+    bool known; /* some key account is */
+    bool stale;
+    char as_of[TIME_TEXT];
+};
+/* Who is known by this; the members of the answer without braces. False: never read yet. */
 bool directory_recognise(struct directory *directory, enum identifier kind, struct str value,
-                         bool *ret_known, bool *ret_stale, char ret_as_of[static TIME_TEXT],
-                         struct buf *ret_members);
+                         struct recognised *ret, struct buf *ret_members);
 
 #endif

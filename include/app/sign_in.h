@@ -5,12 +5,15 @@
 
 #include "app/app.h"
 
-/* By what the caller sent as bearer token. UNAUTHENTICATED when nobody. `any_age`: memory is good
- * enough, however old (recognition while the database is away). */
-bool principal_find(struct app *app, struct str token, bool any_age, deadline when,
-                    struct principal *ret, struct err *err);
-/* By the text of an API key alone; *ret_no: which of its secrets that is. */
-bool key_find(struct app *app, struct str key, bool any_age, deadline when, struct principal *ret,
-              int64_t *ret_no, struct err *err);
+struct sign_in {
+    struct app *app;
+    struct str token; /* what the caller sent */
+    bool any_age;     /* memory is good enough, however old (recognition without the database) */
+    deadline when;
+};
+/* By any bearer token. UNAUTHENTICATED when it is nobody's. */
+bool principal_find(const struct sign_in *sign_in, struct principal *ret, struct err *err);
+/* By the text of an API key alone. */
+bool key_find(const struct sign_in *sign_in, struct principal *ret, struct err *err);
 
 #endif

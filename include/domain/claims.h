@@ -31,9 +31,13 @@ struct claims {
 
 /* The rules themselves: false with violations that name the settings. */
 bool claims_rules_check(const struct claims_rules *rules, struct err *err);
-/* False with UNAUTHENTICATED, or FORBIDDEN for a token in order that names no role. `typ` is the
- * header's. */
-bool claims_read(const struct claims_rules *rules, const char *typ, const jv *claims,
+/* A token whose signature fits. */
+struct verified_token {
+    const char *typ; /* of its header */
+    const jv *claims;
+};
+/* False with UNAUTHENTICATED, or FORBIDDEN for a token in order that names no role. */
+bool claims_read(const struct claims_rules *rules, const struct verified_token *token,
                  int64_t now_us, struct claims *ret, struct err *err);
 
 #endif

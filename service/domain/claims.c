@@ -173,9 +173,10 @@ static bool role_ok(const struct claims_rules *rules, const jv *claims, struct c
            err_set(err, PROBLEM_FORBIDDEN, "The token names no role that kamd knows.");
 }
 
-bool claims_read(const struct claims_rules *rules, const char *typ, const jv *claims,
+bool claims_read(const struct claims_rules *rules, const struct verified_token *token,
                  int64_t now_us, struct claims *ret, struct err *err) {
-    if (!type_ok(rules->types, typ))
+    const jv *claims = token->claims;
+    if (!type_ok(rules->types, token->typ))
         return refuse(err, "it is of another type than access tokens are here");
     if (!str_eq(jv_text(jv_get(claims, "iss")), rules->issuer))
         return refuse(err, "it is from another issuer");

@@ -54,7 +54,8 @@ static void try_claims(struct str text) {
 
     if (!json_read(text, JSON_TOKENS, &doc, &err))
         return;
-    if (!claims_read(&rules, "at+jwt", doc, (int64_t)1790000000 * 1000000, &claims, &err)) {
+    const struct verified_token verified = {"at+jwt", doc};
+    if (!claims_read(&rules, &verified, (int64_t)1790000000 * 1000000, &claims, &err)) {
         must(err.problem == PROBLEM_UNAUTHENTICATED || err.problem == PROBLEM_FORBIDDEN);
         return;
     }

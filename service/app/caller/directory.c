@@ -22,7 +22,6 @@
 
 struct key_entry {
     unsigned char hash[CRYPTO_SHA256];
-    int64_t secret_no;
     int64_t expires_us; /* 0: never */
     atomic_bool used;   /* since this reading */
     struct principal principal;
@@ -108,7 +107,7 @@ static bool read_key(struct tx *tx, size_t slot, size_t row, struct key_entry *r
     snprintf(who->actor, sizeof who->actor, "%s:%.*s", user.ptr ? "user" : "key",
              STR_ARG(user.ptr ? user : id));
     ret->expires_us = tx_int(tx, slot, row, KEY_EXPIRES);
-    ret->secret_no = tx_int(tx, slot, row, KEY_SECRET);
+    ret->principal.secret_no = tx_int(tx, slot, row, KEY_SECRET);
     return role_by_name(tx_value(tx, slot, row, KEY_ROLE), &who->role) &&
            read_scopes(tx_value(tx, slot, row, KEY_SCOPES), &who->scopes);
 }
@@ -121,7 +120,9 @@ static int compare_keys(const void *a, const void *b) {
 static int compare_ids(const void *a, const void *b) {
     const struct key_entry *x = *(struct key_entry *const *)a, *y = *(struct key_entry *const *)b;
     int order = strcmp(x->principal.id, y->principal.id);
-    return order != 0 ? order : (x->secret_no > y->secret_no) - (x->secret_no < y->secret_no);
+    return order != 0 ? order
+                      : (x->principal.secret_no > y->principal.secret_no) -
+                            (x->principal.secret_no < y->principal.secret_no);
 }
 
 static bool read_keys(struct tx *tx, size_t slot, struct snapshot *snapshot) {
@@ -183,25 +184,26 @@ static size_t take_watch(struct directory *directory, struct arena *arena, struc
 
 static bool read_snapshot(struct directory *directory, struct snapshot *snapshot, struct err *err) {
     static const struct people nobody;
-    const struct people *before = directory->snapshot ? &directory->snapshot->people : &nobody;
     struct str watched[WATCH_MAX];
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct tx_context context = {
         .scope = STR("all"), .reach = AREAS_ALL, .actor = STR("directory"), .origin = STR("kamd")};
     /* A request that waits for this needs the other half of its time for its own work. */
     deadline when = deadline_in_ms(directory->app->config->request_ms / 2);
-    if (!tx_begin(directory->app->store, TX_READ, &context, when, &tx, err))
+    if (!(tx = tx_begin(directory->app->store, TX_READ, &context, when, err)))
         return false;
     size_t keys = tx_query(tx, KEYS_SQL, NULL, 0);
-    size_t n = take_watch(directory, &snapshot->arena, watched);
-    size_t people = people_ask(tx, &snapshot->arena, before, watched, n, snapshot->read_mono_us);
+    struct people_reading people = {.tx = tx,
+                                    .arena = &snapshot->arena,
+                                    .before = directory->snapshot ? &directory->snapshot->people
+                                                                  : &nobody,
+                                    .now_mono_us = snapshot->read_mono_us};
+    people_ask(&people, watched, take_watch(directory, &snapshot->arena, watched));
     struct recognition_slots slots;
     recognition_index_ask(tx, &slots);
     if (!tx_flush(tx, err))
         return false;
-    if (!read_keys(tx, keys, snapshot) ||
-        !people_read(tx, people, &snapshot->arena, before, snapshot->read_mono_us,
-                     &snapshot->people) ||
+    if (!read_keys(tx, keys, snapshot) || !people_read(&people, &snapshot->people) ||
         !recognition_index_read(tx, &slots, &snapshot->arena, &snapshot->index))
         return err_memory(err);
     tell_use(directory, snapshot, tx);
@@ -351,7 +353,7 @@ static enum directory_answer answer_key(const struct directory *directory, struc
 
 enum directory_answer directory_principal(struct directory *directory,
                                           const unsigned char hash[static CRYPTO_SHA256],
-                                          bool any_age, struct principal *ret, int64_t *ret_no) {
+                                          bool any_age, struct principal *ret) {
     struct key_entry wanted = {.expires_us = 0};
     enum directory_answer answer = DIRECTORY_TOO_OLD;
     memcpy(wanted.hash, hash, CRYPTO_SHA256);
@@ -361,8 +363,6 @@ enum directory_answer directory_principal(struct directory *directory,
         struct key_entry *found = bsearch(&wanted, snapshot->keys, snapshot->n_keys,
                                           sizeof *snapshot->keys, compare_keys);
         answer = answer_key(directory, found, ret);
-        if (answer == DIRECTORY_KNOWN)
-            *ret_no = found->secret_no;
     }
     pthread_rwlock_unlock(&directory->lock);
     return answer;
@@ -370,7 +370,7 @@ enum directory_answer directory_principal(struct directory *directory,
 
 enum directory_answer directory_key(struct directory *directory, const char *id, int64_t secret_no,
                                     bool any_age, struct principal *ret) {
-    struct key_entry wanted = {.secret_no = secret_no}, *key = &wanted;
+    struct key_entry wanted = {.principal.secret_no = secret_no}, *key = &wanted;
     enum directory_answer answer = DIRECTORY_TOO_OLD;
     snprintf(wanted.principal.id, sizeof wanted.principal.id, "%s", id);
     pthread_rwlock_rdlock(&directory->lock);
@@ -417,14 +417,13 @@ enum directory_answer directory_person(struct directory *directory, struct str s
 }
 
 bool directory_recognise(struct directory *directory, enum identifier kind, struct str value,
-                         bool *ret_known, bool *ret_stale, char ret_as_of[static TIME_TEXT],
-                         struct buf *ret_members) {
+                         struct recognised *ret, struct buf *ret_members) {
     pthread_rwlock_rdlock(&directory->lock);
     const struct snapshot *snapshot = directory->snapshot;
     if (snapshot) {
-        *ret_known = recognition_index_find(&snapshot->index, kind, value, ret_members);
-        *ret_stale = clock_mono(&clock_system) - snapshot->read_mono_us >= DIRECTORY_STALE_US;
-        time_text(snapshot->read_wall_us, ret_as_of);
+        ret->known = recognition_index_find(&snapshot->index, kind, value, ret_members);
+        ret->stale = clock_mono(&clock_system) - snapshot->read_mono_us >= DIRECTORY_STALE_US;
+        time_text(snapshot->read_wall_us, ret->as_of);
     }
     pthread_rwlock_unlock(&directory->lock);
     return snapshot != NULL;

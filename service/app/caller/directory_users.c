@@ -24,17 +24,17 @@ void text_cut(char *ret, size_t room, struct str text) {
     "where subject = any ($1::text[]) order by subject, deleted_at desc nulls first"
 enum { PERSON_SUBJECT, PERSON_ID, PERSON_NAME, PERSON_ACTIVE };
 
-size_t people_ask(struct tx *tx, struct arena *arena, const struct people *before,
-                  const struct str *wanted, size_t n, int64_t now_mono_us) {
-    struct str *subjects = arena_array(arena, before->n + n + 1, sizeof *subjects);
+void people_ask(struct people_reading *reading, const struct str *wanted, size_t n) {
+    const struct people *before = reading->before;
+    struct str *subjects = arena_array(reading->arena, before->n + n + 1, sizeof *subjects);
     size_t count = 0;
     for (size_t i = 0; subjects && i < before->n; i++)
-        if (now_mono_us - before->items[i].used_mono_us < SEEN_LATELY_US)
+        if (reading->now_mono_us - before->items[i].used_mono_us < SEEN_LATELY_US)
             subjects[count++] = before->items[i].subject;
     for (size_t i = 0; subjects && i < n; i++)
         subjects[count++] = wanted[i];
-    struct str list = pg_array_param(arena, subjects, count);
-    return tx_query(tx, PEOPLE_SQL, &list, 1);
+    struct str list = pg_array_param(reading->arena, subjects, count);
+    reading->slot = tx_query(reading->tx, PEOPLE_SQL, &list, 1);
 }
 
 static int compare(const void *a, const void *b) {
@@ -43,20 +43,21 @@ static int compare(const void *a, const void *b) {
     return order != 0 ? order : (x.len > y.len) - (x.len < y.len);
 }
 
-bool people_read(struct tx *tx, size_t slot, struct arena *arena, const struct people *before,
-                 int64_t now_mono_us, struct people *ret) {
+bool people_read(const struct people_reading *reading, struct people *ret) {
+    struct tx *tx = reading->tx;
+    size_t slot = reading->slot;
     ret->n = tx_rows(tx, slot);
-    ret->items = arena_array(arena, ret->n + 1, sizeof *ret->items);
+    ret->items = arena_array(reading->arena, ret->n + 1, sizeof *ret->items);
     for (size_t i = 0; ret->items && i < ret->n; i++) {
         struct person *person = &ret->items[i];
-        person->subject = arena_str(arena, tx_value(tx, slot, i, PERSON_SUBJECT));
+        person->subject = arena_str(reading->arena, tx_value(tx, slot, i, PERSON_SUBJECT));
         if (!person->subject.ptr)
             return false;
         text_cut(person->user_id, sizeof person->user_id, tx_value(tx, slot, i, PERSON_ID));
         text_cut(person->name, sizeof person->name, tx_value(tx, slot, i, PERSON_NAME));
         person->active = tx_bool(tx, slot, i, PERSON_ACTIVE);
-        const struct person *known = people_find(before, person->subject);
-        person->used_mono_us = known ? known->used_mono_us : now_mono_us;
+        const struct person *known = people_find(reading->before, person->subject);
+        person->used_mono_us = known ? known->used_mono_us : reading->now_mono_us;
     }
     if (ret->items)
         qsort(ret->items, ret->n, sizeof *ret->items, compare);

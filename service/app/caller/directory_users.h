@@ -21,13 +21,17 @@ struct people {
     size_t n;
 };
 
-/* Asks for those of `before` who were seen lately, and for the `n` subjects in `wanted`. Returns
- * the slot. */
-size_t people_ask(struct tx *tx, struct arena *arena, const struct people *before,
-                  const struct str *wanted, size_t n, int64_t now_mono_us);
+struct people_reading {
+    struct tx *tx;
+    struct arena *arena;         /* of the people who are read */
+    const struct people *before; /* of the reading before */
+    int64_t now_mono_us;
+    size_t slot;
+};
+/* Asks for those who were seen lately, and for the `n` subjects in `wanted`. */
+void people_ask(struct people_reading *reading, const struct str *wanted, size_t n);
 /* False: no memory. */
-bool people_read(struct tx *tx, size_t slot, struct arena *arena, const struct people *before,
-                 int64_t now_mono_us, struct people *ret);
+bool people_read(const struct people_reading *reading, struct people *ret);
 struct person *people_find(const struct people *people, struct str subject);
 
 /* As much of `text` as fits, cut between characters. */

@@ -250,15 +250,20 @@ static const struct jws_key *find_key(struct issuer *issuer, const char *kid, de
     return found;
 }
 
-static bool key_for(struct issuer *issuer, const char *kid, deadline when, struct jws_key *ret,
-                    uint64_t *ret_round, struct err *err) {
+struct issuer_key {
+    struct jws_key key;
+    uint64_t round; /* of the fetches: keys are other ones after the next */
+};
+
+static bool key_for(struct issuer *issuer, const char *kid, deadline when, struct issuer_key *ret,
+                    struct err *err) {
     pthread_mutex_lock(&issuer->lock);
     const struct jws_key *found = find_key(issuer, kid, when);
     /* A provider that could not be asked has not said that there is no such key. */
     bool unsure = issuer->loaded_us == 0 || issuer->wanted || issuer->fetching;
     if (found)
-        *ret = *found;
-    *ret_round = issuer->rounds;
+        ret->key = *found;
+    ret->round = issuer->rounds;
     pthread_mutex_unlock(&issuer->lock);
     if (found)
         return true;
@@ -291,19 +296,20 @@ bool issuer_verify(struct issuer *issuer, struct str token, deadline when, struc
     CLEANUP(jv_unref) jv *doc = NULL;
     unsigned char hash[CRYPTO_SHA256];
     struct jws jws;
-    struct jws_key key;
-    uint64_t round = 0;
+    struct issuer_key signer;
     sha256(token, hash);
     if (remembered(issuer, hash, ret))
         return true;
-    if (!jws_read(token, &jws, err) || !key_for(issuer, jws.kid, when, &key, &round, err))
+    if (!jws_read(token, &jws, err) || !key_for(issuer, jws.kid, when, &signer, err))
         return false;
-    if (!jws_verify(&jws, &key))
+    if (!jws_verify(&jws, &signer.key))
         return err_set(err, PROBLEM_UNAUTHENTICATED,
                        "The token is refused: its signature does not fit.");
-    if (!jws_claims(&jws, &doc, err) ||
-        !claims_read(&issuer->rules, jws.typ, doc, clock_wall(issuer->app->clock), ret, err))
+    if (!jws_claims(&jws, &doc, err))
         return false;
-    remember(issuer, hash, round, ret);
+    const struct verified_token verified = {jws.typ, doc};
+    if (!claims_read(&issuer->rules, &verified, clock_wall(issuer->app->clock), ret, err))
+        return false;
+    remember(issuer, hash, signer.round, ret);
     return true;
 }

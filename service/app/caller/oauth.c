@@ -38,9 +38,9 @@ static void write_answer(const char *token, int seconds, unsigned scopes, struct
     buf_text(body, first ? "}" : "\"}");
 }
 
-static bool give(struct app *app, const struct principal *client, int64_t secret_no,
-                 unsigned scopes, struct buf *body, struct err *err) {
-    struct access_token token = {.secret_no = secret_no, .scopes = scopes};
+static bool give(struct app *app, const struct principal *client, unsigned scopes, struct buf *body,
+                 struct err *err) {
+    struct access_token token = {.secret_no = client->secret_no, .scopes = scopes};
     char text[ACCESS_TOKEN_TEXT];
     int seconds = app->config->oauth_seconds;
     token.expires_us = clock_wall(app->clock) + (int64_t)seconds * 1000000;
@@ -53,8 +53,9 @@ static bool give(struct app *app, const struct principal *client, int64_t secret
 
 /* The client's secret names the key; the id must be that key's. */
 static bool find_client(struct app *app, const struct oauth_request *request, deadline when,
-                        struct principal *ret, int64_t *ret_no, struct err *err) {
-    if (!key_find(app, request->client_secret, false, when, ret, ret_no, err))
+                        struct principal *ret, struct err *err) {
+    const struct sign_in sign_in = {.app = app, .token = request->client_secret, .when = when};
+    if (!key_find(&sign_in, ret, err))
         return false;
     struct uuid given, has;
     return (uuid_parse(request->client_id, &given) && uuid_parse(str_of(ret->id), &has) &&
@@ -62,29 +63,31 @@ static bool find_client(struct app *app, const struct oauth_request *request, de
            err_set(err, PROBLEM_UNAUTHENTICATED, "The key has another id.");
 }
 
+/* What is wrong if the next step finds that it is. */
+static void suspect(struct oauth_answer *ret, enum oauth_error error, const char *why) {
+    ret->error = error;
+    ret->why = why;
+}
+
 bool oauth_grant(struct app *app, const struct oauth_request *request, deadline when,
-                 enum oauth_error *ret, const char **ret_why, struct buf *body, struct err *err) {
+                 struct oauth_answer *ret, struct err *err) {
     struct principal client;
     unsigned scopes = 0;
-    int64_t secret_no = 0;
-    *ret = OAUTH_INVALID_REQUEST;
-    *ret_why = "grant_type is missing.";
+    suspect(ret, OAUTH_INVALID_REQUEST, "grant_type is missing.");
     if (!request->grant_type.ptr)
         return true;
-    *ret = OAUTH_UNSUPPORTED_GRANT_TYPE;
-    *ret_why = "The only grant type is client_credentials.";
+    suspect(ret, OAUTH_UNSUPPORTED_GRANT_TYPE, "The only grant type is client_credentials.");
     if (!str_is(request->grant_type, "client_credentials"))
         return true;
-    *ret = OAUTH_INVALID_CLIENT;
-    *ret_why = "There is no such client, or its secret is wrong or has expired.";
+    suspect(ret, OAUTH_INVALID_CLIENT,
+            "There is no such client, or its secret is wrong or has expired.");
     if (!request->client_id.ptr || !request->client_secret.ptr)
         return true;
-    if (!find_client(app, request, when, &client, &secret_no, err))
+    if (!find_client(app, request, when, &client, err))
         return err->problem == PROBLEM_UNAUTHENTICATED;
-    *ret = OAUTH_INVALID_SCOPE;
-    *ret_why = "The scope is unknown, or more than the client has.";
+    suspect(ret, OAUTH_INVALID_SCOPE, "The scope is unknown, or more than the client has.");
     if (!read_scope(request->scope, client.scopes, &scopes))
         return true;
-    *ret = OAUTH_FINE;
-    return give(app, &client, secret_no, scopes, body, err);
+    ret->error = OAUTH_FINE;
+    return give(app, &client, scopes, ret->body, err);
 }

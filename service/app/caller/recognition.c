@@ -78,23 +78,23 @@ static bool which(const struct action *action, enum identifier *ret_kind, struct
 bool recognition(struct action *action, struct outcome *outcome, struct err *err) {
     enum identifier kind = IDENTIFIER_PHONE;
     struct str value = STR_ABSENT;
-    bool known = false, stale = false;
-    char as_of[TIME_TEXT];
+    struct recognised found;
     struct buf *body = &outcome->body;
     if (!which(action, &kind, &value, err))
         return false;
     buf_char(body, '{');
-    if (!directory_recognise(action->app->directory, kind, normal(action, kind, value), &known,
-                             &stale, as_of, body)) {
+    if (!directory_recognise(action->app->directory, kind, normal(action, kind, value), &found,
+                             body)) {
         err->retry_after = 1;
         return err_set(err, PROBLEM_NOT_READY, "The key accounts have not been read yet.");
     }
-    if (!known)
+    if (!found.known)
         buf_text(body, "\"is_key\":false,\"account_id\":null,\"name\":null,\"account_number\":null,"
                        "\"tier\":null,\"key_status\":null,\"benefits\":[],\"manager\":null,"
                        "\"cover\":null,\"sponsor\":null,\"alert\":[],\"open_emergencies\":0,"
                        "\"oldest_emergency_opened_at\":null,\"matched_by\":null,\"contact\":null,"
                        "\"others\":0");
-    buf_format(body, ",\"stale\":%s,\"as_of\":\"%s\"}", stale ? "true" : "false", as_of);
+    buf_format(body, ",\"stale\":%s,\"as_of\":\"%s\"}", found.stale ? "true" : "false",
+               found.as_of);
     return true;
 }

@@ -23,11 +23,11 @@ static bool not_found_after_all(struct err *err) {
 }
 
 /* Does the statement find a row? UNAUTHENTICATED if not. */
-static bool in_store(struct app *app, const char *sql, const struct str *params, size_t n,
-                     deadline when, struct err *err) {
+static bool in_store(const struct sign_in *sign_in, const char *sql, const struct str *params,
+                     size_t n, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct tx_context who = context("kamd");
-    if (!tx_begin(app->store, TX_READ, &who, when, &tx, err))
+    if (!(tx = tx_begin(sign_in->app->store, TX_READ, &who, sign_in->when, err)))
         return false;
     size_t slot = tx_query(tx, sql, params, n);
     if (!tx_flush(tx, err))
@@ -38,33 +38,33 @@ static bool in_store(struct app *app, const char *sql, const struct str *params,
 
 /* ---- API keys ---- */
 
-static bool key_in_store(struct app *app, const unsigned char hash[static CRYPTO_SHA256],
-                         deadline when, struct err *err) {
+static bool key_in_store(const struct sign_in *sign_in,
+                         const unsigned char hash[static CRYPTO_SHA256], struct err *err) {
     struct buf hex CLEANUP(buf_release);
     buf_init(&hex, 80);
     buf_text(&hex, "\\x");
     buf_hex(&hex, hash, CRYPTO_SHA256);
     struct str param = buf_str(&hex);
-    return in_store(app,
+    return in_store(sign_in,
                     "select 1 from live_key where hash = $1::bytea and id = (select id from "
                     "api_key where hash = $1::bytea or previous_hash = $1::bytea)",
-                    &param, 1, when, err);
+                    &param, 1, err);
 }
 
-bool key_find(struct app *app, struct str key, bool any_age, deadline when, struct principal *ret,
-              int64_t *ret_no, struct err *err) {
+bool key_find(const struct sign_in *sign_in, struct principal *ret, struct err *err) {
+    struct directory *directory = sign_in->app->directory;
     unsigned char hash[CRYPTO_SHA256];
-    sha256(key, hash);
-    if (directory_principal(app->directory, hash, any_age, ret, ret_no) == DIRECTORY_KNOWN)
+    sha256(sign_in->token, hash);
+    if (directory_principal(directory, hash, sign_in->any_age, ret) == DIRECTORY_KNOWN)
         return true;
     /* The check sum keeps garbage from the database; a known key needs no such check. */
-    if (!api_key_is(key))
+    if (!api_key_is(sign_in->token))
         return err_set(err, PROBLEM_UNAUTHENTICATED, "This is not an API key of kamd.");
     /* Not known yet, or memory is too old: the database decides; then memory is read anew, once. */
-    if (!key_in_store(app, hash, when, err))
+    if (!key_in_store(sign_in, hash, err))
         return false;
-    directory_refresh(app->directory);
-    return directory_principal(app->directory, hash, any_age, ret, ret_no) == DIRECTORY_KNOWN ||
+    directory_refresh(directory);
+    return directory_principal(directory, hash, sign_in->any_age, ret) == DIRECTORY_KNOWN ||
            not_found_after_all(err);
 }
 
@@ -82,24 +82,24 @@ static bool apply_scopes(struct principal *who, unsigned scopes, struct err *err
     return true;
 }
 
-static bool by_access_token(struct app *app, struct str text, bool any_age, deadline when,
-                            struct principal *ret, struct err *err) {
+static bool by_access_token(const struct sign_in *sign_in, struct principal *ret, struct err *err) {
+    struct app *app = sign_in->app;
     struct access_token token;
-    if (!access_token_read(app->keyring, text, &token) ||
+    if (!access_token_read(app->keyring, sign_in->token, &token) ||
         token.expires_us <= clock_wall(app->clock))
         return err_set(err, PROBLEM_UNAUTHENTICATED,
                        "The access token is not one of kamd's, or it has expired.");
-    if (directory_key(app->directory, token.key_id, token.secret_no, any_age, ret) ==
+    if (directory_key(app->directory, token.key_id, token.secret_no, sign_in->any_age, ret) ==
         DIRECTORY_KNOWN)
         return apply_scopes(ret, token.scopes, err);
     char no[24];
     snprintf(no, sizeof no, "%lld", (long long)token.secret_no);
     struct str params[] = {str_of(token.key_id), str_of(no)};
-    if (!in_store(app, "select 1 from live_key where id = $1::uuid and secret_no = $2::int", params,
-                  2, when, err))
+    if (!in_store(sign_in, "select 1 from live_key where id = $1::uuid and secret_no = $2::int",
+                  params, 2, err))
         return false;
     directory_refresh(app->directory);
-    if (directory_key(app->directory, token.key_id, token.secret_no, any_age, ret) !=
+    if (directory_key(app->directory, token.key_id, token.secret_no, sign_in->any_age, ret) !=
         DIRECTORY_KNOWN)
         return not_found_after_all(err);
     return apply_scopes(ret, token.scopes, err);
@@ -121,49 +121,51 @@ static void queue_person(struct app *app, struct tx *tx, const struct claims *cl
              params, 4);
 }
 
-static bool make_person(struct app *app, const struct claims *claims, deadline when,
+static bool make_person(const struct sign_in *sign_in, const struct claims *claims,
                         struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct tx_context who = context("sign-in");
     bool done;
-    if (!tx_begin(app->store, TX_WRITE, &who, when, &tx, err))
+    if (!(tx = tx_begin(sign_in->app->store, TX_WRITE, &who, sign_in->when, err)))
         return false;
     do {
-        queue_person(app, tx, claims);
+        queue_person(sign_in->app, tx, claims);
         done = tx_commit(tx, err);
     } while (!done && tx_repeat(tx, err));
     return done;
 }
 
 /* The person is there, or is now. */
-static bool person_in_store(struct app *app, const struct claims *claims, deadline when,
+static bool person_in_store(const struct sign_in *sign_in, const struct claims *claims,
                             struct err *err) {
     struct str subject = str_of(claims->subject);
-    if (in_store(app, "select 1 from app_user where subject = $1", &subject, 1, when, err))
+    if (in_store(sign_in, "select 1 from app_user where subject = $1", &subject, 1, err))
         return true;
     if (err->problem != PROBLEM_UNAUTHENTICATED)
         return false;
-    if (!app->config->oidc_provision)
+    if (!sign_in->app->config->oidc_provision)
         return err_set(err, PROBLEM_FORBIDDEN,
                        "Nobody has made you a user of kamd; ask an administrator.");
     err_release(err);
-    return make_person(app, claims, when, err);
+    return make_person(sign_in, claims, err);
 }
 
-static bool by_identity(struct app *app, struct str text, bool any_age, deadline when,
-                        struct principal *ret, struct err *err) {
+static bool by_identity(const struct sign_in *sign_in, struct principal *ret, struct err *err) {
+    struct app *app = sign_in->app;
     struct claims claims;
     bool active = false;
-    if (!issuer_verify(app->issuer, text, when, &claims, err))
+    if (!issuer_verify(app->issuer, sign_in->token, sign_in->when, &claims, err))
         return false;
     struct str subject = str_of(claims.subject);
-    if (directory_person(app->directory, subject, any_age, ret, &active) != DIRECTORY_KNOWN) {
-        if (!person_in_store(app, &claims, when, err))
+    if (directory_person(app->directory, subject, sign_in->any_age, ret, &active) !=
+        DIRECTORY_KNOWN) {
+        if (!person_in_store(sign_in, &claims, err))
             return false;
         if (!directory_watch(app->directory, subject))
             return err_memory(err);
         directory_refresh(app->directory);
-        if (directory_person(app->directory, subject, any_age, ret, &active) != DIRECTORY_KNOWN)
+        if (directory_person(app->directory, subject, sign_in->any_age, ret, &active) !=
+            DIRECTORY_KNOWN)
             return not_found_after_all(err);
     }
     if (!active)
@@ -172,12 +174,11 @@ static bool by_identity(struct app *app, struct str text, bool any_age, deadline
     return true;
 }
 
-bool principal_find(struct app *app, struct str token, bool any_age, deadline when,
-                    struct principal *ret, struct err *err) {
-    int64_t secret_no;
+bool principal_find(const struct sign_in *sign_in, struct principal *ret, struct err *err) {
+    struct str token = sign_in->token;
     if (str_starts(token, ACCESS_TOKEN_PREFIX))
-        return by_access_token(app, token, any_age, when, ret, err);
-    if (app->issuer && token.len > 0 && memchr(token.ptr, '.', token.len))
-        return by_identity(app, token, any_age, when, ret, err);
-    return key_find(app, token, any_age, when, ret, &secret_no, err);
+        return by_access_token(sign_in, ret, err);
+    if (sign_in->app->issuer && token.len > 0 && memchr(token.ptr, '.', token.len))
+        return by_identity(sign_in, ret, err);
+    return key_find(sign_in, ret, err);
 }

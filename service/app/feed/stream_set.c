@@ -24,10 +24,12 @@
 static bool still_known(struct streams *all, const struct stream *stream) {
     struct err err CLEANUP(err_release) = ERR_INIT;
     struct principal who;
+    const struct sign_in sign_in = {.app = all->app,
+                                    .token = str_of(stream->bearer),
+                                    .any_age = true,
+                                    .when = deadline_in_ms(TICK_MS)};
 
-    return principal_find(all->app, str_of(stream->bearer), true, deadline_in_ms(TICK_MS), &who,
-                          &err) ||
-           err.problem != PROBLEM_UNAUTHENTICATED;
+    return principal_find(&sign_in, &who, &err) || err.problem != PROBLEM_UNAUTHENTICATED;
 }
 
 /* From memory alone, so it may hold the lock. */

@@ -141,8 +141,11 @@ static bool still_allowed(struct export *export, struct err *err) {
     struct principal now;
     if (export->n_pages == 0)
         return true;
-    if (!principal_find(export->action.app, export->action.bearer, true, export->action.when, &now,
-                        err))
+    const struct sign_in sign_in = {.app = export->action.app,
+                                    .token = export->action.bearer,
+                                    .any_age = true,
+                                    .when = export->action.when};
+    if (!principal_find(&sign_in, &now, err))
         return false;
     if (now.role != export->who.role || strcmp(now.user_id, export->who.user_id) != 0)
         return err_set(err, PROBLEM_FORBIDDEN, "The caller's rights have changed.");

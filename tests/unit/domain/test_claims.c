@@ -36,7 +36,7 @@ static enum problem read_claims(const struct claims_rules *rules, const char *ty
     jv *doc CLEANUP(jv_unref) = NULL;
     if (!json_read(str_of(json), JSON_TOKENS, &doc, &err))
         fail_msg("not JSON: %s", json);
-    bool fine = claims_read(rules, typ, doc, NOW_US, ret, &err);
+    bool fine = claims_read(rules, &(const struct verified_token){typ, doc}, NOW_US, ret, &err);
     assert_int_equal(fine, !err_is_set(&err));
     return err.problem;
 }
