@@ -63,9 +63,9 @@ enum tx_mode {
     TX_WRITE /* BEGIN ... COMMIT, READ COMMITTED */
 };
 
-/* Borrows a connection and queues the context; nothing is sent yet. */
-bool tx_begin(struct store *store, enum tx_mode mode, const struct tx_context *context,
-              deadline when, struct tx **ret, struct err *err);
+/* Borrows a connection and queues the context; nothing is sent yet. NULL with an error. */
+struct tx *tx_begin(struct store *store, enum tx_mode mode, const struct tx_context *context,
+                    deadline when, struct err *err);
 /* Rolls back what was not committed and gives the connection back. NULL is fine. For CLEANUP. */
 void tx_end(struct tx **tx);
 
@@ -106,6 +106,10 @@ int64_t tx_int(struct tx *tx, size_t slot, size_t row, size_t column); /* 0 for 
 bool tx_bool(struct tx *tx, size_t slot, size_t row, size_t column);
 size_t tx_affected(struct tx *tx, size_t slot); /* rows touched by INSERT, UPDATE, DELETE */
 
+/* An error as the server tells it; NULL: it does not say. */
+struct sql_error {
+    const char *sqlstate, *message, *detail, *hint, *constraint, *column, *table;
+};
 /* How an error of a statement looks to clients. `constraint` and `column` come from the server's
  * error fields. Table-driven: 23505 -> ALREADY_EXISTS at /<column>; 23503 -> VALIDATION at
  * /<column>, code "unknown_reference"; 23502, 23514, 22xxx -> VALIDATION; KD403, KD404, KD409,
@@ -115,8 +119,6 @@ size_t tx_affected(struct tx *tx, size_t slot); /* rows touched by INSERT, UPDAT
  * 57014, 55P03 -> OVERLOADED; 53xxx, 57Pxx, 08xxx, 25006 -> DATABASE_UNAVAILABLE; others ->
  * INTERNAL. Constraint names follow PostgreSQL's own scheme: <table>_<column>_key|_fkey|_check; of
  * several columns the last counts. */
-bool store_sqlstate(struct err *err, const char *sqlstate, const char *message, const char *detail,
-                    const char *hint, const char *constraint, const char *column,
-                    const char *table);
+bool store_sqlstate(struct err *err, const struct sql_error *error);
 
 #endif

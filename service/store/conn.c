@@ -96,12 +96,15 @@ bool result_error(const PGresult *result, struct err *err) {
 
     if (sqlstate == NULL)
         return unavailable(err, PQresultErrorMessage(result));
-    return store_sqlstate(err, sqlstate, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
-                          PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
-                          PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
-                          PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME),
-                          PQresultErrorField(result, PG_DIAG_COLUMN_NAME),
-                          PQresultErrorField(result, PG_DIAG_TABLE_NAME));
+    const struct sql_error error = {.sqlstate = sqlstate,
+                                    .message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
+                                    .detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
+                                    .hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
+                                    .constraint =
+                                        PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME),
+                                    .column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME),
+                                    .table = PQresultErrorField(result, PG_DIAG_TABLE_NAME)};
+    return store_sqlstate(err, &error);
 }
 
 /* Keeps the server's notices off standard error, and looks for the one that matters: a commit that

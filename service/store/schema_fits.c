@@ -62,7 +62,7 @@ bool schema_compare(struct store *store, const struct schema *schema, deadline w
     size_t found = 0;
     int64_t newest = 0;
 
-    if (!tx_begin(store, TX_READ, NULL, when, &tx, err) ||
+    if (!(tx = tx_begin(store, TX_READ, NULL, when, err)) ||
         !compare_migrations(tx, schema, &found, &newest, err))
         return false;
     if (found < schema->n_migrations)

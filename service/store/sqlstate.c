@@ -139,8 +139,8 @@ static void take_extra(struct err *err, const char *hint) {
     err->extra = text.len == 2 ? NULL : strndup(text.ptr + 1, text.len - 2);
 }
 
-static void business(struct err *err, const struct row *row, const char *message,
-                     const char *detail, const char *hint, const char *column) {
+static void business(struct err *err, const struct row *row, const struct sql_error *error) {
+    const char *message = error->message, *detail = error->detail;
     enum problem named = message == NULL ? PROBLEM_NONE : problem_by_code(message);
     enum problem problem = named == PROBLEM_NONE ? row->problem : named;
     const char *code =
@@ -149,10 +149,10 @@ static void business(struct err *err, const struct row *row, const char *message
     char where[128];
 
     err_set(err, problem, "%s", sentence);
-    pointer_text(str_of(column), where, sizeof(where));
+    pointer_text(str_of(error->column), where, sizeof(where));
     if (where[0] != '\0' || named == PROBLEM_NONE)
         err_add(err, problem, ERR_POINTER(where), code, "%s", sentence);
-    take_extra(err, hint);
+    take_extra(err, error->hint);
     err->retry_after = problem == PROBLEM_IN_FLIGHT || problem_info(problem)->status == 503;
 }
 
@@ -164,8 +164,8 @@ static void field(struct err *err, const struct row *row, struct str column) {
     err_add(err, row->problem, ERR_POINTER(where), row->code, "%s", row->detail);
 }
 
-static void apply(struct err *err, const struct row *row, const char *message, const char *detail,
-                  const char *hint, struct str column) {
+static void apply(struct err *err, const struct row *row, const struct sql_error *error,
+                  struct str column) {
     switch (row->rule) {
     case RULE_TAKEN:
     case RULE_REFERENCE:
@@ -173,7 +173,7 @@ static void apply(struct err *err, const struct row *row, const char *message, c
         field(err, row, column);
         return;
     case RULE_BUSINESS:
-        business(err, row, message, detail, hint, column.ptr);
+        business(err, row, error);
         return;
     case RULE_DENIED:
         err_set(err, row->problem, "%s", row->detail);
@@ -186,11 +186,10 @@ static void apply(struct err *err, const struct row *row, const char *message, c
     }
 }
 
-bool store_sqlstate(struct err *err, const char *sqlstate, const char *message, const char *detail,
-                    const char *hint, const char *constraint, const char *column,
-                    const char *table) {
+bool store_sqlstate(struct err *err, const struct sql_error *error) {
+    const char *sqlstate = error->sqlstate, *message = error->message;
     const struct row *row = find_row(sqlstate == NULL ? "" : sqlstate);
-    struct str where = str_of(column);
+    struct str where = str_of(error->column);
 
     if (err == NULL)
         return false;
@@ -198,13 +197,14 @@ bool store_sqlstate(struct err *err, const char *sqlstate, const char *message, 
         err_set(err, PROBLEM_INTERNAL, "Something went wrong on our side.");
     } else {
         if (row->rule != RULE_BUSINESS && where.ptr == NULL)
-            where = row->rule == RULE_FIELD ? STR_ABSENT : column_of_detail(detail);
+            where = row->rule == RULE_FIELD ? STR_ABSENT : column_of_detail(error->detail);
         if (row->rule != RULE_BUSINESS && where.ptr == NULL)
-            where = column_of_constraint(constraint, table);
-        apply(err, row, message, detail, hint, where);
+            where = column_of_constraint(error->constraint, error->table);
+        apply(err, row, error, where);
     }
     /* The detail of a constraint's violation holds the values, and so stays out of the log. */
     return err_cause(err, "%s %s%s%s", sqlstate == NULL ? "?????" : sqlstate,
-                     message == NULL ? "" : message, constraint == NULL ? "" : ", constraint ",
-                     constraint == NULL ? "" : constraint);
+                     message == NULL ? "" : message,
+                     error->constraint == NULL ? "" : ", constraint ",
+                     error->constraint == NULL ? "" : error->constraint);
 }

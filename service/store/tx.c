@@ -56,7 +56,7 @@ static bool add_param(struct tx *tx, struct str param) {
     return buf_ok(&tx->texts);
 }
 
-static size_t add_entry(struct tx *tx, enum entry_kind kind, const char *sql, bool once,
+static size_t add_entry(struct tx *tx, enum entry_kind kind, const char *sql,
                         const struct str *params, size_t n_params) {
     if (tx->n_entries >= ENTRIES_MAX || n_params > 65535)
         return fail(tx, "too many statements or parameters in one transaction");
@@ -71,8 +71,8 @@ static size_t add_entry(struct tx *tx, enum entry_kind kind, const char *sql, bo
             return fail(tx, "out of memory for parameters");
     }
     tx->statements += kind == ENTRY_STATEMENT;
-    tx->entries[tx->n_entries] = (struct entry){
-        .kind = kind, .sql = sql, .once = once, .param_at = first, .n_params = n_params};
+    tx->entries[tx->n_entries] =
+        (struct entry){.kind = kind, .sql = sql, .param_at = first, .n_params = n_params};
     return tx->n_entries++;
 }
 
@@ -83,8 +83,8 @@ static void add_context(struct tx *tx) {
         return;
     tx->context_queued = true;
     if (tx->mode == TX_WRITE)
-        add_entry(tx, ENTRY_CONTEXT, sql_begin, false, NULL, 0);
-    at = add_entry(tx, ENTRY_CONTEXT, sql_context, false, NULL, 0);
+        add_entry(tx, ENTRY_CONTEXT, sql_begin, NULL, 0);
+    at = add_entry(tx, ENTRY_CONTEXT, sql_context, NULL, 0);
     if (at != SIZE_MAX)
         tx->entries[at].n_params = CONTEXT_SETTINGS;
 }
@@ -94,7 +94,10 @@ static size_t queue(struct tx *tx, const char *sql, bool once, const struct str 
     if (tx->over)
         return SIZE_MAX;
     add_context(tx);
-    return add_entry(tx, ENTRY_STATEMENT, sql, once, params, n_params);
+    size_t at = add_entry(tx, ENTRY_STATEMENT, sql, params, n_params);
+    if (at != SIZE_MAX)
+        tx->entries[at].once = once;
+    return at;
 }
 
 size_t tx_query(struct tx *tx, const char *sql, const struct str *params, size_t n_params) {
@@ -115,8 +118,8 @@ void tx_savepoint(struct tx *tx) {
     add_context(tx);
     /* Only one at a time, so that a transaction of many does not nest them. */
     if (tx->savepoint_queued)
-        add_entry(tx, ENTRY_RELEASE, "release savepoint kamd", false, NULL, 0);
-    add_entry(tx, ENTRY_SAVEPOINT, "savepoint kamd", false, NULL, 0);
+        add_entry(tx, ENTRY_RELEASE, "release savepoint kamd", NULL, 0);
+    add_entry(tx, ENTRY_SAVEPOINT, "savepoint kamd", NULL, 0);
     tx->savepoint_queued = true;
 }
 
@@ -162,7 +165,7 @@ bool tx_commit(struct tx *tx, struct err *err) {
     if (tx->mode == TX_READ)
         return tx_flush(tx, err);
     if (!tx->over && tx->context_queued)
-        add_entry(tx, ENTRY_COMMIT, "commit", false, NULL, 0);
+        add_entry(tx, ENTRY_COMMIT, "commit", NULL, 0);
     return tx_flush(tx, err);
 }
 
@@ -171,7 +174,7 @@ bool tx_rollback_to_savepoint(struct tx *tx, struct err *err) {
         return may_exchange(tx, err) && err_cause(err, "there is no savepoint to go back to");
     unqueue(tx);
     tx->over = false;
-    add_entry(tx, ENTRY_ROLLBACK_TO, "rollback to savepoint kamd", false, NULL, 0);
+    add_entry(tx, ENTRY_ROLLBACK_TO, "rollback to savepoint kamd", NULL, 0);
     return tx_flush(tx, err);
 }
 
@@ -212,21 +215,22 @@ static bool take_connection(struct tx *tx, struct err *err) {
     return false;
 }
 
-bool tx_begin(struct store *store, enum tx_mode mode, const struct tx_context *context,
-              deadline when, struct tx **ret, struct err *err) {
+struct tx *tx_begin(struct store *store, enum tx_mode mode, const struct tx_context *context,
+                    deadline when, struct err *err) {
     static const struct tx_context nobody = {0};
     CLEANUP(tx_end) struct tx *tx = calloc(1, sizeof(*tx));
 
-    if (tx == NULL)
-        return err_memory(err);
+    if (tx == NULL) {
+        err_memory(err);
+        return NULL;
+    }
     *tx = (struct tx){.store = store, .when = when, .mode = mode};
     buf_init(&tx->texts, TEXTS_MAX);
-    if (!copy_context(tx, context == NULL ? &nobody : context))
-        return err_memory(err);
-    if (!take_connection(tx, err))
-        return false;
-    *ret = TAKE(tx);
-    return true;
+    if (!copy_context(tx, context == NULL ? &nobody : context)) {
+        err_memory(err);
+        return NULL;
+    }
+    return take_connection(tx, err) ? TAKE(tx) : NULL;
 }
 
 /* True when the connection is as it was before the transaction. */
@@ -237,7 +241,7 @@ static bool clean_up(struct tx *tx) {
         return true;
     unqueue(tx);
     tx->failure = NULL;
-    if (add_entry(tx, ENTRY_ROLLBACK, "rollback", false, NULL, 0) == SIZE_MAX ||
+    if (add_entry(tx, ENTRY_ROLLBACK, "rollback", NULL, 0) == SIZE_MAX ||
         deadline_left_ms(tx->when) == 0)
         return false;
     return tx_exchange(tx, NULL) && PQtransactionStatus(tx->conn->pg) == PQTRANS_IDLE;

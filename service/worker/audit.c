@@ -27,8 +27,8 @@ bool loop_anchors(struct worker *worker, bool *ret_more, struct err *err) {
 
     *ret_more = false;
     snprintf(every, sizeof(every), "%d", worker->options.config->audit_anchor_ms);
-    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(ANCHOR_MS), &tx,
-                  err))
+    if (!(tx = tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(ANCHOR_MS),
+                        err)))
         return false;
     size_t slot = tx_query(tx, ANCHOR_SQL, (struct str[]){str_of(every)}, 1);
     if (!tx_flush(tx, err))

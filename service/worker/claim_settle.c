@@ -233,8 +233,8 @@ static bool queue_claim(struct exchange *x, struct tx *tx, struct err *err) {
 static bool transact(struct exchange *x, struct tx **ret, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
 
-    if (!tx_begin(x->worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(EXCHANGE_MS),
-                  &tx, err))
+    if (!(tx = tx_begin(x->worker->options.store, TX_WRITE, &worker_context,
+                        deadline_in_ms(EXCHANGE_MS), err)))
         return false;
     queue_settle(x, tx);
     if (x->claims && !queue_claim(x, tx, err))

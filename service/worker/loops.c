@@ -24,8 +24,8 @@
 /* One statement in a transaction of its own. The caller ends *ret_tx. */
 static bool run_one(struct worker *worker, int ms, const char *sql, const struct str *params,
                     size_t n_params, struct tx **ret_tx, size_t *ret_slot, struct err *err) {
-    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(ms), ret_tx,
-                  err))
+    if (!(*ret_tx =
+              tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(ms), err)))
         return false;
     *ret_slot = tx_query(*ret_tx, sql, params, n_params);
     return tx_commit(*ret_tx, err);
@@ -319,8 +319,8 @@ enum { MEASURE_OLDEST_US, MEASURE_BEHIND, MEASURE_DEAD_LETTERS, MEASURE_ENDPOINT
 static bool measure(struct worker *worker, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
 
-    if (!tx_begin(worker->options.store, TX_READ, &worker_context, deadline_in_ms(SHORT_MS), &tx,
-                  err))
+    if (!(tx = tx_begin(worker->options.store, TX_READ, &worker_context, deadline_in_ms(SHORT_MS),
+                        err)))
         return false;
     size_t slot = tx_query(tx, SQL_MEASURE, NULL, 0);
     if (!tx_flush(tx, err))

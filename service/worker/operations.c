@@ -93,8 +93,8 @@ static bool claim(struct worker *worker, struct operation *ret, bool *ret_found,
     char names[256];
     const struct str params[] = {worker_token(worker), known_kinds(names, sizeof(names))};
 
-    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(CLAIM_MS), &tx,
-                  err))
+    if (!(tx = tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(CLAIM_MS),
+                        err)))
         return false;
     size_t slot = tx_query(tx, CLAIM_SQL, params, 2);
     if (!tx_commit(tx, err))
@@ -115,8 +115,8 @@ static bool begin_run(struct worker *worker, const struct operation *operation, 
                       struct err *err) {
     const struct str id = str_of(operation->id);
 
-    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(RUN_MS), ret,
-                  err))
+    if (!(*ret = tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(RUN_MS),
+                          err)))
         return false;
     tx_query(*ret, "set local statement_timeout = '" RUN_TIMEOUT "'", NULL, 0);
     size_t slot = tx_query(*ret, "select " WORK_LOCK("$1::text"), &id, 1);
@@ -256,8 +256,8 @@ static bool replay(struct worker *worker, const struct operation *operation, str
 
     while (more && !worker->stopping) {
         struct tx *tx CLEANUP(tx_end) = NULL;
-        if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(CLAIM_MS),
-                      &tx, err))
+        if (!(tx = tx_begin(worker->options.store, TX_WRITE, &worker_context,
+                            deadline_in_ms(CLAIM_MS), err)))
             return false;
         size_t slot =
             tx_query(tx, "select webhook_replay($1::uuid, $2::uuid, " REPLAY_MANY ")", params, 2);
@@ -339,8 +339,8 @@ static bool give_up(struct worker *worker, const struct operation *operation, co
     const struct str params[] = {str_of(operation->id), worker_token(worker), str_of(why->detail)};
     const struct str import[] = {params[0], params[2]};
 
-    if (!tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(CLAIM_MS), &tx,
-                  err))
+    if (!(tx = tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(CLAIM_MS),
+                        err)))
         return false;
     tx_query(tx,
              "update operation set status = 'failed', updated_at = now(), leased_until = null, "

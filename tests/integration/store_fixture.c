@@ -71,7 +71,7 @@ bool ask(struct store *store, enum tx_mode mode, const char *sql, deadline when,
          size_t room, struct err *err) {
     TX(tx);
 
-    if (!tx_begin(store, mode, NULL, when, &tx, err))
+    if (!(tx = tx_begin(store, mode, NULL, when, err)))
         return false;
     size_t slot = tx_query(tx, sql, NULL, 0);
     if (!tx_commit(tx, err))

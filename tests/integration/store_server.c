@@ -43,7 +43,7 @@ void expect_refusals(struct store *store) {
         ERR(err);
         TX(tx);
         int64_t start = now_us();
-        assert_false(tx_begin(store, TX_READ, NULL, in_ms(2000), &tx, &err));
+        assert_false((tx = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)));
         assert_within(start, 0);
         assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
         assert_int_equal(err.retry_after, 1);

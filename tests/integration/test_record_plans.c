@@ -15,7 +15,7 @@ static void read_often(struct store *store, const char *sql) {
     for (int i = 0; i < TIMES; i++) {
         TX(tx);
         ERR(err);
-        assert_ok(tx_begin(store, TX_READ, &context, in_ms(10000), &tx, &err), err);
+        assert_ok((tx = tx_begin(store, TX_READ, &context, in_ms(10000), &err)), err);
         /* As with many accounts: this database has next to none. */
         tx_query(tx, "select set_config('enable_seqscan', 'off', true)", NULL, 0);
         tx_query(tx, sql, &ids, 1);

@@ -19,7 +19,7 @@ static void frozen_during_commit(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(1500), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(1500), &err)), err);
     tx_query(tx, "insert into thing values (1)", NULL, 0);
     size_t pid = tx_query(tx, "select pg_backend_pid()", NULL, 0);
     assert_ok(tx_flush(tx, &err), err);
@@ -60,7 +60,7 @@ static void killed_during_commit(void **state) {
     PGconn *witness = PQconnectdb(server.url);
 
     assert_int_equal(PQstatus(witness), CONNECTION_OK);
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(5000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(5000), &err)), err);
     tx_query(tx, "insert into thing values (1)", NULL, 0);
     size_t pid = tx_query(tx, "select pg_backend_pid()", NULL, 0);
     assert_ok(tx_flush(tx, &err), err);
@@ -297,7 +297,7 @@ static void *cross(void *arg) {
     struct crossing *crossing = arg;
     TX(tx);
 
-    if (!tx_begin(crossing->store, TX_WRITE, NULL, in_ms(10000), &tx, NULL))
+    if (!(tx = tx_begin(crossing->store, TX_WRITE, NULL, in_ms(10000), NULL)))
         return NULL;
     do
         crossing->ok = lock_both(tx, crossing);

@@ -105,8 +105,8 @@ static void hold_both(struct store *store) {
 
     while (other == NULL) {
         tx_end(&one);
-        if (tx_begin(store, TX_READ, NULL, in_ms(2000), &one, NULL))
-            (void)tx_begin(store, TX_READ, NULL, in_ms(2000), &other, NULL);
+        if ((one = tx_begin(store, TX_READ, NULL, in_ms(2000), NULL)))
+            (void)(other = tx_begin(store, TX_READ, NULL, in_ms(2000), NULL));
     }
 }
 
@@ -181,7 +181,7 @@ static void frozen_before_the_first_connection(void **state) {
     pg_server_signal(&server, SIGSTOP);
     assert_ok(store_open(&options, &store, &err), err);
     int64_t start = now_us();
-    assert_false(tx_begin(store, TX_READ, NULL, in_ms(1000), &tx, &err));
+    assert_false((tx = tx_begin(store, TX_READ, NULL, in_ms(1000), &err)));
     assert_within(start, options.acquire_ms);
     start = now_us();
     assert_false(store_ping(store, in_ms(1000), NULL));

@@ -58,13 +58,13 @@ static void nobody_listens(void **state) {
     snprintf(url, sizeof(url), "postgresql://u@127.0.0.1:%d/db", free_port());
     struct store_options options = store_fixture_options(url);
     assert_ok(store_open(&options, &store, &err), err);
-    assert_false(tx_begin(store, TX_READ, NULL, in_ms(2000), &tx, &err));
+    assert_false((tx = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)));
     /* The first may have been told that nothing became free in time; then it is known. */
     for (int i = 0; i < 200 && !store_breaker_open(store); i++)
         sleep_ms(10);
     err_release(&err);
     int64_t start = now_us();
-    assert_false(tx_begin(store, TX_READ, NULL, in_ms(2000), &tx, &err));
+    assert_false((tx = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)));
     assert_true(now_us() - start < LATE_MS * 1000);
     assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
     assert_int_equal(err.retry_after, 1);
@@ -83,10 +83,10 @@ static void exhausted(void **state) {
     TX(c);
 
     wait_until_full(2);
-    assert_ok(tx_begin(store, TX_READ, NULL, in_ms(2000), &a, &err), err);
-    assert_ok(tx_begin(store, TX_READ, NULL, in_ms(2000), &b, &err), err);
+    assert_ok((a = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)), err);
+    assert_ok((b = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)), err);
     int64_t start = now_us();
-    assert_false(tx_begin(store, TX_READ, NULL, in_ms(5000), &c, &err));
+    assert_false((c = tx_begin(store, TX_READ, NULL, in_ms(5000), &err)));
     int64_t took = (now_us() - start) / 1000;
     assert_problem(err, PROBLEM_OVERLOADED);
     assert_int_equal(err.retry_after, 1);
@@ -94,7 +94,7 @@ static void exhausted(void **state) {
     /* The request's own deadline counts when it is earlier. */
     err_release(&err);
     start = now_us();
-    assert_false(tx_begin(store, TX_READ, NULL, in_ms(100), &c, &err));
+    assert_false((c = tx_begin(store, TX_READ, NULL, in_ms(100), &err)));
     took = (now_us() - start) / 1000;
     assert_true(took >= 90 && took <= 100 + LATE_MS);
     /* A pool in full use is not a server that is gone. */
@@ -102,7 +102,7 @@ static void exhausted(void **state) {
     err_release(&err);
     assert_ok(store_ping(store, in_ms(2000), &err), err);
     tx_end(&a);
-    assert_ok(tx_begin(store, TX_READ, NULL, in_ms(2000), &c, &err), err);
+    assert_ok((c = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)), err);
 }
 
 struct queued {
@@ -123,7 +123,8 @@ static void *queue_up(void *arg) {
     TX(tx);
     int64_t start = now_us();
 
-    queued->ok = tx_begin(queued->store, TX_READ, NULL, in_ms(10000), &tx, &err);
+    tx = tx_begin(queued->store, TX_READ, NULL, in_ms(10000), &err);
+    queued->ok = tx != NULL;
     queued->took_us = now_us() - start;
     queued->problem = err.problem;
     pthread_mutex_lock(queued->lock);
@@ -143,7 +144,7 @@ static void first_come_first_served(void **state) {
     int order[N], n_order = 0;
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-    assert_ok(tx_begin(store, TX_READ, NULL, in_ms(2000), &holder, &err), err);
+    assert_ok((holder = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)), err);
     for (int i = 0; i < N; i++) {
         queued[i] = (struct queued){
             .store = store, .number = i, .order = order, .n_order = &n_order, .lock = &lock};
@@ -191,7 +192,7 @@ static void ended_while_in_use(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(2000), &err)), err);
     tx_query(tx, "select 1", NULL, 0);
     assert_ok(tx_flush(tx, &err), err);
     pg_do(app_url(), sql_end_others);
@@ -212,7 +213,7 @@ static void ended_before_commit(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(2000), &err)), err);
     tx_query(tx, "select 1", NULL, 0);
     assert_ok(tx_flush(tx, &err), err);
     pg_do(app_url(), sql_end_others);

@@ -15,7 +15,7 @@ static void values_come_back(void **state) {
     const struct str params[] = {STR("Zürich \xf0\x9f\x92\xa1 'quoted' \\"), STR(""), STR_ABSENT,
                                  STR("-9007199254740993"), STR("t")};
 
-    assert_ok(tx_begin(store, TX_READ, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)), err);
     size_t slot =
         tx_query(tx, "select $1::text, $2::text, $3::text, $4::bigint, $5::bool", params, 5);
     size_t none = tx_query(tx, "select 1 where false", NULL, 0);
@@ -45,7 +45,7 @@ static void parameters_are_copied(void **state) {
     TX(tx);
     char text[] = "first";
 
-    assert_ok(tx_begin(store, TX_READ, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)), err);
     struct str param = str_of(text);
     size_t a = tx_query(tx, "select $1::text", &param, 1);
     memcpy(text, "other", 5);
@@ -67,7 +67,7 @@ static void nul_is_refused(void **state) {
     TX(tx);
     struct str param = {"a\0b", 3};
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(2000), &err)), err);
     tx_query(tx, "insert into store_test.thing(id, name) values (1, $1)", &param, 1);
     assert_false(tx_commit(tx, &err));
     tx_end(&tx);
@@ -87,7 +87,7 @@ static void many_parameters(void **state) {
         if (i > 0)
             snprintf(sql + strlen(sql), sizeof(sql) - strlen(sql), "+$%zu", i + 1);
     }
-    assert_ok(tx_begin(store, TX_READ, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)), err);
     size_t slot = tx_query(tx, sql, params, COUNT_OF(params));
     assert_ok(tx_flush(tx, &err), err);
     assert_int_equal(tx_int(tx, slot, 0, 0), 200);
@@ -104,7 +104,7 @@ static void large_both_ways(void **state) {
     size_t slots[24];
 
     memset(text, 'x', size);
-    assert_ok(tx_begin(store, TX_READ, NULL, in_ms(30000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_READ, NULL, in_ms(30000), &err)), err);
     /* The role's own limit counts the time that the answer waits to be read here. */
     tx_query(tx, "select set_config('statement_timeout', '30s', true)", NULL, 0);
     struct str param = {text, size};
@@ -133,7 +133,7 @@ static void much_behind_a_slow_one(void **state) {
     size_t slots[24];
 
     memset(text, 'x', size);
-    assert_ok(tx_begin(store, TX_READ, NULL, in_ms(30000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_READ, NULL, in_ms(30000), &err)), err);
     tx_query(tx, "select set_config('statement_timeout', '30s', true)", NULL, 0);
     tx_query(tx, "select pg_sleep(5)", NULL, 0);
     for (size_t i = 0; i < COUNT_OF(slots); i++)
@@ -152,7 +152,7 @@ static void thousands_of_statements(void **state) {
     size_t last = 0;
     char text[16];
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(30000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(30000), &err)), err);
     for (int i = 1; i <= 3000; i++) {
         struct str param = {text, (size_t)snprintf(text, sizeof(text), "%d", i)};
         last = tx_query(tx, "insert into store_test.thing(id) values ($1::int)", &param, 1);
@@ -224,7 +224,7 @@ static void statements_are_prepared_once(void **state) {
 
     for (int i = 0; i < 3; i++) {
         TX(tx);
-        assert_ok(tx_begin(store, TX_READ, NULL, in_ms(2000), &tx, &err), err);
+        assert_ok((tx = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)), err);
         size_t a = tx_query(tx, "select 'twice in one flush'", NULL, 0);
         size_t b = tx_query(tx, "select 'twice in one flush'", NULL, 0);
         tx_query_once(tx, "select 'never prepared'", NULL, 0);
@@ -244,7 +244,7 @@ static void skipped_prepare_is_not_remembered(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_READ, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_READ, NULL, in_ms(2000), &err)), err);
     tx_query(tx, "select 1/0", NULL, 0);
     tx_query(tx, "select 'behind the error'", NULL, 0);
     assert_false(tx_flush(tx, &err));
@@ -268,7 +268,7 @@ static void names_are_bounded(void **state) {
 
     for (int i = 0; i < 600; i += 100) {
         TX(tx);
-        assert_ok(tx_begin(store, TX_READ, NULL, in_ms(10000), &tx, &err), err);
+        assert_ok((tx = tx_begin(store, TX_READ, NULL, in_ms(10000), &err)), err);
         size_t slot = 0;
         for (int j = i; j < i + 100; j++) {
             snprintf(sql[j], sizeof(sql[j]), "select %d", j);
@@ -291,7 +291,7 @@ static void works_without_prepared_statements(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_WRITE, &alice, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, &alice, in_ms(2000), &err)), err);
     tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
     tx_savepoint(tx);
     size_t seen = tx_query(tx, sql_settings, NULL, 0);
@@ -307,7 +307,7 @@ static bool select_all(struct store *store, deadline when, size_t *ret_columns, 
     size_t slot;
     bool done;
 
-    if (!tx_begin(store, TX_WRITE, NULL, when, &tx, err))
+    if (!(tx = tx_begin(store, TX_WRITE, NULL, when, err)))
         return false;
     do {
         slot = tx_query(tx, "select * from store_test.later", NULL, 0);

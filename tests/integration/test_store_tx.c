@@ -15,7 +15,7 @@ static void commit_keeps_and_end_rolls_back(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(2000), &err)), err);
     size_t slot = tx_query(tx, "insert into store_test.thing(id) values (1), (2)", NULL, 0);
     assert_ok(tx_flush(tx, &err), err);
     assert_int_equal(tx_affected(tx, slot), 2);
@@ -23,7 +23,7 @@ static void commit_keeps_and_end_rolls_back(void **state) {
     assert_null(tx);
     assert_int_equal(ask_int(store, "select count(*) from store_test.thing"), 0);
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(2000), &err)), err);
     tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
     assert_ok(tx_flush(tx, &err), err);
     tx_query(tx, "insert into store_test.thing(id) values (2)", NULL, 0);
@@ -42,7 +42,7 @@ static void queued_is_not_done(void **state) {
     for (size_t i = 0; i < COUNT_OF(modes); i++) {
         ERR(err);
         TX(tx);
-        assert_ok(tx_begin(store, modes[i], NULL, in_ms(2000), &tx, &err), err);
+        assert_ok((tx = tx_begin(store, modes[i], NULL, in_ms(2000), &err)), err);
         tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
         tx_end(&tx);
         assert_int_equal(ask_int(store, "select count(*) from store_test.thing"), 0);
@@ -55,7 +55,7 @@ static void empty_transaction(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(2000), &err)), err);
     assert_ok(tx_flush(tx, &err), err);
     assert_ok(tx_commit(tx, &err), err);
 }
@@ -67,7 +67,7 @@ static void read_is_one_transaction_each_flush(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_READ, &alice, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_READ, &alice, in_ms(2000), &err)), err);
     size_t a = tx_query(tx, "select pg_current_xact_id()", NULL, 0);
     size_t seen = tx_query(tx, sql_settings, NULL, 0);
     size_t b = tx_query(tx, "select pg_current_xact_id()", NULL, 0);
@@ -117,7 +117,7 @@ static void context_is_gone_afterwards(void **state) {
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         ERR(err);
         TX(tx);
-        assert_ok(tx_begin(store, cases[i].mode, &alice, in_ms(2000), &tx, &err), err);
+        assert_ok((tx = tx_begin(store, cases[i].mode, &alice, in_ms(2000), &err)), err);
         size_t seen = tx_query(tx, sql_settings, NULL, 0);
         tx_query(tx, cases[i].sql, NULL, 0);
         bool ok = cases[i].how == COMMIT  ? tx_commit(tx, &err)
@@ -139,7 +139,7 @@ static void nothing_behind_an_error_is_done(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(2000), &err)), err);
     tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
     size_t slot = tx_query(tx, "select 1/0", NULL, 0);
     tx_query(tx, "insert into store_test.thing(id) values (2)", NULL, 0);
@@ -160,7 +160,7 @@ static void late_before_it_begins(void **state) {
     TX(tx);
     int64_t pid = backend(store);
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(1), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(1), &err)), err);
     tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
     sleep_ms(3);
     assert_false(tx_commit(tx, &err));
@@ -180,7 +180,7 @@ static void savepoint_saves_the_rest(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_WRITE, &alice, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, &alice, in_ms(2000), &err)), err);
     for (int i = 0; i < 10; i++) {
         char text[8];
         struct str param = {text, (size_t)snprintf(text, sizeof(text), "%d", i)};
@@ -214,7 +214,7 @@ static void no_savepoint_no_way_back(void **state) {
     TX(tx);
     int64_t pid = backend(store);
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(2000), &err)), err);
     /* The error is in front of the savepoint, which was never made. */
     tx_query(tx, "select 1/0", NULL, 0);
     tx_savepoint(tx);
@@ -234,7 +234,7 @@ static void old_savepoint_holds(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(2000), &err)), err);
     tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
     tx_savepoint(tx);
     tx_query(tx, "insert into store_test.thing(id) values (2)", NULL, 0);
@@ -256,7 +256,7 @@ static int insert_beside(struct store *store, const char *sql, bool *ret_done, s
     TX(tx);
     int attempts = 0;
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(3000), &tx, err), *err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(3000), err)), *err);
     do {
         attempts++;
         tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
@@ -298,7 +298,7 @@ static void early_end_rolls_back(void **state) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(store, TX_WRITE, NULL, in_ms(2000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(2000), &err)), err);
     tx_query(tx, "insert into store_test.thing(id) values (1)", NULL, 0);
     assert_ok(tx_flush(tx, &err), err);
     err_set(&err, PROBLEM_FORBIDDEN, "No.");

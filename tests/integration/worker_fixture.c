@@ -238,7 +238,7 @@ static void run_text(const char *sql, char *ret, size_t room) {
     ERR(err);
     TX(tx);
 
-    assert_ok(tx_begin(db, TX_WRITE, &everything, in_ms(20000), &tx, &err), err);
+    assert_ok((tx = tx_begin(db, TX_WRITE, &everything, in_ms(20000), &err)), err);
     size_t slot = tx_query_once(tx, sql, NULL, 0);
     assert_ok(tx_commit(tx, &err), err);
     struct str value = tx_rows(tx, slot) > 0 ? tx_value(tx, slot, 0, 0) : STR_ABSENT;

@@ -74,7 +74,7 @@ bool operation_whole(struct app *app, struct str operation, struct str token, co
     *ret_done = false;
     arena_init(&arena, RUN_ARENA);
     outcome_init(&outcome);
-    if (!tx_begin(app->store, TX_WRITE, &context, deadline_in_ms(RUN_MS), &tx, err))
+    if (!(tx = tx_begin(app->store, TX_WRITE, &context, deadline_in_ms(RUN_MS), err)))
         return false;
     tx_query(tx, "set local statement_timeout = '600s'", NULL, 0);
     size_t lock = tx_query(tx, OPERATION_LOCK_SQL, params, 1);

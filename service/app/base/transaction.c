@@ -15,5 +15,5 @@ struct tx_context action_context(const struct action *action) {
 
 bool read_begin(struct action *action, struct tx **ret, struct err *err) {
     struct tx_context context = action_context(action);
-    return tx_begin(action->app->store, TX_READ, &context, action->when, ret, err);
+    return (*ret = tx_begin(action->app->store, TX_READ, &context, action->when, err)) != NULL;
 }

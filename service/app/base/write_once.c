@@ -181,7 +181,7 @@ static bool commit_once(struct once *once, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct tx_context context = action_context(once->action);
     bool done;
-    if (!tx_begin(once->action->app->store, TX_WRITE, &context, once->action->when, &tx, err))
+    if (!(tx = tx_begin(once->action->app->store, TX_WRITE, &context, once->action->when, err)))
         return false;
     do
         done = attempt(once, tx, err);

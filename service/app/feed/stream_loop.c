@@ -159,8 +159,8 @@ static bool read_new(struct streams *all, struct round *round, struct err *err) 
     char head[24];
     struct event_query query = {.page_size = STREAM_BATCH};
 
-    if (!tx_begin(all->app->store, TX_READ, &everybody,
-                  deadline_in_ms(all->app->config->request_ms), &round->tx, err))
+    if (!(round->tx = tx_begin(all->app->store, TX_READ, &everybody,
+                               deadline_in_ms(all->app->config->request_ms), err)))
         return false;
     if (all->head < 0)
         return find_head(all, round->tx, err);

@@ -215,7 +215,7 @@ bool agenda_feed(struct action *action, struct str user_id, struct str token, st
                                  .actor = STR("agenda"),
                                  .origin = STR("kamd")};
     struct str params[] = {user_id, hash_param(action, token)};
-    if (!tx_begin(action->app->store, TX_READ, &context, action->when, &tx, err))
+    if (!(tx = tx_begin(action->app->store, TX_READ, &context, action->when, err)))
         return false;
     size_t holder = tx_query(tx,
                              "select u.name from agenda_token t join app_user u on u.id = "

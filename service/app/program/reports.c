@@ -424,7 +424,7 @@ static bool queue_report(struct action *action, const struct asked *asked, struc
     *ret_id = str_of(text);
     struct str values[] = {str_of(asked->report->name), asked->doc, *ret_id,
                            str_of(action->who->actor)};
-    if (!tx_begin(action->app->store, TX_WRITE, &context, action->when, &tx, err))
+    if (!(tx = tx_begin(action->app->store, TX_WRITE, &context, action->when, err)))
         return false;
     tx_query(tx,
              "insert into operation (id, kind, request, actor) values ($3::uuid, 'report', "

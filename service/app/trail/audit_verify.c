@@ -276,7 +276,7 @@ static bool later(struct action *action, struct str account_id, struct outcome *
     char text[UUID_TEXT];
     uuid_text(&id, text);
     struct str values[] = {str_of(text), account_id, str_of(action->who->actor)};
-    if (!tx_begin(action->app->store, TX_WRITE, &context, action->when, &tx, err))
+    if (!(tx = tx_begin(action->app->store, TX_WRITE, &context, action->when, err)))
         return false;
     size_t slot = tx_query(
         tx,

@@ -134,7 +134,7 @@ static const struct tx_context console = {.scope = {"all", 3}, .actor = {"consol
 static void log_erasure(struct app *app, struct str operation) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     CLEANUP(err_release) struct err err = ERR_INIT;
-    if (!tx_begin(app->store, TX_READ, &console, deadline_in_ms(EACH_MS), &tx, &err))
+    if (!(tx = tx_begin(app->store, TX_READ, &console, deadline_in_ms(EACH_MS), &err)))
         return;
     size_t slot = tx_query(tx, "select request ->> 'contact_id' from operation where id = $1::uuid",
                            &operation, 1);
@@ -158,7 +158,7 @@ bool erasure_step(struct app *app, struct str operation, struct str token, bool 
 
 static bool erase_one(struct store *store, struct str id, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    if (!tx_begin(store, TX_WRITE, &console, deadline_in_ms(EACH_MS), &tx, err))
+    if (!(tx = tx_begin(store, TX_WRITE, &console, deadline_in_ms(EACH_MS), err)))
         return false;
     tx_query(tx, "set local statement_timeout = '600s'", NULL, 0);
     tx_query(tx, "select erasure_of_contact($1::uuid, 'Erased again after a restore', '{}')", &id,
@@ -169,7 +169,7 @@ static bool erase_one(struct store *store, struct str id, struct err *err) {
 static bool next_undone(struct store *store, struct str named, char ret[static UUID_TEXT],
                         bool *ret_found, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    if (!tx_begin(store, TX_READ, &console, deadline_in_ms(EACH_MS), &tx, err))
+    if (!(tx = tx_begin(store, TX_READ, &console, deadline_in_ms(EACH_MS), err)))
         return false;
     size_t slot = tx_query(tx, "select erasure_undone($1::uuid[]) limit 1", &named, 1);
     if (!tx_flush(tx, err))

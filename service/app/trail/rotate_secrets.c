@@ -186,7 +186,7 @@ static bool seal_next(struct tx *tx, struct round *round, struct err *err) {
 static bool run_round(struct store *store, struct round *round, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     bool done;
-    if (!tx_begin(store, TX_WRITE, &console, deadline_in_ms(BATCH_MS), &tx, err))
+    if (!(tx = tx_begin(store, TX_WRITE, &console, deadline_in_ms(BATCH_MS), err)))
         return false;
     do
         done = seal_next(tx, round, err);
@@ -260,7 +260,7 @@ bool secrets_keep_seeds(struct store *store, const struct keyring *keyring, dead
     CLEANUP(tx_end) struct tx *tx = NULL;
     bool done;
     arena_init(&arena, (size_t)1 << 20);
-    if (!tx_begin(store, TX_WRITE, &console, when, &tx, err))
+    if (!(tx = tx_begin(store, TX_WRITE, &console, when, err)))
         return false;
     do
         done = seal_seeds(tx, keyring, &arena, err);

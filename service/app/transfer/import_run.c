@@ -76,7 +76,7 @@ bool import_open(struct import *ret, struct app *app, struct str operation, stru
     CLEANUP(tx_end) struct tx *tx = NULL;
     *ret = (struct import){.app = app, .operation = operation, .token = token};
     arena_init(&ret->arena, STEP_ARENA);
-    if (!tx_begin(app->store, TX_READ, &worker, deadline_in_ms(STEP_MS), &tx, err))
+    if (!(tx = tx_begin(app->store, TX_READ, &worker, deadline_in_ms(STEP_MS), err)))
         return false;
     size_t slot = tx_query(tx, OPEN_SQL, &operation, 1);
     if (!tx_flush(tx, err))
@@ -131,7 +131,7 @@ bool import_begin(struct import *import, struct tx **ret, struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct tx_context context = action_context(&import->action);
     struct str params[] = {import->operation, import->token, import->id};
-    if (!tx_begin(import->app->store, TX_WRITE, &context, import->action.when, &tx, err))
+    if (!(tx = tx_begin(import->app->store, TX_WRITE, &context, import->action.when, err)))
         return false;
     size_t lock = tx_query(tx, OPERATION_LOCK_SQL, params, 1);
     size_t mine = tx_query(tx,
@@ -355,7 +355,7 @@ static bool outgrown(const struct import *import, const struct import_rows *rows
 static void refresh_statistics(struct import *import) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     struct err err CLEANUP(err_release) = ERR_INIT;
-    if (!tx_begin(import->app->store, TX_WRITE, &worker, deadline_in_ms(STEP_MS), &tx, &err))
+    if (!(tx = tx_begin(import->app->store, TX_WRITE, &worker, deadline_in_ms(STEP_MS), &err)))
         return;
     tx_query(tx, "select import_statistics()", NULL, 0);
     if (!tx_commit(tx, &err))
