@@ -78,17 +78,18 @@ static bool listen_public(struct api *api, const struct config *config, struct e
            server_start(&public, &api->public, err);
 }
 
-bool api_start(struct app *app, const struct config *config, bool public, api_ready *ready_function,
-               void *ready_context, struct api **ret, struct err *err) {
+bool api_start(struct app *app, const struct api_options *asked, struct api **ret,
+               struct err *err) {
+    const struct config *config = app->config;
     struct api *api = calloc(1, sizeof *api);
     if (!api)
         return err_memory(err);
-    api->ready = ready_function;
-    api->ready_context = ready_context;
+    api->ready = asked->ready;
+    api->ready_context = asked->ready_context;
     api->admin = (struct admin){.ready = ready, .context = api, .version = app->version};
     api->face = (struct api_context){.app = app, .admin = &api->admin};
     cidrs_parse(str_of(config->trusted_proxies), &api->trusted); /* config_read() has checked it */
-    if (!listen_private(api, config, err) || (public && !listen_public(api, config, err))) {
+    if (!listen_private(api, config, err) || (asked->public && !listen_public(api, config, err))) {
         api_stop(api);
         return false;
     }

@@ -28,8 +28,8 @@
 static bool match(struct call *call) {
     struct buf allow;
     buf_init(&allow, 256);
-    enum match found = router_match(call->face->router, call->request->method, call->request->path,
-                                    call->request->arena, &call->route, &call->args, &allow);
+    enum match found =
+        router_match(call->face->router, call->request, &call->route, &call->args, &allow);
     if (found == MATCH_NO_METHOD)
         answer_header(call->answer, "Allow", arena_str(call->request->arena, buf_str(&allow)));
     buf_release(&allow);

@@ -306,18 +306,18 @@ static bool read_args(const struct route *row, const struct segments *path, stru
     return true;
 }
 
-enum match router_match(const struct router *router, struct str method, struct str path,
-                        struct arena *arena, const struct route **ret_route,
-                        struct path_args *ret_args, struct buf *ret_allow) {
+enum match router_match(const struct router *router, const struct request *request,
+                        const struct route **ret_route, struct path_args *ret_args,
+                        struct buf *ret_allow) {
     struct segments segments;
-    const struct node *node = split_path(path, &segments) ? find(router, &segments) : NULL;
+    const struct node *node = split_path(request->path, &segments) ? find(router, &segments) : NULL;
     if (node == NULL)
         return MATCH_NO_PATH;
-    const struct route *row = row_of(node, method);
-    if (row == NULL && str_is(method, "HEAD"))
+    const struct route *row = row_of(node, request->method);
+    if (row == NULL && str_is(request->method, "HEAD"))
         row = row_of(node, STR("GET"));
     struct path_args args = {.n = 0};
-    if (!read_args(row != NULL ? row : node->rows[0], &segments, arena, &args))
+    if (!read_args(row != NULL ? row : node->rows[0], &segments, request->arena, &args))
         return MATCH_NO_PATH;
     if (row == NULL) {
         if (ret_allow != NULL)

@@ -46,9 +46,9 @@ void router_release(struct router *router); /* NULL is allowed */
  * row); ret_allow (empty; may be NULL) gets the value for Allow, with HEAD where there is GET, and
  * with OPTIONS. At each segment a literal wins over {name}; where that leads nowhere, {name} is
  * tried. A path with an undecodable or empty parameter matches nothing. */
-enum match router_match(const struct router *router, struct str method, struct str path,
-                        struct arena *arena, const struct route **ret_route,
-                        struct path_args *ret_args, struct buf *ret_allow);
+enum match router_match(const struct router *router, const struct request *request,
+                        const struct route **ret_route, struct path_args *ret_args,
+                        struct buf *ret_allow);
 /* The value of a path parameter; absent when the route has none of that name. */
 struct str path_arg(const struct path_args *args, const char *name);
 

@@ -220,7 +220,8 @@ static int serve(struct process *process, bool api, bool worker) {
     log_start();
     if (!start_parts(process, api, worker, &err) || !watch_settings(process, &err) ||
         (api && !issuer_start(&process->app, &process->app.issuer, &err)) ||
-        !api_start(&process->app, &process->config, api, readiness_ask, process->readiness,
+        !api_start(&process->app,
+                   &(const struct api_options){api, readiness_ask, process->readiness},
                    &process->api, &err)) {
         stop_parts(process);
         return fail("not_started", &err);

@@ -14,9 +14,14 @@ typedef bool api_ready(void *context, struct buf *ret_reasons);
 
 /* Registers the cells of the API's metrics. Once, before threads start. */
 bool api_metrics(void);
-/* Listens on the admin port and, if `public`, on the other. *ret serves at once. */
-bool api_start(struct app *app, const struct config *config, bool public, api_ready *ready,
-               void *ready_context, struct api **ret, struct err *err);
+struct api_options {
+    bool public; /* on the public port, too */
+    api_ready *ready;
+    void *ready_context;
+};
+/* Listens on the ports of the app's settings. *ret serves at once. */
+bool api_start(struct app *app, const struct api_options *options, struct api **ret,
+               struct err *err);
 int api_port(const struct api *api); /* the port in use, also when the setting is 0 */
 int api_admin_port(const struct api *api);
 /* /readyz answers 503 from now on; requests are still served, with Connection: close. */

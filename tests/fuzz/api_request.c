@@ -51,8 +51,7 @@ static void check_passed(struct request *request, struct err *err) {
     buf_init(&allow, 1000);
     must(router != NULL || router_init(table, COUNT_OF(table), &router, err));
     must(request->path.ptr[0] == '/' && memchr(request->path.ptr, 0, request->path.len) == NULL);
-    if (router_match(router, request->method, request->path, request->arena, &route, &args,
-                     &allow) == MATCH_FOUND) {
+    if (router_match(router, request, &route, &args, &allow) == MATCH_FOUND) {
         for (size_t i = 0; i < args.n; i++) {
             struct str value = args.items[i].value;
             must(value.len > 0 && str_is_utf8(value) && !str_is(value, "..") &&

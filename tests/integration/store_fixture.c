@@ -67,12 +67,7 @@ deadline in_ms(int64_t ms) { return deadline_in_ms(ms); }
 
 int64_t now_us(void) { return clock_mono(&clock_system); }
 
-bool ask(struct store *store, enum tx_mode mode, const char *sql, deadline when, char *ret,
-         size_t room, struct err *err) {
-    TX(tx);
-
-    if (!(tx = tx_begin(store, mode, NULL, when, err)))
-        return false;
+bool tx_ask(struct tx *tx, const char *sql, char *ret, size_t room, struct err *err) {
     size_t slot = tx_query(tx, sql, NULL, 0);
     if (!tx_commit(tx, err))
         return false;
@@ -82,10 +77,18 @@ bool ask(struct store *store, enum tx_mode mode, const char *sql, deadline when,
     return true;
 }
 
+bool ask(struct store *store, enum tx_mode mode, const char *sql, deadline when, struct err *err) {
+    TX(tx);
+
+    return (tx = tx_begin(store, mode, NULL, when, err)) && tx_ask(tx, sql, NULL, 0, err);
+}
+
 void say(struct store *store, const char *sql, char *ret, size_t room) {
+    TX(tx);
     ERR(err);
 
-    assert_ok(ask(store, TX_WRITE, sql, in_ms(10000), ret, room, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, NULL, in_ms(10000), &err)), err);
+    assert_ok(tx_ask(tx, sql, ret, room, &err), err);
 }
 
 int64_t ask_int(struct store *store, const char *sql) {
@@ -101,7 +104,7 @@ int64_t works_within(struct store *store, int ms) {
     int64_t start = now_us();
 
     while (now_us() - start <= (int64_t)ms * 1000) {
-        if (ask(store, TX_READ, "select 1", in_ms(1000), NULL, 0, NULL))
+        if (ask(store, TX_READ, "select 1", in_ms(1000), NULL))
             return (now_us() - start) / 1000;
         sleep_ms(10);
     }

@@ -41,10 +41,11 @@ void check_problem(const struct err *err, enum problem want, const char *file, i
 
 deadline in_ms(int64_t ms);
 int64_t now_us(void);
-/* One statement without parameters in a transaction of its own. Copies the first value. */
-bool ask(struct store *store, enum tx_mode mode, const char *sql, deadline when, char *ret,
-         size_t room, struct err *err);
-/* The same, where nothing may fail. */
+/* A transaction's only statement, without parameters. Copies the first value. */
+bool tx_ask(struct tx *tx, const char *sql, char *ret, size_t room, struct err *err);
+/* In a transaction of its own, whatever it answers. */
+bool ask(struct store *store, enum tx_mode mode, const char *sql, deadline when, struct err *err);
+/* In one where nothing may fail. */
 void say(struct store *store, const char *sql, char *ret, size_t room);
 int64_t ask_int(struct store *store, const char *sql);
 /* Tries until it works; the milliseconds that took, -1 after `ms`. */

@@ -104,7 +104,7 @@ static void not_replicated(void **state) {
         int64_t start = now_us();
         const char *sql =
             cancelled ? "insert into thing values (1)" : "insert into thing values (2)";
-        assert_false(ask(store, TX_WRITE, sql, in_ms(2000), NULL, 0, &err));
+        assert_false(ask(store, TX_WRITE, sql, in_ms(2000), &err));
         assert_problem(err, PROBLEM_OUTCOME_UNKNOWN);
         assert_within(start, cancelled ? 1500 : 2000);
         if (cancelled)
@@ -138,7 +138,7 @@ static void *write_on(void *arg) {
         ERR(err);
         char sql[64];
         snprintf(sql, sizeof(sql), "insert into thing values (%d)", writer->first + i);
-        writer->acknowledged[i] = ask(writer->store, TX_WRITE, sql, in_ms(1000), NULL, 0, &err);
+        writer->acknowledged[i] = ask(writer->store, TX_WRITE, sql, in_ms(1000), &err);
         if (err.problem != PROBLEM_NONE && err.problem != PROBLEM_DATABASE_UNAVAILABLE &&
             err.problem != PROBLEM_OUTCOME_UNKNOWN && err.problem != PROBLEM_OVERLOADED)
             writer->n_other++;
@@ -204,7 +204,7 @@ static void read_only(void **state) {
     pg_do(server.url, "alter system set default_transaction_read_only = on");
     pg_do(server.url, "select pg_reload_conf()");
     sleep_ms(300);
-    assert_false(ask(store, TX_WRITE, "insert into thing values (1)", in_ms(2000), NULL, 0, &err));
+    assert_false(ask(store, TX_WRITE, "insert into thing values (1)", in_ms(2000), &err));
     assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
     assert_int_equal(err.retry_after, 1);
     expect_refusals(store);

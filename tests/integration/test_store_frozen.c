@@ -17,7 +17,7 @@ static void all_frozen(void **state) {
     sleep_ms(200); /* the pool is full */
     pg_server_signal(&server, SIGSTOP);
     int64_t start = now_us();
-    assert_false(ask(store, TX_READ, "select 1", in_ms(1000), NULL, 0, &err));
+    assert_false(ask(store, TX_READ, "select 1", in_ms(1000), &err));
     assert_within(start, 1000);
     assert_true(now_us() - start >= 990000);
     assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
@@ -42,9 +42,8 @@ static void *make_request(void *arg) {
     struct request *request = arg;
     int64_t start = now_us();
 
-    request->ok =
-        ask(request->store, TX_WRITE, "insert into thing values (1) on conflict do nothing",
-            in_ms(1000), NULL, 0, NULL);
+    request->ok = ask(request->store, TX_WRITE,
+                      "insert into thing values (1) on conflict do nothing", in_ms(1000), NULL);
     request->took_us = now_us() - start;
     return NULL;
 }
@@ -78,7 +77,7 @@ static void one_backend_frozen(void **state) {
 
     kill(backend, SIGSTOP);
     int64_t start = now_us();
-    assert_false(ask(store, TX_READ, "select 1", in_ms(1000), NULL, 0, &err));
+    assert_false(ask(store, TX_READ, "select 1", in_ms(1000), &err));
     assert_within(start, 1000);
     assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
     assert_true(works_within(store, 2000 + LATE_MS) >= 0);
@@ -94,7 +93,7 @@ static void *answered_on(void *arg) {
 
     request->ok = true;
     while (request->ok && deadline_left_ms(end) > 0)
-        request->ok = ask(request->store, TX_READ, "select 1", in_ms(2000), NULL, 0, NULL);
+        request->ok = ask(request->store, TX_READ, "select 1", in_ms(2000), NULL);
     return NULL;
 }
 
@@ -122,7 +121,7 @@ static void one_statement_slow(void **state) {
     assert_int_equal(pthread_create(&others.thread, NULL, answered_on, &others), 0);
     for (int i = 0; i < 3; i++) {
         hold_both(store);
-        assert_false(ask(store, TX_READ, "select pg_sleep(2)", in_ms(500), NULL, 0, &err));
+        assert_false(ask(store, TX_READ, "select pg_sleep(2)", in_ms(500), &err));
         assert_problem(err, PROBLEM_DATABASE_UNAVAILABLE);
         assert_false(store_breaker_open(store));
         err_release(&err);
@@ -211,7 +210,7 @@ static void slow_to_open(void **state) {
     assert_int_equal(pthread_create(&late, NULL, go_on_late, NULL), 0);
     struct store *store = NULL;
     assert_ok(store_open(&options, &store, &err), err);
-    assert_ok(ask(store, TX_READ, "select 1", in_ms(10000), NULL, 0, &err), err);
+    assert_ok(ask(store, TX_READ, "select 1", in_ms(10000), &err), err);
     pthread_join(late, NULL);
     store_close(store);
 }
@@ -222,7 +221,7 @@ static void closes_while_frozen(void **state) {
 
     sleep_ms(200);
     pg_server_signal(&server, SIGSTOP);
-    assert_false(ask(store, TX_READ, "select 1", in_ms(200), NULL, 0, NULL));
+    assert_false(ask(store, TX_READ, "select 1", in_ms(200), NULL));
     sleep_ms(500);
     int64_t start = now_us();
     store_close(store);

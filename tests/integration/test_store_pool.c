@@ -281,7 +281,9 @@ static void *load(void *arg) {
         char text[16];
         enum tx_mode mode = i % 2 ? TX_READ : TX_WRITE;
         const char *sql = i % 7 ? "select 42" : "select 1/0";
-        bool ok = ask(mine->store, mode, sql, in_ms(10000), text, sizeof(text), NULL);
+        TX(tx);
+        bool ok = (tx = tx_begin(mine->store, mode, NULL, in_ms(10000), NULL)) &&
+                  tx_ask(tx, sql, text, sizeof(text), NULL);
         if (ok ? strcmp(text, "42") != 0 : i % 7 != 0)
             mine->failed++;
     }

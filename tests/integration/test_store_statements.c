@@ -185,10 +185,10 @@ static void errors_leave_the_connection_usable(void **state) {
 
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         ERR(err);
-        assert_false(ask(store, TX_WRITE, cases[i].sql, in_ms(2000), NULL, 0, &err));
+        assert_false(ask(store, TX_WRITE, cases[i].sql, in_ms(2000), &err));
         assert_problem(err, cases[i].problem);
         err_release(&err);
-        assert_false(ask(store, TX_READ, cases[i].sql, in_ms(2000), NULL, 0, &err));
+        assert_false(ask(store, TX_READ, cases[i].sql, in_ms(2000), &err));
         assert_problem(err, cases[i].problem);
         assert_int_equal(backend(store), pid);
     }
@@ -203,11 +203,11 @@ static void error_fields_reach_the_client(void **state) {
 
     assert_false(ask(store, TX_WRITE,
                      "insert into store_test.thing(id, name) values (1, 'a'), (2, 'a')",
-                     in_ms(2000), NULL, 0, &err));
+                     in_ms(2000), &err));
     assert_int_equal(err.n_items, 1);
     assert_string_equal(err.items[0].where, "/name");
     err_release(&err);
-    assert_false(ask(store, TX_WRITE, "select store_test.refuse()", in_ms(2000), NULL, 0, &err));
+    assert_false(ask(store, TX_WRITE, "select store_test.refuse()", in_ms(2000), &err));
     assert_string_equal(err.detail, "The list is full.");
     assert_string_equal(err.extra, "\"weakest\": []");
 }
@@ -257,7 +257,7 @@ static void skipped_prepare_is_not_remembered(void **state) {
     assert_int_equal(backend(store), pid);
     /* So was one that the server refused to prepare. */
     for (int i = 0; i < 2; i++)
-        assert_false(ask(store, TX_READ, "select nonsense", in_ms(2000), NULL, 0, NULL));
+        assert_false(ask(store, TX_READ, "select nonsense", in_ms(2000), NULL));
 }
 
 static void names_are_bounded(void **state) {

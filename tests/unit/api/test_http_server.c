@@ -83,17 +83,17 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static void ask(const struct server *server, const char *bytes, size_t len, size_t n, int ms,
+static void ask(const struct server *server, struct str bytes, size_t n, int ms,
                 struct answers *ret) {
     int fd = client_connect(server);
-    client_send(fd, bytes, len);
+    client_send(fd, bytes.ptr, bytes.len);
     client_read(fd, n, ms, ret);
     close(fd);
 }
 
 static struct answers said;
 static void ask_text(const struct server *server, const char *text) {
-    ask(server, text, strlen(text), 1, 2000, &said);
+    ask(server, str_of(text), 1, 2000, &said);
     if (said.n != 1)
         fail_msg("no answer to: %s", text);
 }
@@ -187,7 +187,7 @@ static void refuses_ambiguous_framing(void **state) {
     for (size_t i = 0; i < COUNT_OF(refusals); i++) {
         const struct refusal *at = &refusals[i];
         atomic_store(&served, 0);
-        ask(*state, at->bytes, at->len, 0, 2000, &said);
+        ask(*state, (struct str){at->bytes, at->len}, 0, 2000, &said);
         assert_case(said.n > 0 ? said.status[0] == at->status : STRICT_LIBRARY, at->what);
         assert_case(said.closed, at->what);
         assert_case(atomic_load(&served) == 0, at->what);
@@ -240,7 +240,7 @@ static void takes_drops_and_pipelines(void **state) {
     static const char all[] =
         GET "X: y\r\n\r\n" POST "Content-Length: 5\r\n\r\nhello" GET "Cookie: a=b\r\n\r\n" POST
             "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
-    ask(*state, all, sizeof all - 1, 4, 2000, &said);
+    ask(*state, (struct str){all, sizeof all - 1}, 4, 2000, &said);
     assert_int_equal(said.n, 4);
     int fd = client_connect(*state);
     for (size_t i = 0; i < sizeof all - 1; i++) {
@@ -272,7 +272,7 @@ static void has_limits(void **state) {
         memset(text + at, 'b', cases[i].field);
         at += (int)cases[i].field;
         snprintf(text + at, sizeof text - (size_t)at, "\r\n\r\n");
-        ask(*state, text, strlen(text), 1, 2000, &said);
+        ask(*state, str_of(text), 1, 2000, &said);
         assert_int_equal(said.status[0], cases[i].status);
     }
     /* F4: a body beyond the limit is said to be too large, never cut. */
@@ -286,7 +286,7 @@ static void has_limits(void **state) {
         static char text[60000];
         int at = snprintf(text, sizeof text, POST "Content-Length: %d\r\n\r\n", bodies[i].len);
         memset(text + at, 'x', (size_t)bodies[i].len);
-        ask(*state, text, (size_t)(at) + (size_t)bodies[i].len, 1, 2000, &said);
+        ask(*state, (struct str){text, (size_t)(at) + (size_t)bodies[i].len}, 1, 2000, &said);
         assert_said(bodies[i].part);
     }
 }

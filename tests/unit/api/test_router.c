@@ -45,8 +45,9 @@ static int tear_down(void **state) {
 static enum match ask(struct fixture *fixture, const char *method, const char *path,
                       const struct route **route, struct path_args *args) {
     buf_reset(&fixture->allow);
-    return router_match(fixture->router, str_of(method), str_of(path), &fixture->arena, route, args,
-                        &fixture->allow);
+    const struct request request = {
+        .method = str_of(method), .path = str_of(path), .arena = &fixture->arena};
+    return router_match(fixture->router, &request, route, args, &fixture->allow);
 }
 
 static void finds_rows(void **state) {
