@@ -21,14 +21,19 @@
 #define TOUCH_BATCH 500
 #define HOUSEKEEPING_BATCH 5000
 
-/* One statement in a transaction of its own. The caller ends *ret_tx. */
-static bool run_one(struct worker *worker, int ms, const char *sql, const struct str *params,
-                    size_t n_params, struct tx **ret_tx, size_t *ret_slot, struct err *err) {
-    if (!(*ret_tx =
-              tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(ms), err)))
-        return false;
-    *ret_slot = tx_query(*ret_tx, sql, params, n_params);
-    return tx_commit(*ret_tx, err);
+static struct tx *begin(struct worker *worker, int ms, struct err *err) {
+    return tx_begin(worker->options.store, TX_WRITE, &worker_context, deadline_in_ms(ms), err);
+}
+
+/* One statement in a transaction of its own. The caller ends it; NULL with an error. */
+static struct tx *run_one(struct worker *worker, int ms, const char *sql, size_t *ret_slot,
+                          struct err *err) {
+    struct tx *tx CLEANUP(tx_end) = begin(worker, ms, err);
+
+    if (tx == NULL)
+        return NULL;
+    *ret_slot = tx_query(tx, sql, NULL, 0);
+    return tx_commit(tx, err) ? TAKE(tx) : NULL;
 }
 
 void touch_entries(struct worker *worker, const char *kind, struct tx *tx, size_t slot) {
@@ -59,10 +64,10 @@ enum { CHANGE_WAS, CHANGE_BECAME, CHANGE_FROM_POSITION, CHANGE_TO_POSITION };
 /* The workers base themselves anew without further ado; who runs them should know, and may have to
  * tell others what is gone. What is longer ago was told by others. */
 static bool tell_of_change(struct worker *worker, struct err *err) {
-    struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
+    struct tx *tx CLEANUP(tx_end) = run_one(worker, SHORT_MS, CHANGE_SQL, &slot, err);
 
-    if (!run_one(worker, SHORT_MS, CHANGE_SQL, NULL, 0, &tx, &slot, err))
+    if (tx == NULL)
         return false;
     if (tx_rows(tx, slot) > 0)
         LOG(LOG_WARN, "database_changed", LOG_T("was", tx_value(tx, slot, 0, CHANGE_WAS)),
@@ -93,7 +98,7 @@ bool loop_sequence(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
 
-    if (!run_one(worker, SHORT_MS, SEQUENCE_SQL, NULL, 0, &tx, &slot, err) ||
+    if (!(tx = run_one(worker, SHORT_MS, SEQUENCE_SQL, &slot, err)) ||
         !count_changes(worker, tx_int(tx, slot, 0, SEQUENCE_CHANGES), err))
         return false;
     int64_t n = tx_int(tx, slot, 0, SEQUENCE_EVENTS);
@@ -112,7 +117,6 @@ bool loop_lease(struct worker *worker, bool *ret_more, struct err *err) {
     /* From before the database is asked, so that it never ends earlier there. */
     deadline until = deadline_in_ms(LEASE_SECONDS * 1000);
     char seconds[12];
-    size_t slot;
 
     *ret_more = false;
     if (clock_mono(&clock_system) - worker->delivery_seen_us > DELIVERY_STALLED_MS * 1000LL) {
@@ -121,8 +125,10 @@ bool loop_lease(struct worker *worker, bool *ret_more, struct err *err) {
     }
     snprintf(seconds, sizeof(seconds), "%d", LEASE_SECONDS);
     const struct str params[] = {worker_token(worker), str_of(worker->name), str_of(seconds)};
-    if (!run_one(worker, 1000, "select worker_renew($1::uuid, $2, $3::int)", params, 3, &tx, &slot,
-                 err))
+    if (!(tx = begin(worker, 1000, err)))
+        return false;
+    tx_query(tx, "select worker_renew($1::uuid, $2, $3::int)", params, 3);
+    if (!tx_commit(tx, err))
         return false;
     bool lapsed = deadline_left_ms(worker->leased_until) == 0;
     worker->lapses += lapsed;
@@ -133,11 +139,11 @@ bool loop_lease(struct worker *worker, bool *ret_more, struct err *err) {
 }
 
 bool loop_follow_ups(struct worker *worker, bool *ret_more, struct err *err) {
-    struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
+    struct tx *tx CLEANUP(tx_end) =
+        run_one(worker, SHORT_MS, "select follow_ups_fire(" FOLLOW_UPS ")", &slot, err);
 
-    if (!run_one(worker, SHORT_MS, "select follow_ups_fire(" FOLLOW_UPS ")", NULL, 0, &tx, &slot,
-                 err))
+    if (tx == NULL)
         return false;
     int64_t n = tx_int(tx, slot, 0, 0);
     metrics_count(METRIC_FOLLOW_UPS_DUE, 0, (uint64_t)n);
@@ -155,9 +161,10 @@ bool loop_reminders(struct worker *worker, bool *ret_more, struct err *err) {
         "select access_open(" FOLLOW_UPS ")",
     };
     for (size_t i = 0; i < COUNT_OF(rounds); i++) {
-        struct tx *tx CLEANUP(tx_end) = NULL;
         size_t slot;
-        if (!run_one(worker, SHORT_MS, rounds[i], NULL, 0, &tx, &slot, err))
+        struct tx *tx CLEANUP(tx_end) = run_one(worker, SHORT_MS, rounds[i], &slot, err);
+
+        if (tx == NULL)
             return false;
         *ret_more |= tx_int(tx, slot, 0, 0) >= FOLLOW_UPS_BATCH;
     }
@@ -165,12 +172,12 @@ bool loop_reminders(struct worker *worker, bool *ret_more, struct err *err) {
 }
 
 bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err) {
-    struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
+    struct tx *tx CLEANUP(tx_end) = run_one(
+        worker, LONG_MS,
+        "select account_id, version from rescore_process(" ACCOUNTS_PER_RESCORE ")", &slot, err);
 
-    if (!run_one(worker, LONG_MS,
-                 "select account_id, version from rescore_process(" ACCOUNTS_PER_RESCORE ")", NULL,
-                 0, &tx, &slot, err))
+    if (tx == NULL)
         return false;
     touch_accounts(worker, tx, slot);
     metrics_count(METRIC_RESCORED, 0, tx_rows(tx, slot));
@@ -180,11 +187,11 @@ bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err) {
 
 /* Reviews fall due and are missed. */
 bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err) {
-    struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
+    struct tx *tx CLEANUP(tx_end) =
+        run_one(worker, LONG_MS, "select reviews_fire(" REVIEWS_PER_ROUND ")", &slot, err);
 
-    if (!run_one(worker, LONG_MS, "select reviews_fire(" REVIEWS_PER_ROUND ")", NULL, 0, &tx, &slot,
-                 err))
+    if (tx == NULL)
         return false;
     *ret_more = tx_int(tx, slot, 0, 0) >= REVIEWS_BATCH;
     return true;
@@ -192,12 +199,12 @@ bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err) {
 
 /* Plans follow the template in force. */
 bool loop_plans(struct worker *worker, bool *ret_more, struct err *err) {
-    struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
+    struct tx *tx CLEANUP(tx_end) = run_one(
+        worker, LONG_MS, "select plan_id, version from plans_follow_template(" PLANS_PER_ROUND ")",
+        &slot, err);
 
-    if (!run_one(worker, LONG_MS,
-                 "select plan_id, version from plans_follow_template(" PLANS_PER_ROUND ")", NULL, 0,
-                 &tx, &slot, err))
+    if (tx == NULL)
         return false;
     touch_entries(worker, "plan", tx, slot);
     *ret_more = tx_rows(tx, slot) > 0;
@@ -206,11 +213,11 @@ bool loop_plans(struct worker *worker, bool *ret_more, struct err *err) {
 
 /* Sections that nobody has touched for long are told of. */
 bool loop_stale(struct worker *worker, bool *ret_more, struct err *err) {
-    struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
+    struct tx *tx CLEANUP(tx_end) =
+        run_one(worker, LONG_MS, "select plans_stale(" STALE_SECTIONS ")", &slot, err);
 
-    if (!run_one(worker, LONG_MS, "select plans_stale(" STALE_SECTIONS ")", NULL, 0, &tx, &slot,
-                 err))
+    if (tx == NULL)
         return false;
     *ret_more = tx_int(tx, slot, 0, 0) > 0;
     return true;
@@ -219,16 +226,17 @@ bool loop_stale(struct worker *worker, bool *ret_more, struct err *err) {
 /* Time passes also where nothing is written: windows of the score move on. A full evaluation is
  * asked for once a day, and again when it failed, not too often. */
 bool loop_daily(struct worker *worker, bool *ret_more, struct err *err) {
-    struct tx *tx CLEANUP(tx_end) = NULL;
     struct uuid id = uuid_v7(&clock_system, worker->options.randomness);
     char text[UUID_TEXT];
-    size_t slot;
 
     *ret_more = false;
     uuid_text(&id, text);
     const struct str params[] = {str_of(text)};
-    return run_one(
-        worker, SHORT_MS,
+    struct tx *tx CLEANUP(tx_end) = begin(worker, SHORT_MS, err);
+    if (tx == NULL)
+        return false;
+    tx_query(
+        tx,
         "insert into operation (id, kind, request, actor) select $1::uuid, 'evaluation', "
         "'{\"cause\": \"full_evaluation\"}', 'worker'"
         " where pg_try_advisory_xact_lock(hashtextextended('kamd daily', 0)) and exists (select "
@@ -236,20 +244,21 @@ bool loop_daily(struct worker *worker, bool *ret_more, struct err *err) {
         "date_trunc('day', now() at time zone 'UTC') at time zone 'UTC')"
         " and not exists (select from operation where kind = 'evaluation' and (status in ('queued',"
         " 'running') or (actor = 'worker' and created_at > now() - interval '10 minutes')))",
-        params, 1, &tx, &slot, err);
+        params, 1);
+    return tx_commit(tx, err);
 }
 
 /* Promises break by themselves as time passes: looked at when the process starts, when a day
  * begins, and every KAMD_PROMISES_MS. */
 bool loop_promises(struct worker *worker, bool *ret_more, struct err *err) {
-    struct tx *tx CLEANUP(tx_end) = NULL;
     int64_t day = clock_wall(&clock_system) / (86400LL * 1000000);
     size_t slot;
 
     *ret_more = false;
     if (day == worker->promises_day && deadline_left_ms(worker->promises_due) > 0)
         return true;
-    if (!run_one(worker, LONG_MS, "select promises_check()", NULL, 0, &tx, &slot, err))
+    struct tx *tx CLEANUP(tx_end) = run_one(worker, LONG_MS, "select promises_check()", &slot, err);
+    if (tx == NULL)
         return false;
     worker->promises_day = day;
     worker->promises_due = deadline_in_ms(with_jitter(worker, worker->options.config->promises_ms));
@@ -283,14 +292,14 @@ static const char *const sweeps[] = {
 };
 
 static bool partitions(struct worker *worker, struct err *err) {
-    struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
+    struct tx *tx CLEANUP(tx_end) =
+        run_one(worker, SHORT_MS,
+                "select case when pg_try_advisory_xact_lock(hashtextextended('kamd partitions', 0))"
+                " then event_partitions(7) + event_partitions_drop(" EVENTS_KEPT_DAYS ") end",
+                &slot, err);
 
-    return run_one(
-        worker, SHORT_MS,
-        "select case when pg_try_advisory_xact_lock(hashtextextended('kamd partitions', 0))"
-        " then event_partitions(7) + event_partitions_drop(" EVENTS_KEPT_DAYS ") end",
-        NULL, 0, &tx, &slot, err);
+    return tx != NULL;
 }
 
 /* The age of the oldest event that an endpoint without trouble has not been sent; how far the last
@@ -338,9 +347,10 @@ bool loop_housekeeping(struct worker *worker, bool *ret_more, struct err *err) {
     if (!partitions(worker, err) || !measure(worker, err))
         return false;
     for (size_t i = 0; i < COUNT_OF(sweeps) && !worker->stopping; i++) {
-        struct tx *tx CLEANUP(tx_end) = NULL;
         size_t slot;
-        if (!run_one(worker, SHORT_MS, sweeps[i], NULL, 0, &tx, &slot, err))
+        struct tx *tx CLEANUP(tx_end) = run_one(worker, SHORT_MS, sweeps[i], &slot, err);
+
+        if (tx == NULL)
             return false;
         *ret_more |= tx_affected(tx, slot) >= HOUSEKEEPING_BATCH;
     }
