@@ -40,13 +40,17 @@ void keyring_wipe(struct keyring *keyring);
 /* What stays: sealed values begin with a mark that names the master key, so that old ones can be
  * opened, found and sealed anew. */
 #define CRYPTO_MARK (1 + CRYPTO_KEY_ID)
-/* As crypto_seal() under the newest key, after its mark. `context` of a value in the database is
- * "table|id|column". */
-void keyring_seal(const struct keyring *keyring, enum crypto_use use, struct str context,
-                  struct str plain, struct buf *ret);
+/* What a value is sealed for: it is opened for nothing else. */
+struct seal {
+    enum crypto_use use;
+    struct str context; /* of a value in the database "table|id|column" */
+};
+/* As crypto_seal() under the newest key, after its mark. */
+void keyring_seal(const struct keyring *keyring, struct seal seal, struct str plain,
+                  struct buf *ret);
 /* As crypto_open() under the key that sealed it; also values from before there were marks. */
-bool keyring_open(const struct keyring *keyring, enum crypto_use use, struct str context,
-                  struct str sealed, struct arena *arena, struct str *ret_plain);
+bool keyring_open(const struct keyring *keyring, struct seal seal, struct str sealed,
+                  struct arena *arena, struct str *ret_plain);
 /* The mark of the newest key, and whether a value has it. */
 void keyring_mark(const struct keyring *keyring, unsigned char ret[static CRYPTO_MARK]);
 bool keyring_is_newest(const struct keyring *keyring, struct str sealed);

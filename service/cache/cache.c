@@ -155,8 +155,8 @@ static bool unseal(const struct cache *cache, const char *key, struct str entry,
     struct str rest = entry;
     return str_split(&rest, '|', &kind) && str_is(kind, "V") && str_split(&rest, '|', &version) &&
            version.len <= 20 && rest.ptr != NULL &&
-           keyring_open(cache->keyring, CRYPTO_CACHE, context(key, version, text), rest, arena,
-                        ret);
+           keyring_open(cache->keyring, (struct seal){CRYPTO_CACHE, context(key, version, text)},
+                        rest, arena, ret);
 }
 
 enum cache_outcome cache_get(struct cache *cache, const char *name, struct arena *arena,
@@ -193,7 +193,8 @@ void cache_fill(struct cache *cache, const struct cache_lease *lease, int64_t ve
     CLEANUP(buf_release) struct buf sealed = {0};
     buf_init(&sealed, VALUE_MAX + CRYPTO_MARK + CRYPTO_SEAL_EXTRA);
     snprintf(number, sizeof(number), "%" PRId64, version);
-    keyring_seal(cache->keyring, CRYPTO_CACHE, context(lease->key, str_of(number), text), value,
+    keyring_seal(cache->keyring,
+                 (struct seal){CRYPTO_CACHE, context(lease->key, str_of(number), text)}, value,
                  &sealed);
     struct exchange_fill fill = {.lease = lease, .version = version, .sealed = buf_str(&sealed)};
     if (buf_ok(&sealed))

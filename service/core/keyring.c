@@ -88,32 +88,32 @@ bool keyring_is_newest(const struct keyring *keyring, struct str sealed) {
     return sealed.len > CRYPTO_MARK && memcmp(sealed.ptr, mark, CRYPTO_MARK) == 0;
 }
 
-void keyring_seal(const struct keyring *keyring, enum crypto_use use, struct str context,
-                  struct str plain, struct buf *ret) {
+void keyring_seal(const struct keyring *keyring, struct seal seal, struct str plain,
+                  struct buf *ret) {
     unsigned char mark[CRYPTO_MARK];
 
     keyring_mark(keyring, mark);
     buf_add(ret, mark, sizeof(mark));
-    crypto_seal(keyring->keys[use], context, plain, ret);
+    crypto_seal(keyring->keys[seal.use], seal.context, plain, ret);
 }
 
 static const unsigned char *key_of(const struct keyring *ring, size_t at, enum crypto_use use) {
     return at == 0 ? ring->keys[use] : ring->older[at - 1][use];
 }
 
-bool keyring_open(const struct keyring *keyring, enum crypto_use use, struct str context,
-                  struct str sealed, struct arena *arena, struct str *ret_plain) {
+bool keyring_open(const struct keyring *keyring, struct seal seal, struct str sealed,
+                  struct arena *arena, struct str *ret_plain) {
     for (size_t i = 0; i < keyring->n_masters; i++) {
-        const unsigned char *key = key_of(keyring, i, use);
+        const unsigned char *key = key_of(keyring, i, seal.use);
         const struct str rest = {sealed.ptr + CRYPTO_MARK, sealed.len - CRYPTO_MARK};
         if (sealed.len > CRYPTO_MARK && (unsigned char)sealed.ptr[0] == FORMAT &&
             memcmp(sealed.ptr + 1, keyring->ids[i], CRYPTO_KEY_ID) == 0 &&
-            crypto_open(key, context, rest, arena, ret_plain))
+            crypto_open(key, seal.context, rest, arena, ret_plain))
             return true;
     }
     /* Sealed before there were marks. */
     for (size_t i = 0; i < keyring->n_masters; i++)
-        if (crypto_open(key_of(keyring, i, use), context, sealed, arena, ret_plain))
+        if (crypto_open(key_of(keyring, i, seal.use), seal.context, sealed, arena, ret_plain))
             return true;
     return false;
 }

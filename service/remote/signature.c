@@ -27,10 +27,12 @@ bool webhook_secret_open(const struct keyring *keyring, struct str id, struct st
     char context[64];
 
     snprintf(context, sizeof(context), "webhook_secret|%.40s|sealed", id.ptr);
-    if (!keyring_open(keyring, CRYPTO_SECRETS, str_of(context), sealed, arena, ret)) {
+    if (!keyring_open(keyring, (struct seal){CRYPTO_SECRETS, str_of(context)}, sealed, arena,
+                      ret)) {
         /* As it was when sealed values had no mark. */
         snprintf(context, sizeof(context), "webhook_secret|%.40s", id.ptr);
-        if (!keyring_open(keyring, CRYPTO_SECRETS, str_of(context), sealed, arena, ret))
+        if (!keyring_open(keyring, (struct seal){CRYPTO_SECRETS, str_of(context)}, sealed, arena,
+                          ret))
             return false;
     }
     return ret->len == WEBHOOK_SECRET;
@@ -60,7 +62,8 @@ static bool seed_of(const struct keyring *keyring, const struct webhook_key *key
     }
     arena_init(&arena, 4096);
     if (!bytea_decode(key->sealed, sealed, sizeof(sealed), &len) ||
-        !keyring_open(keyring, CRYPTO_SECRETS, webhook_key_context(key->number, context),
+        !keyring_open(keyring,
+                      (struct seal){CRYPTO_SECRETS, webhook_key_context(key->number, context)},
                       (struct str){(char *)sealed, len}, &arena, &plain) ||
         plain.len != CRYPTO_KEY)
         return false;

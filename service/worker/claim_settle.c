@@ -47,9 +47,9 @@ static void open_header(const struct sender *sender, struct str line, struct buf
             !bytea_decode(
                 (struct str){id.ptr + id.len, value.len - strlen(WEBHOOK_SEALED) - id.len}, sealed,
                 sizeof(sealed), &len) ||
-            !keyring_open(sender->worker->options.keyring, CRYPTO_SECRETS,
-                          webhook_header_context(id, context), (struct str){(char *)sealed, len},
-                          &arena, &plain))
+            !keyring_open(sender->worker->options.keyring,
+                          (struct seal){CRYPTO_SECRETS, webhook_header_context(id, context)},
+                          (struct str){(char *)sealed, len}, &arena, &plain))
             return;
         value = plain;
     }
@@ -173,14 +173,15 @@ static bool take_body(struct delivery *delivery, struct tx *tx, size_t slot, siz
     return delivery->body != NULL;
 }
 
+/* False: no memory. */
 static bool take_delivery(struct sender *sender, struct tx *tx, size_t slot, size_t row,
-                          const struct full *full, struct err *err) {
+                          const struct full *full) {
     struct endpoint *endpoint = outbox_find(&sender->outbox, tx_value(tx, slot, row, C_ENDPOINT));
     struct delivery *delivery = calloc(1, sizeof(*delivery));
 
     if (endpoint == NULL || delivery == NULL || !take_body(delivery, tx, slot, row, full)) {
         free(delivery);
-        return err_memory(err);
+        return false;
     }
     copy_text(delivery->id, sizeof(delivery->id), tx_value(tx, slot, row, C_DELIVERY));
     copy_text(delivery->event_id, sizeof(delivery->event_id), tx_value(tx, slot, row, C_EVENT));
@@ -318,8 +319,8 @@ static bool take_all(struct sender *sender, struct exchange *x, size_t *ret_clai
         take_secret(sender, x->tx, x->secrets, i);
     take_keys(sender, x->tx, x->keys);
     for (size_t i = 0; i < n; i++)
-        if (!take_delivery(sender, x->tx, x->claim, i, &x->full, err))
-            return false;
+        if (!take_delivery(sender, x->tx, x->claim, i, &x->full))
+            return err_memory(err);
     *ret_claimed = n;
     return true;
 }

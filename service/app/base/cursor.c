@@ -18,7 +18,8 @@ bool cursor_make(struct action *action, const struct cursor *cursor, char *ret, 
         buf_put(&plain, value);
     }
     if (buf_ok(&plain))
-        keyring_seal(action->app->keyring, CRYPTO_CURSOR, cursor->list, buf_str(&plain), &sealed);
+        keyring_seal(action->app->keyring, (struct seal){CRYPTO_CURSOR, cursor->list},
+                     buf_str(&plain), &sealed);
     if (buf_ok(&sealed))
         buf_base64url(&text, sealed.ptr, sealed.len);
     bool fine =
@@ -53,7 +54,7 @@ bool cursor_read(struct action *action, struct str text, struct cursor *cursor, 
     if (!sealed)
         return err_memory(err);
     bool fine = text.len < 4096 && base64url_decode(text, sealed, text.len, &len) &&
-                keyring_open(action->app->keyring, CRYPTO_CURSOR, cursor->list,
+                keyring_open(action->app->keyring, (struct seal){CRYPTO_CURSOR, cursor->list},
                              (struct str){sealed, len}, action->arena, &plain);
     for (size_t i = 0; fine && i < cursor->n; i++)
         fine = take_value(&plain, &cursor->values[i]);

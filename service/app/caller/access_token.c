@@ -34,8 +34,8 @@ bool access_token_make(const struct keyring *keyring, const struct access_token 
     put(plain + 16, (uint64_t)token->secret_no, 4);
     put(plain + 20, token->scopes, 4);
     put(plain + 24, (uint64_t)token->expires_us, 8);
-    keyring_seal(keyring, CRYPTO_TOKENS, CONTEXT, (struct str){(const char *)plain, sizeof plain},
-                 &sealed);
+    keyring_seal(keyring, (struct seal){CRYPTO_TOKENS, CONTEXT},
+                 (struct str){(const char *)plain, sizeof plain}, &sealed);
     buf_text(&text, ACCESS_TOKEN_PREFIX);
     if (buf_ok(&sealed))
         buf_base64url(&text, sealed.ptr, sealed.len);
@@ -55,8 +55,8 @@ bool access_token_read(const struct keyring *keyring, struct str text, struct ac
         !base64url_decode((struct str){text.ptr + prefix, text.len - prefix}, sealed, sizeof sealed,
                           &len) ||
         len != SEALED ||
-        !keyring_open(keyring, CRYPTO_TOKENS, CONTEXT, (struct str){(const char *)sealed, len},
-                      &arena, &plain))
+        !keyring_open(keyring, (struct seal){CRYPTO_TOKENS, CONTEXT},
+                      (struct str){(const char *)sealed, len}, &arena, &plain))
         return false;
     const unsigned char *bytes = (const unsigned char *)plain.ptr;
     struct uuid id;

@@ -47,7 +47,8 @@ bool audit_sign(const struct keyring *keyring, struct str body, struct audit_sig
     hex(public, sizeof public, ret->public_key, sizeof ret->public_key);
     hex(signature, sizeof signature, ret->signature, sizeof ret->signature);
     buf_init(&sealed, 256);
-    keyring_seal(keyring, CRYPTO_SECRETS, audit_key_context(str_of(ret->key_id), context),
+    keyring_seal(keyring,
+                 (struct seal){CRYPTO_SECRETS, audit_key_context(str_of(ret->key_id), context)},
                  (struct str){(const char *)public, sizeof public}, &sealed);
     bool fine = buf_ok(&sealed);
     if (fine)
@@ -80,7 +81,8 @@ static bool take_key(struct findings *findings, struct str id, struct str sealed
     findings->key_id[0] = '\0';
     if (!id.ptr || id.len >= sizeof findings->key_id || !sealed.ptr ||
         !bytea_decode(sealed, bytes, sizeof bytes, &len) ||
-        !keyring_open(findings->keyring, CRYPTO_SECRETS, audit_key_context(id, context),
+        !keyring_open(findings->keyring,
+                      (struct seal){CRYPTO_SECRETS, audit_key_context(id, context)},
                       (struct str){(char *)bytes, len}, &arena, &plain) ||
         plain.len != sizeof findings->public)
         return false;

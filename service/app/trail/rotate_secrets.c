@@ -26,20 +26,20 @@ struct kind {
 
 /* ---- values ---- */
 
-static bool reseal(const struct keyring *keyring, struct str context, struct str plain,
-                   struct arena *arena, bool bytea, struct str *ret) {
+/* Absent: no memory. */
+static struct str reseal(const struct keyring *keyring, struct str context, struct str plain,
+                         struct arena *arena, bool bytea) {
     CLEANUP(buf_release) struct buf sealed = {.max = VALUE_MAX};
     CLEANUP(buf_release) struct buf text = {.max = 2 * VALUE_MAX + 2};
 
-    keyring_seal(keyring, CRYPTO_SECRETS, context, plain, &sealed);
+    keyring_seal(keyring, (struct seal){CRYPTO_SECRETS, context}, plain, &sealed);
     if (bytea) {
         buf_text(&text, "\\x");
         buf_hex(&text, sealed.ptr, sealed.len);
     } else {
         buf_base64url(&text, sealed.ptr, sealed.len);
     }
-    *ret = buf_ok(&sealed) && buf_ok(&text) ? arena_str(arena, buf_str(&text)) : STR_ABSENT;
-    return ret->ptr != NULL;
+    return buf_ok(&sealed) && buf_ok(&text) ? arena_str(arena, buf_str(&text)) : STR_ABSENT;
 }
 
 static bool take_bytea(struct str value, unsigned char room[static VALUE_MAX], struct str *ret) {
@@ -50,54 +50,54 @@ static bool take_bytea(struct str value, unsigned char room[static VALUE_MAX], s
     return true;
 }
 
+static bool renew_bytea(const struct keyring *keyring, struct str context, struct str value,
+                        struct arena *arena, struct str *ret) {
+    unsigned char room[VALUE_MAX];
+    struct str sealed, plain;
+    if (!take_bytea(value, room, &sealed) ||
+        !keyring_open(keyring, (struct seal){CRYPTO_SECRETS, context}, sealed, arena, &plain))
+        return false;
+    *ret = reseal(keyring, context, plain, arena, true);
+    return ret->ptr != NULL;
+}
+
 static bool renew_secret(const struct keyring *keyring, struct str id, struct str value,
                          struct arena *arena, struct str *ret) {
     unsigned char room[VALUE_MAX];
     struct str sealed, plain;
     const char *context = arena_format(arena, "webhook_secret|%.*s|sealed", STR_ARG(id));
-    return context && take_bytea(value, room, &sealed) &&
-           webhook_secret_open(keyring, id, sealed, arena, &plain) &&
-           reseal(keyring, str_of(context), plain, arena, true, ret);
+    if (!context || !take_bytea(value, room, &sealed) ||
+        !webhook_secret_open(keyring, id, sealed, arena, &plain))
+        return false;
+    *ret = reseal(keyring, str_of(context), plain, arena, true);
+    return ret->ptr != NULL;
 }
 
 static bool renew_header(const struct keyring *keyring, struct str id, struct str value,
                          struct arena *arena, struct str *ret) {
-    unsigned char room[VALUE_MAX];
-    char text[WEBHOOK_HEADER_CONTEXT];
-    struct str sealed, plain, context = webhook_header_context(id, text);
-    return take_bytea(value, room, &sealed) &&
-           keyring_open(keyring, CRYPTO_SECRETS, context, sealed, arena, &plain) &&
-           reseal(keyring, context, plain, arena, true, ret);
+    char context[WEBHOOK_HEADER_CONTEXT];
+    return renew_bytea(keyring, webhook_header_context(id, context), value, arena, ret);
 }
 
 static bool renew_seed(const struct keyring *keyring, struct str id, struct str value,
                        struct arena *arena, struct str *ret) {
-    unsigned char room[VALUE_MAX];
-    char text[WEBHOOK_KEY_CONTEXT];
-    struct str sealed, plain;
+    char context[WEBHOOK_KEY_CONTEXT];
     int64_t number;
-    if (!str_to_i64(id, &number) || !take_bytea(value, room, &sealed))
-        return false;
-    struct str context = webhook_key_context(number, text);
-    return keyring_open(keyring, CRYPTO_SECRETS, context, sealed, arena, &plain) &&
-           reseal(keyring, context, plain, arena, true, ret);
+    return str_to_i64(id, &number) &&
+           renew_bytea(keyring, webhook_key_context(number, context), value, arena, ret);
 }
 
 static bool renew_audit_key(const struct keyring *keyring, struct str id, struct str value,
                             struct arena *arena, struct str *ret) {
-    unsigned char room[VALUE_MAX];
-    char text[AUDIT_KEY_CONTEXT];
-    struct str sealed, plain, context = audit_key_context(id, text);
-    return take_bytea(value, room, &sealed) &&
-           keyring_open(keyring, CRYPTO_SECRETS, context, sealed, arena, &plain) &&
-           reseal(keyring, context, plain, arena, true, ret);
+    char context[AUDIT_KEY_CONTEXT];
+    return renew_bytea(keyring, audit_key_context(id, context), value, arena, ret);
 }
 
 /* The answer that is kept for replays, with the secret sealed inside. */
 static bool renew_answer(const struct keyring *keyring, struct str id, struct str value,
                          struct arena *arena, struct str *ret) {
     unsigned char room[VALUE_MAX];
-    struct str inside, plain, again;
+    struct str inside, plain;
     size_t len;
     struct str principal, key = id;
     if (!str_split(&key, ' ', &principal) || !key.ptr)
@@ -105,9 +105,11 @@ static bool renew_answer(const struct keyring *keyring, struct str id, struct st
     const char *context = arena_format(arena, "idempotency|%.*s|body", STR_ARG(key));
     if (!context || !secret_find(value, &inside) ||
         !base64url_decode(inside, room, sizeof(room), &len) ||
-        !keyring_open(keyring, CRYPTO_SECRETS, str_of(context), (struct str){(char *)room, len},
-                      arena, &plain) ||
-        !reseal(keyring, str_of(context), plain, arena, false, &again))
+        !keyring_open(keyring, (struct seal){CRYPTO_SECRETS, str_of(context)},
+                      (struct str){(char *)room, len}, arena, &plain))
+        return false;
+    struct str again = reseal(keyring, str_of(context), plain, arena, false);
+    if (!again.ptr)
         return false;
     size_t before = (size_t)(inside.ptr - value.ptr);
     *ret = str_of(arena_format(arena, "%.*s%.*s%.*s", (int)before, value.ptr, STR_ARG(again),
@@ -244,10 +246,10 @@ static bool seal_seeds(struct tx *tx, const struct keyring *keyring, struct aren
         int64_t number = tx_int(tx, slot, i, 0);
         struct str values[] = {tx_value(tx, slot, i, 0), STR_ABSENT};
         crypto_sign_seed(keyring->keys[CRYPTO_SIGNING], (uint64_t)number, seed);
-        bool fine = reseal(keyring, webhook_key_context(number, context),
-                           (struct str){(char *)seed, sizeof(seed)}, arena, true, &values[1]);
+        values[1] = reseal(keyring, webhook_key_context(number, context),
+                           (struct str){(char *)seed, sizeof(seed)}, arena, true);
         explicit_bzero(seed, sizeof(seed));
-        if (!fine)
+        if (!values[1].ptr)
             return err_memory(err);
         tx_query(tx, "update webhook_key set sealed = $2::bytea where number = $1::int", values, 2);
     }

@@ -23,7 +23,7 @@ static bool seal(struct action *action, struct str context, struct str plain, bo
     CLEANUP(buf_release) struct buf sealed = {.max = 256};
     CLEANUP(buf_release) struct buf text = {.max = 520};
 
-    keyring_seal(action->app->keyring, CRYPTO_SECRETS, context, plain, &sealed);
+    keyring_seal(action->app->keyring, (struct seal){CRYPTO_SECRETS, context}, plain, &sealed);
     if (!buf_ok(&sealed))
         return false;
     if (hex) {
@@ -105,7 +105,7 @@ static bool open_sealed(struct action *action, struct str text, struct str *ret)
     size_t len;
 
     return base64url_decode(text, sealed, sizeof(sealed), &len) &&
-           keyring_open(action->app->keyring, CRYPTO_SECRETS, shown_context(action),
+           keyring_open(action->app->keyring, (struct seal){CRYPTO_SECRETS, shown_context(action)},
                         (struct str){(char *)sealed, len}, action->arena, ret);
 }
 

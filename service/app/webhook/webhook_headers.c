@@ -24,8 +24,9 @@ static bool seal(struct action *action, struct header_values *values, struct str
     struct uuid uuid = uuid_v7(action->app->clock, action->app->randomness);
 
     uuid_text(&uuid, id);
-    keyring_seal(action->app->keyring, CRYPTO_SECRETS, webhook_header_context(str_of(id), context),
-                 plain, &sealed);
+    keyring_seal(action->app->keyring,
+                 (struct seal){CRYPTO_SECRETS, webhook_header_context(str_of(id), context)}, plain,
+                 &sealed);
     buf_text(&text, "\\x");
     buf_hex(&text, sealed.ptr, sealed.len);
     if (!buf_ok(&sealed) || !buf_ok(&text))

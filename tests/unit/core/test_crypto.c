@@ -183,7 +183,7 @@ static void old_keys_open(void **state) {
     assert_true(keyring_init(&both, STR(TWO ", " ONE), &err));
     assert_true(keyring_init(&later, STR(THREE "\n" TWO "\n" ONE), &err));
     assert_true(keyring_init(&gone, STR(THREE "," TWO), &err));
-    keyring_seal(&one, CRYPTO_SECRETS, STR("t|1|c"), STR("hello"), &sealed);
+    keyring_seal(&one, (struct seal){CRYPTO_SECRETS, STR("t|1|c")}, STR("hello"), &sealed);
     crypto_seal(one.keys[CRYPTO_SECRETS], STR("t|1|c"), STR("hello"), &bare);
     assert_int_equal(sealed.len, 5 + CRYPTO_MARK + CRYPTO_SEAL_EXTRA);
     const struct {
@@ -192,25 +192,25 @@ static void old_keys_open(void **state) {
     } cases[] = {{&one, true}, {&both, true}, {&later, true}, {&gone, false}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         const struct keyring *ring = cases[i].ring;
-        assert_int_equal(
-            keyring_open(ring, CRYPTO_SECRETS, STR("t|1|c"), buf_str(&sealed), &arena, &plain),
-            cases[i].opens);
-        assert_int_equal(
-            keyring_open(ring, CRYPTO_SECRETS, STR("t|1|c"), buf_str(&bare), &arena, &plain),
-            cases[i].opens);
-        assert_false(
-            keyring_open(ring, CRYPTO_SECRETS, STR("t|2|c"), buf_str(&sealed), &arena, &plain));
-        assert_false(
-            keyring_open(ring, CRYPTO_CACHE, STR("t|1|c"), buf_str(&sealed), &arena, &plain));
+        assert_int_equal(keyring_open(ring, (struct seal){CRYPTO_SECRETS, STR("t|1|c")},
+                                      buf_str(&sealed), &arena, &plain),
+                         cases[i].opens);
+        assert_int_equal(keyring_open(ring, (struct seal){CRYPTO_SECRETS, STR("t|1|c")},
+                                      buf_str(&bare), &arena, &plain),
+                         cases[i].opens);
+        assert_false(keyring_open(ring, (struct seal){CRYPTO_SECRETS, STR("t|2|c")},
+                                  buf_str(&sealed), &arena, &plain));
+        assert_false(keyring_open(ring, (struct seal){CRYPTO_CACHE, STR("t|1|c")}, buf_str(&sealed),
+                                  &arena, &plain));
         assert_int_equal(keyring_is_newest(ring, buf_str(&sealed)), i == 0);
     }
     /* The newest seals; nothing shorter than a mark is looked into. */
     buf_reset(&sealed);
-    keyring_seal(&both, CRYPTO_SECRETS, STR("t|1|c"), STR("hello"), &sealed);
-    assert_false(
-        keyring_open(&one, CRYPTO_SECRETS, STR("t|1|c"), buf_str(&sealed), &arena, &plain));
+    keyring_seal(&both, (struct seal){CRYPTO_SECRETS, STR("t|1|c")}, STR("hello"), &sealed);
+    assert_false(keyring_open(&one, (struct seal){CRYPTO_SECRETS, STR("t|1|c")}, buf_str(&sealed),
+                              &arena, &plain));
     for (size_t len = 0; len < sealed.len; len++)
-        assert_false(keyring_open(&both, CRYPTO_SECRETS, STR("t|1|c"),
+        assert_false(keyring_open(&both, (struct seal){CRYPTO_SECRETS, STR("t|1|c")},
                                   (struct str){sealed.ptr, len}, &arena, &plain));
     assert_false(keyring_init(&many, STR(ONE "," ONE "," ONE "," ONE "," ONE), &err));
     assert_false(keyring_init(&many, STR(ONE ",,"), &err));
