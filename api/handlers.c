@@ -45,8 +45,7 @@ const struct report *route_report(const struct route *route) {
 void report_show(struct call *call) {
     const struct report *report = route_report(call->route);
     if (report)
-        report_get(&call->action, report, call->action.params, call->action.n_params,
-                   &call->outcome, &call->err);
+        report_get(&call->action, report, &call->outcome, &call->err);
     else
         err_set(&call->err, PROBLEM_NOT_FOUND, "There is no such report.");
 }

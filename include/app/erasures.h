@@ -2,6 +2,7 @@
 #ifndef KAMD_APP_ERASURES_H
 #define KAMD_APP_ERASURES_H
 
+#include "app/operation.h"
 #include "app/records.h"
 
 struct store;
@@ -12,9 +13,8 @@ use_case personal_data_list;
 /* Body {reason, replace_in[]}: 202 with an operation, whose result says what was erased and where
  * the person is still named in free text. 409 when it was done before. */
 use_case contact_erase;
-/* For the worker: the operation that is its own (`token`). *ret_more is false. */
-bool erasure_step(struct app *app, struct str operation, struct str token, bool *ret_more,
-                  struct err *err);
+/* For the worker: the operation that it has taken. *ret_more is false. */
+bool erasure_step(const struct taken_operation *operation, bool *ret_more, struct err *err);
 
 /* After a restore: erases once more whom the ledger, or `ids`, names and who is back, each in a
  * transaction of its own. `store` is the workers'. */

@@ -3,6 +3,7 @@
 #ifndef KAMD_APP_IMPORTS_H
 #define KAMD_APP_IMPORTS_H
 
+#include "app/operation.h"
 #include "app/records.h"
 
 /* {resource, system, format, dry_run, preset, columns, values, source, content}: 201 with the
@@ -19,11 +20,9 @@ use_case import_errors;
 /* 202 with an operation that takes back what the import made and changed. */
 use_case import_revert;
 
-/* For the worker. One step of an operation that is its own (`token`): some hundred records in one
- * transaction, with how far it came. `app` has the worker's store. *ret_more: go on. */
-bool import_step(struct app *app, struct str operation, struct str token, bool *ret_more,
-                 struct err *err);
-bool import_revert_step(struct app *app, struct str operation, struct str token, bool *ret_more,
-                        struct err *err);
+/* For the worker. One step of an operation that it has taken: some hundred records in one
+ * transaction, with how far it came. *ret_more: go on. */
+bool import_step(const struct taken_operation *operation, bool *ret_more, struct err *err);
+bool import_revert_step(const struct taken_operation *operation, bool *ret_more, struct err *err);
 
 #endif

@@ -18,7 +18,7 @@ const struct query_param *report_params(const struct report *report);
 /* Answers at once, unless the caller sees more than KAMD_REPORT_ACCOUNTS accounts, or the database
  * cannot do it in time: then 202 with an operation, and the report itself when the same is asked
  * again once that is done. Callers who do not see all accounts always get it at once. */
-bool report_get(struct action *action, const struct report *report, const struct param *params,
-                size_t n_params, struct outcome *outcome, struct err *err);
+bool report_get(struct action *action, const struct report *report, struct outcome *outcome,
+                struct err *err);
 
 #endif

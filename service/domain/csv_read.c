@@ -84,23 +84,22 @@ static enum csv_read separator(struct reader *r, bool *ret_end) {
     return CSV_RECORD;
 }
 
-enum csv_read csv_read(struct str text, bool last, struct arena *arena, struct str *ret_cells,
-                       size_t *ret_n, size_t *ret_used, size_t *ret_lines) {
+enum csv_read csv_read(struct str text, bool last, struct arena *arena, struct csv_record *ret) {
     struct reader reader = {.text = text, .last = last};
     bool end = text.len == 0;
-    *ret_n = 0;
+    ret->n = 0;
     if (end)
         return CSV_MORE;
     while (!end) {
-        if (*ret_n == CSV_CELLS)
+        if (ret->n == CSV_CELLS)
             return CSV_WRONG;
-        enum csv_read read = cell(&reader, arena, &ret_cells[(*ret_n)++]);
+        enum csv_read read = cell(&reader, arena, &ret->cells[ret->n++]);
         if (read == CSV_RECORD)
             read = separator(&reader, &end);
         if (read != CSV_RECORD)
             return read;
     }
-    *ret_used = reader.at;
-    *ret_lines = reader.lines;
+    ret->used = reader.at;
+    ret->lines = reader.lines;
     return CSV_RECORD;
 }

@@ -293,8 +293,8 @@ static bool audit(struct worker *worker, const struct operation *operation, stru
 
 /* Each step is a transaction of its own, which says how far it came. */
 static bool step_by_step(struct worker *worker, const struct operation *operation,
-                         bool (*step)(struct app *app, struct str operation, struct str token,
-                                      bool *ret_more, struct err *err),
+                         bool (*step)(const struct taken_operation *operation, bool *ret_more,
+                                      struct err *err),
                          struct err *err) {
     struct app app = {.config = worker->options.config,
                       .keyring = worker->options.keyring,
@@ -302,10 +302,11 @@ static bool step_by_step(struct worker *worker, const struct operation *operatio
                       .randomness = worker->options.randomness,
                       .store = worker->options.store,
                       .cache = worker->options.cache};
+    const struct taken_operation taken = {&app, str_of(operation->id), worker_token(worker)};
     bool more = true;
 
     while (more && !worker->stopping)
-        if (!step(&app, str_of(operation->id), worker_token(worker), &more, err))
+        if (!step(&taken, &more, err))
             return false;
     return true;
 }

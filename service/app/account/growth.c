@@ -63,7 +63,7 @@ bool account_economics(struct action *action, struct outcome *outcome, struct er
     "select d.doc is not null, c.* from (select account_whitespace($1::uuid) as doc offset 0) d "  \
     "left join lateral whitespace_cells(d.doc) c on true"
 
-static bool whitespace_csv(struct action *action, struct str account_id, struct tx *tx, size_t slot,
+static bool whitespace_csv(struct action *action, struct tx *tx, size_t slot,
                            struct outcome *outcome, struct err *err) {
     struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
     struct buf *body = &outcome->body;
@@ -78,7 +78,7 @@ static bool whitespace_csv(struct action *action, struct str account_id, struct 
             buf_text(body, c < CSV_COLUMNS ? "," : "\r\n");
         }
     outcome->content_type = "text/csv; charset=utf-8";
-    etag_make(account_id, 0, buf_str(body), outcome->etag);
+    etag_make(action_arg(action, "id"), 0, buf_str(body), outcome->etag);
     outcome->not_modified =
         action->if_none_match.ptr && etag_all_matches(action->if_none_match, str_of(outcome->etag));
     return true;
@@ -94,6 +94,6 @@ bool account_whitespace(struct action *action, struct outcome *outcome, struct e
         tx_query(tx, csv ? CSV_SQL : "select account_whitespace($1::uuid)", &account_id, 1);
     if (!tx_flush(tx, err))
         return false;
-    return csv ? whitespace_csv(action, account_id, tx, slot, outcome, err)
+    return csv ? whitespace_csv(action, tx, slot, outcome, err)
                : answer(action, account_id, tx_value(tx, slot, 0, 0), outcome, err);
 }

@@ -47,8 +47,11 @@ static bool queue_merge(struct action *action, struct tx *tx, const struct merge
     buf_text(&request, ",\"take\":");
     buf_put(&request, merge->taken);
     buf_char(&request, '}');
-    return buf_ok(&request) ? operation_queue(action, tx, "merge", buf_str(&request), outcome, err)
-                            : err_memory(err);
+    return buf_ok(&request)
+               ? operation_queue(action, tx,
+                                 &(const struct operation_request){"merge", buf_str(&request)},
+                                 outcome, err)
+               : err_memory(err);
 }
 
 static bool merge_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
@@ -86,10 +89,8 @@ bool account_merge(struct action *action, struct outcome *outcome, struct err *e
     return merge.taken.ptr ? write_once(action, merge_work, &merge, outcome, err) : err_memory(err);
 }
 
-bool merge_step(struct app *app, struct str operation, struct str token, bool *ret_more,
-                struct err *err) {
+bool merge_step(const struct taken_operation *operation, bool *ret_more, struct err *err) {
     bool done;
     *ret_more = false;
-    return operation_whole(app, operation, token, "select merge_run($1::uuid, $2::uuid)", &done,
-                           err);
+    return operation_whole(operation, "select merge_run($1::uuid, $2::uuid)", &done, err);
 }

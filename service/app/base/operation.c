@@ -2,7 +2,6 @@
 #include "base/operation.h"
 
 #include "app/audit_note.h"
-#include "app/operation.h"
 #include "base/write_once.h"
 #include "cache/cache.h"
 
@@ -45,12 +44,13 @@ static bool operation_answer(struct action *action, struct tx *tx, struct str id
     return true;
 }
 
-bool operation_queue(struct action *action, struct tx *tx, const char *kind, struct str request,
+bool operation_queue(struct action *action, struct tx *tx, const struct operation_request *request,
                      struct outcome *outcome, struct err *err) {
     struct uuid id = uuid_v7(action->app->clock, action->app->randomness);
     char text[UUID_TEXT];
     uuid_text(&id, text);
-    struct str params[] = {str_of(text), str_of(kind), request, str_of(action->who->actor)};
+    struct str params[] = {str_of(text), str_of(request->kind), request->document,
+                           str_of(action->who->actor)};
     tx_query(tx,
              "insert into operation (id, kind, request, actor) values ($1::uuid, $2, $3::jsonb, "
              "$4)",
@@ -63,14 +63,15 @@ bool operation_queue(struct action *action, struct tx *tx, const char *kind, str
 #define RUN_MS 600000
 #define RUN_ARENA ((size_t)64 << 20)
 
-bool operation_whole(struct app *app, struct str operation, struct str token, const char *sql,
-                     bool *ret_done, struct err *err) {
+bool operation_whole(const struct taken_operation *operation, const char *sql, bool *ret_done,
+                     struct err *err) {
     static const struct tx_context context = {.scope = {"all", 3}, .actor = {"worker", 6}};
     CLEANUP(tx_end) struct tx *tx = NULL;
     CLEANUP(arena_release) struct arena arena = {0};
+    struct app *app = operation->app;
     struct action action = {.app = app, .arena = &arena};
     CLEANUP(outcome_release) struct outcome outcome;
-    struct str params[] = {operation, token};
+    struct str params[] = {operation->id, operation->token};
     *ret_done = false;
     arena_init(&arena, RUN_ARENA);
     outcome_init(&outcome);

@@ -2,10 +2,15 @@
 #ifndef KAMD_APP_BASE_OPERATION_H
 #define KAMD_APP_BASE_OPERATION_H
 
+#include "app/operation.h"
 #include "base/transaction.h"
 
-/* Queues one inside a write and answers it: 202 with Location. `request` is JSON. */
-bool operation_queue(struct action *action, struct tx *tx, const char *kind, struct str request,
+struct operation_request {
+    const char *kind;
+    struct str document; /* JSON */
+};
+/* Queues one inside a write and answers it: 202 with Location. */
+bool operation_queue(struct action *action, struct tx *tx, const struct operation_request *request,
                      struct outcome *outcome, struct err *err);
 
 /* Answers it as it is now. */
@@ -19,7 +24,7 @@ bool operation_show(struct action *action, struct str id, struct outcome *outcom
 /* For a worker: an operation that is one transaction, `sql` ($1 its id, $2 the worker's token), as
  * by who asked for it. The entries of the cache that it replaced are invalidated. *ret_done: this
  * worker did it. */
-bool operation_whole(struct app *app, struct str operation, struct str token, const char *sql,
-                     bool *ret_done, struct err *err);
+bool operation_whole(const struct taken_operation *operation, const char *sql, bool *ret_done,
+                     struct err *err);
 
 #endif

@@ -117,9 +117,15 @@ static bool precondition(struct action *action, const struct singleton *singleto
     return if_match_given(action, err) && if_match(action, etag, "It", err);
 }
 
-/* *ret: the whole document after the patch, as JSON text in the arena. */
-static bool merge(struct action *action, const struct singleton *singleton, struct tx *tx,
-                  size_t slot, const jv *patch, struct str *ret, struct err *err) {
+struct change {
+    const struct singleton *singleton;
+    const jv *patch;
+};
+
+/* The whole document after the patch, as JSON text in the arena; absent with an error. */
+static struct str merge(struct action *action, const struct change *change, struct tx *tx,
+                        size_t slot, struct err *err) {
+    const struct singleton *singleton = change->singleton;
     const struct shape shape = {singleton->fields, singleton->n_fields};
     CLEANUP(jv_unref) jv *merged = NULL;
     CLEANUP(jv_unref) jv *clean = NULL;
@@ -128,20 +134,15 @@ static bool merge(struct action *action, const struct singleton *singleton, stru
     write_fields(singleton, tx, slot, &text);
     buf_char(&text, '}');
     bool fine = buf_ok(&text) && json_read(buf_str(&text), JSON_TOKENS, &merged, err) &&
-                jv_merge(&merged, patch) && decode_shape(&shape, merged, "", &clean, err);
+                jv_merge(&merged, change->patch) && decode_shape(&shape, merged, "", &clean, err);
     buf_release(&text);
     if (fine && singleton->check)
         singleton->check(clean, err);
-    if (!fine || err_is_set(err))
-        return err_is_set(err) ? false : err_memory(err);
-    *ret = json_param(action, clean);
-    return ret->ptr ? true : err_memory(err);
+    struct str ret = fine && !err_is_set(err) ? json_param(action, clean) : STR_ABSENT;
+    if (!ret.ptr && !err_is_set(err))
+        err_memory(err);
+    return ret;
 }
-
-struct change {
-    const struct singleton *singleton;
-    const jv *patch;
-};
 
 static bool patch_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                        struct err *err) {
@@ -150,13 +151,14 @@ static bool patch_work(struct action *action, struct tx *tx, void *arg, struct o
     char *select = select_sql(action, singleton, " for update of t"),
          *update = update_sql(action, singleton),
          *request = arena_format(action->arena, "{\"cause\": \"%s\"}", singleton->cause);
-    struct str doc;
     if (!select || !update || !request)
         return err_memory(err);
     size_t slot = tx_query(tx, select, NULL, 0);
     if (!tx_flush(tx, err) ||
-        !precondition(action, singleton, version_of(singleton, tx, slot), err) ||
-        !merge(action, singleton, tx, slot, change->patch, &doc, err))
+        !precondition(action, singleton, version_of(singleton, tx, slot), err))
+        return false;
+    struct str doc = merge(action, change, tx, slot, err);
+    if (!doc.ptr)
         return false;
     tx_query(tx, update, &doc, 1);
     if (!queue_evaluation(action, tx, request))

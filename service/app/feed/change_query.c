@@ -22,8 +22,7 @@ static struct str walk_name(struct action *action, const struct change_query *qu
                                STR_ARG(query->account_id)));
 }
 
-void change_cursor(struct action *action, const struct change_query *query, struct str at,
-                   struct str last, struct buf *ret) {
+void change_cursor(struct action *action, const struct change_query *query, struct buf *ret) {
     char position[24], *text;
     if (!query->seen.ptr) {
         buf_format(ret, "\"%" PRId64 "\"", query->after);
@@ -31,7 +30,7 @@ void change_cursor(struct action *action, const struct change_query *query, stru
     }
     snprintf(position, sizeof position, "%" PRId64, query->after);
     const struct cursor cursor = {.list = walk_name(action, query),
-                                  .values = {str_of(position), query->seen, at, last},
+                                  .values = {str_of(position), query->seen, query->at, query->last},
                                   .n = 4};
     text = arena_alloc(action->arena, CURSOR_ROOM);
     if (text && cursor_make(action, &cursor, text, CURSOR_ROOM))

@@ -30,8 +30,7 @@ bool change_query_read(struct action *action, struct change_query *query,
 /* Is a plain word in a text[]? Absent holds all, or (absent = false) none. */
 bool change_listed(struct str array, struct str item, bool absent);
 /* As JSON: where to go on; of a walk, behind this record. */
-void change_cursor(struct action *action, const struct change_query *query, struct str at,
-                   struct str last, struct buf *ret);
+void change_cursor(struct action *action, const struct change_query *query, struct buf *ret);
 /* A copy that lives by itself; NULL: no memory. One call of free() releases it. */
 struct change_query *change_query_copy(const struct change_query *query);
 /* Is an event, as event_page() has it, one that this asks for? Who may see it is asked elsewhere.

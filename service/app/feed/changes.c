@@ -55,10 +55,10 @@ static void put_record(struct feed_page *page, const struct row *row) {
     buf_char(out, '}');
 }
 
-static void put_head(struct feed_page *page, struct str at, struct str last,
-                     const struct resource *resource, const char *op, struct str id) {
+static void put_head(struct feed_page *page, const struct resource *resource, const char *op,
+                     struct str id) {
     buf_text(page->out, page->n++ > 0 ? ",{\"cursor\":" : "{\"cursor\":");
-    change_cursor(page->action, page->query, at, last, page->out);
+    change_cursor(page->action, page->query, page->out);
     buf_format(page->out, ",\"type\":\"%s\",\"op\":\"%s\",\"id\":", resource->name, op);
     buf_json(page->out, id);
 }
@@ -116,7 +116,7 @@ static void put_change(struct feed_page *page, size_t slot, size_t i,
     page->query->after = tx_int(tx, slot, i, POSITION);
     if (!resource)
         return;
-    put_head(page, STR_ABSENT, STR_ABSENT, resource, tx_value(tx, slot, i, OP).ptr, id);
+    put_head(page, resource, tx_value(tx, slot, i, OP).ptr, id);
     buf_text(page->out, ",\"changed_fields\":");
     buf_put(page->out, tx_value(tx, slot, i, FIELDS_CHANGED));
     put_time(page, tx_value(tx, slot, i, AT));
@@ -231,7 +231,7 @@ static bool walk_kind(struct feed_page *page, enum resource_id id, bool *ret_ful
     for (size_t i = 0; i < rows.n; i++) {
         const struct row *row = &rows.list[i];
         query->last = row->values[0];
-        put_head(page, query->at, query->last, resource, "created", query->last);
+        put_head(page, resource, "created", query->last);
         buf_text(page->out, ",\"changed_fields\":[]");
         put_time(page, row_value(row, "updated_at"));
         buf_text(page->out, ",\"origin\":null,\"sequence\":null");
@@ -317,7 +317,7 @@ bool change_page(struct action *action, struct change_query *query, struct buf *
     if (!(query->seen.ptr ? walk : changes)(&page, err))
         return false;
     buf_text(ret, "],\"next_cursor\":");
-    change_cursor(action, query, query->at, query->last, ret);
+    change_cursor(action, query, ret);
     buf_format(ret, ",\"has_more\":%s,\"earliest_available\":\"%" PRId64 "\"}",
                page.more ? "true" : "false", page.earliest - 1);
     *ret_n = page.n;

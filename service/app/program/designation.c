@@ -52,7 +52,7 @@ static bool designate_work(struct action *action, struct tx *tx, void *arg, stru
     const struct designation *designation = arg;
     struct str values[] = {designation->account_id, designation->terms};
     tx_query(tx, "select * from designate($1::uuid, " TERMS_SQL ")", values, 2);
-    if (!status_answer(action, tx, designation->account_id, STR_ABSENT, outcome, err))
+    if (!status_answer(action, tx, designation->account_id, outcome, err))
         return false;
     outcome->status = 201;
     snprintf(outcome->location, sizeof outcome->location, "/v1/accounts/%.*s/key-status",
@@ -75,7 +75,7 @@ static bool de_designate_work(struct action *action, struct tx *tx, void *arg,
     const struct designation *designation = arg;
     struct str values[] = {designation->account_id, designation->terms};
     tx_query(tx, "select * from de_designate($1::uuid, $2::jsonb ->> 'reason')", values, 2);
-    return status_answer(action, tx, designation->account_id, STR_ABSENT, outcome, err);
+    return status_answer(action, tx, designation->account_id, outcome, err);
 }
 
 bool account_de_designate(struct action *action, struct outcome *outcome, struct err *err) {
@@ -95,10 +95,10 @@ static bool swap_work(struct action *action, struct tx *tx, void *arg, struct ou
     struct str values[] = {swap->account_id, swap->terms, swap->out_account_id};
     tx_query(tx, "select * from swap_key_accounts($1::uuid, $3::uuid, " TERMS_SQL ")", values, 3);
     buf_text(&outcome->body, "{\"in\":");
-    if (!status_answer(action, tx, swap->account_id, STR_ABSENT, outcome, err))
+    if (!status_answer(action, tx, swap->account_id, outcome, err))
         return false;
     buf_text(&outcome->body, ",\"out\":");
-    if (!status_answer(action, tx, swap->out_account_id, STR_ABSENT, outcome, err))
+    if (!status_answer(action, tx, swap->out_account_id, outcome, err))
         return false;
     buf_char(&outcome->body, '}');
     outcome->status = 201;

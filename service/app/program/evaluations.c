@@ -12,8 +12,11 @@ static bool evaluation_work(struct action *action, struct tx *tx, void *arg,
     struct str as_of = *(const struct str *)arg;
     const char *request =
         as_of.ptr ? arena_format(action->arena, "{\"as_of\": \"%.*s\"}", STR_ARG(as_of)) : "{}";
-    return request ? operation_queue(action, tx, "evaluation", str_of(request), outcome, err)
-                   : err_memory(err);
+    return request
+               ? operation_queue(action, tx,
+                                 &(const struct operation_request){"evaluation", str_of(request)},
+                                 outcome, err)
+               : err_memory(err);
 }
 
 bool evaluation_start(struct action *action, struct outcome *outcome, struct err *err) {

@@ -99,10 +99,10 @@ static bool explains(const struct field *field) {
     return false;
 }
 
-bool status_answer(struct action *action, struct tx *tx, struct str account_id, struct str as_of,
+bool status_answer(struct action *action, struct tx *tx, struct str account_id,
                    struct outcome *outcome, struct err *err) {
     struct record_key key = {.resource = resource_of(RES_ACCOUNT)};
-    struct str values[] = {account_id, as_of};
+    struct str as_of = action_query(action, "as_of"), values[] = {account_id, as_of};
     size_t slot =
         as_of.ptr ? tx_query(tx, AS_OF_SQL, values, 2) : tx_query(tx, STANDING_SQL, values, 1);
     size_t past = tx_query(tx,
@@ -132,8 +132,7 @@ bool status_answer(struct action *action, struct tx *tx, struct str account_id, 
 bool account_key_status(struct action *action, struct outcome *outcome, struct err *err) {
     struct str account_id = action_arg(action, "id");
     CLEANUP(tx_end) struct tx *tx = NULL;
-    if (!read_begin(action, &tx, err) ||
-        !status_answer(action, tx, account_id, action_query(action, "as_of"), outcome, err))
+    if (!read_begin(action, &tx, err) || !status_answer(action, tx, account_id, outcome, err))
         return false;
     etag_make(account_id, 0, buf_str(&outcome->body), outcome->etag);
     outcome->not_modified =

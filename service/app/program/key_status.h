@@ -6,7 +6,7 @@
 #include "base/transaction.h"
 
 /* Appends the object; `as_of` absent: now. Not found when the account is not visible. */
-bool status_answer(struct action *action, struct tx *tx, struct str account_id, struct str as_of,
+bool status_answer(struct action *action, struct tx *tx, struct str account_id,
                    struct outcome *outcome, struct err *err);
 
 #endif

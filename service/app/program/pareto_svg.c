@@ -47,10 +47,14 @@ static void put_text(struct buf *out, struct str text) {
     }
 }
 
-static void label(struct buf *out, double x, double y, const char *anchor, const char *colour,
+struct point {
+    double x, y;
+};
+
+static void label(struct buf *out, struct point at, const char *anchor, const char *colour,
                   int size) {
     buf_format(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" fill=\"%s\" font-size=\"%d\"",
-               x, y, anchor, colour, size);
+               at.x, at.y, anchor, colour, size);
 }
 
 static const char *metric_word(const struct pareto *pareto) {
@@ -93,10 +97,10 @@ static void head(const struct pareto *pareto, struct buf *out) {
                WIDTH, HEIGHT, WIDTH, HEIGHT, metric_word(pareto));
     describe(pareto, out);
     buf_format(out, "</desc><rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>", WIDTH, HEIGHT);
-    label(out, 24, 38, "start", INK, 22);
+    label(out, (struct point){24, 38}, "start", INK, 22);
     buf_format(out, " font-weight=\"600\">Which customers bring the %s</text>",
                metric_word(pareto));
-    label(out, 24, 62, "start", QUIET, 14);
+    label(out, (struct point){24, 62}, "start", QUIET, 14);
     buf_format(out, ">%.0f customers, ", pareto->accounts);
     period_words(pareto, out);
     buf_text(out, "; total ");
@@ -119,7 +123,7 @@ static void shares_axis(const struct frame *frame) {
                    "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" "
                    "stroke-width=\"1\"/>",
                    LEFT, y, RIGHT, y, i == 0 ? QUIET : GRID);
-        label(out, LEFT - 10, y + 5, "end", QUIET, 14);
+        label(out, (struct point){LEFT - 10, y + 5}, "end", QUIET, 14);
         buf_format(out, " class=\"tick-y\">%.0f %%</text>", 100 * i * step);
     }
     buf_format(out,
@@ -145,7 +149,7 @@ static void customers_tick(const struct frame *frame, double rank) {
                "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" "
                "stroke-width=\"1\"/>",
                x, BOTTOM, x, BOTTOM + 6, QUIET);
-    label(out, x, BOTTOM + 23, "middle", QUIET, 14);
+    label(out, (struct point){x, BOTTOM + 23}, "middle", QUIET, 14);
     buf_format(out, " class=\"tick-x\">%.0f</text>", rank);
 }
 
@@ -155,7 +159,7 @@ static void customers_axis(const struct frame *frame) {
     for (int i = 0; i * step < n - 0.6 * step; i++)
         customers_tick(frame, i * step);
     customers_tick(frame, n);
-    label(frame->out, (LEFT + RIGHT) / 2, BOTTOM + 48, "middle", INK, 14);
+    label(frame->out, (struct point){(LEFT + RIGHT) / 2, BOTTOM + 48}, "middle", INK, 14);
     buf_format(frame->out, " class=\"axis\">Customers, largest %s first (number)</text>",
                metric_word(frame->pareto));
 }
@@ -208,7 +212,7 @@ static void marks(const struct frame *frame) {
                "stroke-dasharray=\"3 3\" fill=\"none\"/>",
                x, BOTTOM, TOP - 8, CUT);
     dot(out, x, y);
-    label(out, x < LEFT + 120 ? LEFT : x, TOP - 16, anchor, CUT, 14);
+    label(out, (struct point){x < LEFT + 120 ? LEFT : x, TOP - 16}, anchor, CUT, 14);
     buf_format(out,
                " font-weight=\"600\" class=\"cut-off\">Cut-off: %.0f customers, %.1f %%</text>",
                pareto->cut_off, 100 * pareto->cut_off_share);
@@ -219,7 +223,7 @@ static void marks(const struct frame *frame) {
 /* ---- legend ---- */
 
 static void legend_text(struct buf *out, double x, double y, const char *text) {
-    label(out, x + 40, y + 5, "start", INK, 14);
+    label(out, (struct point){x + 40, y + 5}, "start", INK, 14);
     buf_format(out, " class=\"legend\">%s", text);
 }
 
@@ -249,7 +253,7 @@ void pareto_svg(const struct pareto *pareto, struct buf *ret) {
         frame.top_share = fmax(frame.top_share, ceil(pareto->points[i].cumulative * 5 - 1e-6) / 5);
     head(pareto, ret);
     if (pareto->n_points == 0) {
-        label(ret, WIDTH / 2.0, HEIGHT / 2.0, "middle", QUIET, 18);
+        label(ret, (struct point){WIDTH / 2.0, HEIGHT / 2.0}, "middle", QUIET, 18);
         buf_format(ret, ">There is no %s to share out.</text></svg>\n", metric_word(pareto));
         return;
     }

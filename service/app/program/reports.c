@@ -110,7 +110,9 @@ struct asked {
     struct str size_text, cursor;
     size_t size;
     enum format format;
-    struct str doc; /* for the function: {name: text, ...} */
+    struct str doc;     /* for the function: {name: text, ...} */
+    const char *source; /* the SQL expression of the report; NULL: no memory for it */
+    struct str value;   /* its $1 */
 };
 
 static bool refuse(struct err *err, const char *name, const char *why) {
@@ -203,10 +205,9 @@ static bool make_doc(struct action *action, struct asked *asked, struct err *err
     return fine && (asked->doc.ptr || err_memory(err));
 }
 
-static bool read_params(struct action *action, struct asked *asked, const struct param *params,
-                        size_t n_params, struct err *err) {
-    for (size_t i = 0; i < n_params; i++)
-        take(action, asked, &params[i], err);
+static bool read_params(struct action *action, struct asked *asked, struct err *err) {
+    for (size_t i = 0; i < action->n_params; i++)
+        take(action, asked, &action->params[i], err);
     if (asked->format == FORMAT_SVG && asked->size_text.ptr)
         refuse(err, "page_size", "A picture has no pages.");
     if (asked->format == FORMAT_SVG && asked->cursor.ptr)
@@ -323,31 +324,30 @@ static bool write_svg(struct action *action, struct tx *tx, size_t slot, struct 
 
 /* ---- the answer ---- */
 
-static const char *report_sql(struct action *action, const struct asked *asked,
-                              const char *source) {
+static const char *report_sql(struct action *action, const struct asked *asked) {
     switch (asked->format) {
     case FORMAT_JSON:
         return arena_format(action->arena,
                             "select r is not null, r #>> '{page,next_cursor}', true, r from "
                             "(select %s as r) d",
-                            source);
+                            asked->source);
     case FORMAT_CSV:
-        return csv_sql(action, asked->report, source);
+        return csv_sql(action, asked->report, asked->source);
     case FORMAT_SVG:
-        return svg_sql(action, source);
+        return svg_sql(action, asked->source);
     }
     return NULL;
 }
 
-static bool show(struct action *action, const struct asked *asked, const char *source,
-                 struct str value, struct outcome *outcome, struct err *err) {
+static bool show(struct action *action, const struct asked *asked, struct outcome *outcome,
+                 struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    const char *sql = source ? report_sql(action, asked, source) : NULL;
+    const char *sql = asked->source ? report_sql(action, asked) : NULL;
     if (!sql)
         return err_memory(err);
     if (!read_begin(action, &tx, err))
         return false;
-    size_t slot = tx_query(tx, sql, &value, 1);
+    size_t slot = tx_query(tx, sql, &asked->value, 1);
     if (!tx_flush(tx, err))
         return false;
     if (!tx_bool(tx, slot, 0, REPORT_THERE))
@@ -433,24 +433,26 @@ static bool queue_report(struct action *action, const struct asked *asked, struc
     return tx_commit(tx, err);
 }
 
-bool report_get(struct action *action, const struct report *report, const struct param *params,
-                size_t n_params, struct outcome *outcome, struct err *err) {
+bool report_get(struct action *action, const struct report *report, struct outcome *outcome,
+                struct err *err) {
     struct asked asked = {.report = report, .size = ROWS_MAX};
     struct size_up found = {.operation = STR_ABSENT};
-    if (!read_params(action, &asked, params, n_params, err) ||
-        !size_up(action, &asked, &found, err))
+    if (!read_params(action, &asked, err) || !size_up(action, &asked, &found, err))
         return false;
     if (!found.large) {
-        if (show(action, &asked, arena_format(action->arena, "%s($1::jsonb)", report->function),
-                 asked.doc, outcome, err))
+        asked.source = arena_format(action->arena, "%s($1::jsonb)", report->function);
+        asked.value = asked.doc;
+        if (show(action, &asked, outcome, err))
             return true;
         if (err->problem != PROBLEM_OVERLOADED || !role_sees_all(action->who->role))
             return false;
         err_release(err); /* it takes longer than a request may: a worker has the time */
     }
-    if (found.done)
-        return show(action, &asked, "(select result from operation where id = $1::uuid)",
-                    found.operation, outcome, err);
+    if (found.done) {
+        asked.source = "(select result from operation where id = $1::uuid)";
+        asked.value = found.operation;
+        return show(action, &asked, outcome, err);
+    }
     if (!found.operation.ptr && !queue_report(action, &asked, &found.operation, err))
         return false;
     outcome->status = 202;

@@ -52,7 +52,8 @@ static bool answer_now(struct action *action, struct str params, bool *ret_done,
 static bool queue_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                        struct err *err) {
     const struct str *params = arg;
-    return operation_queue(action, tx, "simulation", *params, outcome, err);
+    return operation_queue(action, tx, &(const struct operation_request){"simulation", *params},
+                           outcome, err);
 }
 
 static bool decode(const jv *doc, jv **ret, struct err *err) {

@@ -43,9 +43,10 @@ struct bulk_run {
     struct batch *batch;
     jv **given; /* owned copies */
     struct sync_message *messages;
-    bool waiting;      /* some records of this system wait for parents */
-    struct str policy; /* of conflicts, where no field has a rule of its own */
-    jv *field_rules;   /* owned; [{resource, field, rule}] */
+    bool waiting;       /* some records of this system wait for parents */
+    struct str arrived; /* the records that others may have waited for, as an array parameter */
+    struct str policy;  /* of conflicts, where no field has a rule of its own */
+    jv *field_rules;    /* owned; [{resource, field, rule}] */
 };
 
 bool bulk_run_start(struct action *action, const struct bulk *bulk, struct bulk_run *run,

@@ -92,12 +92,18 @@ static bool source_wins(enum rule rule, bool theirs_later) {
     return true;
 }
 
-static void note(struct sync_message *message, const char *field, const jv *ours, const jv *theirs,
-                 enum rule rule, bool source) {
+/* A field that the two sides say otherwise. */
+struct difference {
+    const char *field;
+    const jv *ours, *theirs;
+};
+
+static void note(struct sync_message *message, const struct difference *difference, enum rule rule,
+                 bool source) {
     jv *one = jv_new_object();
-    jv_set(one, "field", jv_new_text(str_of(field)));
-    jv_set(one, "kamd_value", jv_copy(ours));
-    jv_set(one, "system_value", jv_copy(theirs));
+    jv_set(one, "field", jv_new_text(str_of(difference->field)));
+    jv_set(one, "kamd_value", jv_copy(difference->ours));
+    jv_set(one, "system_value", jv_copy(difference->theirs));
     jv_set(one, "rule", jv_new_text(str_of(rule_names[rule])));
     jv_set(one, "winner", jv_new_text(source ? STR("source") : STR("kamd")));
     if (!message->conflicts)
@@ -105,18 +111,20 @@ static void note(struct sync_message *message, const char *field, const jv *ours
     jv_push(message->conflicts, one);
 }
 
-/* One field that differs. True: ours stays. */
+/* True: ours stays. */
 static bool keep_ours(struct action *action, const struct bulk_run *run, size_t i,
-                      const char *field, const jv *ours, const jv *theirs, struct str updated) {
+                      const struct difference *difference) {
+    const char *field = difference->field;
+    const jv *ours = difference->ours, *theirs = difference->theirs;
     struct sync_message *message = &run->messages[i];
     enum rule rule = rule_of(run, run->batch->resource, field);
     struct str before = jv_text(jv_get(message->previous_digests, field));
     bool they_changed = !before.ptr || !str_eq(before, digest_of(action->arena, theirs));
     bool we_changed = before.ptr ? !str_eq(before, digest_of(action->arena, ours)) : !blank(ours);
-    bool source = source_wins(rule, theirs_is_later(message, field, updated));
+    bool source = source_wins(rule, theirs_is_later(message, field, str_of(message->updated_at)));
     if (rule == KAMD_OWNS) {
         if (they_changed)
-            note(message, field, ours, theirs, rule, false);
+            note(message, difference, rule, false);
         return true;
     }
     if (!we_changed)
@@ -124,22 +132,22 @@ static bool keep_ours(struct action *action, const struct bulk_run *run, size_t 
     /* Said once more, not changed: only a system that always wins overrides what we did since. */
     if (!they_changed && rule != SOURCE_WINS && rule != SOURCE_OWNS)
         return true;
-    note(message, field, ours, theirs, rule, source);
+    note(message, difference, rule, source);
     return !source;
 }
 
 static bool resolve_fields(struct action *action, const struct bulk_run *run, size_t i,
                            const struct row *row, const jv *current) {
     struct entry *entry = &run->batch->entries[i];
-    struct str updated = str_of(run->messages[i].updated_at);
     const char *lost[256];
     size_t n = 0;
     (void)row;
     for (void *it = jv_first(run->given[i]); it && n < COUNT_OF(lost);
          it = jv_next(run->given[i], it)) {
-        const jv *ours = jv_get(current, jv_key(it)), *theirs = jv_get(entry->clean, jv_key(it));
-        if (can_conflict(jv_key(it)) && theirs && ours && !jv_equal(ours, theirs) &&
-            keep_ours(action, run, i, jv_key(it), ours, theirs, updated))
+        const struct difference field = {jv_key(it), jv_get(current, jv_key(it)),
+                                         jv_get(entry->clean, jv_key(it))};
+        if (can_conflict(field.field) && field.theirs && field.ours &&
+            !jv_equal(field.ours, field.theirs) && keep_ours(action, run, i, &field))
             lost[n++] = arena_copy(action->arena, str_of(jv_key(it)));
     }
     for (size_t k = 0; k < n; k++)
@@ -175,7 +183,8 @@ static bool resolve_existence(const struct bulk_run *run, size_t i, const struct
     bool source = source_wins(rule, theirs_is_later(message, "", str_of(message->updated_at)));
     CLEANUP(jv_unref) jv *gone = jv_new_bool(true);
     CLEANUP(jv_unref) jv *there = jv_new_bool(false);
-    note(message, "deleted_at", deleted ? gone : there, del ? gone : there, rule, source);
+    const struct difference existence = {"deleted_at", deleted ? gone : there, del ? gone : there};
+    note(message, &existence, rule, source);
     if (!source)
         entry->settled = OUTCOME_UNCHANGED;
     return !source;

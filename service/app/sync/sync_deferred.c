@@ -70,30 +70,32 @@ static struct str keys_of(struct action *action, const struct bulk *bulk,
     " order by r.created_at, r.external_id limit 200"
 enum { READY_RESOURCE, READY_RECORD, READY_ADMIN };
 
-static bool ready(struct action *action, const struct bulk *bulk, struct tx *tx, struct str keys,
-                  struct bulk *ret, jv **ret_records, struct err *err) {
+/* The records, owned by the caller, and the call that they make; NULL with an error. */
+static jv *ready(const struct bulk *bulk, struct tx *tx, struct str keys, struct bulk *ret,
+                 struct err *err) {
     struct str params[] = {bulk->system, keys};
     size_t slot = tx_query(tx, READY_SQL, params, 2);
     if (!tx_flush(tx, err))
-        return false;
-    *ret_records = jv_new_array();
-    for (size_t i = 0; *ret_records && i < tx_rows(tx, slot); i++) {
+        return NULL;
+    CLEANUP(jv_unref) jv *records = jv_new_array();
+    for (size_t i = 0; records && i < tx_rows(tx, slot); i++) {
         jv *record = NULL;
         if (!json_read(tx_value(tx, slot, i, READY_RECORD), JSON_TOKENS, &record, err))
-            return false;
-        jv_push(*ret_records, record);
+            return NULL;
+        jv_push(records, record);
     }
-    if (!*ret_records)
-        return err_memory(err);
     const char *name =
         tx_rows(tx, slot) > 0 ? tx_value(tx, slot, 0, READY_RESOURCE).ptr : bulk->resource->name;
     *ret = (struct bulk){.resource = resource_by_name(name),
                          .system = bulk->system,
-                         .records = *ret_records,
+                         .records = records,
                          .late = true,
                          .admin = tx_rows(tx, slot) > 0 && tx_bool(tx, slot, 0, READY_ADMIN)};
-    (void)action;
-    return ret->resource ? true : err_set(err, PROBLEM_INTERNAL, "There is no such resource.");
+    if (!records)
+        err_memory(err);
+    else if (!ret->resource)
+        err_set(err, PROBLEM_INTERNAL, "There is no such resource.");
+    return ret->resource ? TAKE(records) : NULL;
 }
 
 /* Those that were written are gone from here already; the others say why they were not. */
@@ -127,22 +129,26 @@ static void tell(struct bulk_run *run, const struct bulk *bulk, const struct bul
         }
 }
 
+/* Writes records that waited for those of run->arrived, and adds them there: others may wait for
+ * them in turn. When none waits, run->arrived is empty. */
 static bool round_once(struct action *action, const struct bulk *bulk, struct tx *tx,
-                       struct bulk_run *run, struct str *keys, bool *ret_more, struct err *err) {
-    CLEANUP(jv_unref) jv *records = NULL;
+                       struct bulk_run *run, struct err *err) {
     CLEANUP(bulk_run_release) struct bulk_run late = {0};
     struct bulk what = {0};
-    if (!ready(action, bulk, tx, *keys, &what, &records, err))
+    struct str *keys = &run->arrived;
+    CLEANUP(jv_unref) jv *records = ready(bulk, tx, *keys, &what, err);
+    if (!records)
         return false;
-    *ret_more = jv_len(records) > 0;
-    if (!*ret_more)
+    if (jv_len(records) == 0) {
+        *keys = STR("{}");
         return true;
+    }
     if (!sync_run(action, &what, tx, &late, err))
         return false;
     note_failures(tx, &what, &late);
     tell(run, bulk, &late, &what);
-    struct str more = keys_of(action, &what, &late); /* they may be parents, too */
-    if (more.ptr && more.len > strlen("{}") && keys->len > strlen("{}"))
+    struct str more = keys_of(action, &what, &late);
+    if (more.ptr && more.len > strlen("{}"))
         *keys = str_of(
             arena_format(action->arena, "%.*s,%s", (int)keys->len - 1, keys->ptr, more.ptr + 1));
     return keys->ptr != NULL || err_memory(err);
@@ -150,12 +156,13 @@ static bool round_once(struct action *action, const struct bulk *bulk, struct tx
 
 bool sync_arrived(struct action *action, const struct bulk *bulk, struct tx *tx,
                   struct bulk_run *run, struct err *err) {
-    struct str keys = keys_of(action, bulk, run);
-    bool more = run->waiting && keys.ptr && keys.len > strlen("{}");
-    for (int i = 0; more && i < ROUNDS; i++)
-        if (!round_once(action, bulk, tx, run, &keys, &more, err))
+    run->arrived = keys_of(action, bulk, run);
+    if (!run->arrived.ptr)
+        return err_memory(err);
+    for (int i = 0; run->waiting && run->arrived.len > strlen("{}") && i < ROUNDS; i++)
+        if (!round_once(action, bulk, tx, run, err))
             return false;
-    return keys.ptr ? true : err_memory(err);
+    return true;
 }
 
 bool sync_waiting(struct action *action, struct outcome *outcome, struct err *err) {

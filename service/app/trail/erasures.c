@@ -109,8 +109,10 @@ static bool erasure_work(struct action *action, struct tx *tx, void *arg, struct
         return err_set(err, PROBLEM_CONTACT_ERASED, "The person was erased already.");
     if (!tx_bool(tx, slot, 0, ERASURE_DELETED) && !view_if_match(action, tx, &key, err))
         return false;
-    return operation_queue(action, tx, "erasure", tx_value(tx, slot, 0, ERASURE_REQUEST), outcome,
-                           err);
+    return operation_queue(
+        action, tx,
+        &(const struct operation_request){"erasure", tx_value(tx, slot, 0, ERASURE_REQUEST)},
+        outcome, err);
 }
 
 bool contact_erase(struct action *action, struct outcome *outcome, struct err *err) {
@@ -131,26 +133,24 @@ bool contact_erase(struct action *action, struct outcome *outcome, struct err *e
 static const struct tx_context console = {.scope = {"all", 3}, .actor = {"console", 7}};
 
 /* The log outlives a restore: it says whom to erase again. */
-static void log_erasure(struct app *app, struct str operation) {
+static void log_erasure(const struct taken_operation *operation) {
     CLEANUP(tx_end) struct tx *tx = NULL;
     CLEANUP(err_release) struct err err = ERR_INIT;
-    if (!(tx = tx_begin(app->store, TX_READ, &console, deadline_in_ms(EACH_MS), &err)))
+    if (!(tx = tx_begin(operation->app->store, TX_READ, &console, deadline_in_ms(EACH_MS), &err)))
         return;
     size_t slot = tx_query(tx, "select request ->> 'contact_id' from operation where id = $1::uuid",
-                           &operation, 1);
+                           &operation->id, 1);
     if (tx_flush(tx, &err))
         LOG(LOG_INFO, "contact_erased", LOG_T("contact_id", tx_value(tx, slot, 0, 0)));
 }
 
-bool erasure_step(struct app *app, struct str operation, struct str token, bool *ret_more,
-                  struct err *err) {
+bool erasure_step(const struct taken_operation *operation, bool *ret_more, struct err *err) {
     bool done;
     *ret_more = false;
-    if (!operation_whole(app, operation, token, "select erasure_run($1::uuid, $2::uuid)", &done,
-                         err))
+    if (!operation_whole(operation, "select erasure_run($1::uuid, $2::uuid)", &done, err))
         return false;
     if (done)
-        log_erasure(app, operation);
+        log_erasure(operation);
     return true;
 }
 

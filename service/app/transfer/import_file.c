@@ -12,10 +12,11 @@ static void unhex(struct str hex, char *ret) {
     }
 }
 
-static bool read_window(struct import *import, struct tx *tx, int64_t at_byte, const char *size,
-                        struct str *ret, struct err *err) {
-    struct str params[] = {import->id, str_of(arena_format(&import->arena, "%" PRId64, at_byte)),
-                           str_of(size)};
+static bool read_text(struct import *import, struct tx *tx, const struct window *window,
+                      struct str *ret, struct err *err) {
+    struct str params[] = {import->id,
+                           str_of(arena_format(&import->arena, "%" PRId64, window->byte)),
+                           str_of(window->size)};
     size_t slot = tx_query(
         tx,
         "select substring(p.content from (greatest($2::bigint - p.start_byte, 0) + 1)::int for "
@@ -38,20 +39,15 @@ static bool read_window(struct import *import, struct tx *tx, int64_t at_byte, c
     return text != NULL || err_memory(err);
 }
 
-bool import_window(struct import *import, struct tx *tx, int64_t at_byte, int64_t at_line,
-                   const char *size, struct window *ret, struct err *err) {
+bool import_window(struct import *import, struct tx *tx, struct window *window, struct err *err) {
     struct str text;
-    if (!read_window(import, tx, at_byte, size, &text, err))
+    if (!read_text(import, tx, window, &text, err))
         return false;
-    *ret = (struct window){.text = text,
-                           .last = at_byte + (int64_t)text.len >= import->size,
-                           .line = at_line,
-                           .used = at_byte == 0 && str_starts(text, "\xef\xbb\xbf") ? 3 : 0,
-                           .wrong = STR_ABSENT};
+    window->last = window->byte + (int64_t)text.len >= import->size;
+    window->used = window->byte == 0 && str_starts(text, "\xef\xbb\xbf") ? 3 : 0;
     /* A window may end within a character; the file does not. */
-    ret->text.len = str_utf8_prefix(text);
-    if (ret->text.len < text.len && (ret->last || ret->text.len + 4 <= text.len)) {
-        *ret = (struct window){.text = STR(""), .wrong = STR("The file is not UTF-8.")};
-    }
+    window->text = (struct str){text.ptr, str_utf8_prefix(text)};
+    if (window->text.len < text.len && (window->last || window->text.len + 4 <= text.len))
+        *window = (struct window){.text = STR(""), .wrong = STR("The file is not UTF-8.")};
     return true;
 }

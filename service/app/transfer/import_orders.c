@@ -149,9 +149,9 @@ bool import_scan(struct import *import, struct tx *tx, struct str *ret_wrong, st
         return keep_scattered(import, tx, err);
     for (size_t i = 0; i < COUNT_OF(sizes) && window.used == 0 && !window.wrong.ptr; i++) {
         orders_release(&orders);
-        if (!import_window(import, tx, import->scan_byte, import->scan_line, sizes[i], &window,
-                           err) ||
-            !orders_of(import, &window, &orders, err))
+        window =
+            (struct window){.byte = import->scan_byte, .line = import->scan_line, .size = sizes[i]};
+        if (!import_window(import, tx, &window, err) || !orders_of(import, &window, &orders, err))
             return false;
     }
     /* The last order is left to the next window, unless it is all there is. */

@@ -123,11 +123,9 @@ static bool step(struct import *import, bool *ret_more, struct err *err) {
     return import_commit(import, tx, err);
 }
 
-bool import_revert_step(struct app *app, struct str operation, struct str token, bool *ret_more,
-                        struct err *err) {
+bool import_revert_step(const struct taken_operation *operation, bool *ret_more, struct err *err) {
     CLEANUP(import_close) struct import import;
     bool found = false;
     *ret_more = false;
-    return import_open(&import, app, operation, token, &found, err) &&
-           (!found || step(&import, ret_more, err));
+    return import_open(&import, operation, &found, err) && (!found || step(&import, ret_more, err));
 }

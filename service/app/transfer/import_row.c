@@ -152,16 +152,18 @@ static void refuse_surplus(const struct import *import, const struct str *cells,
 }
 
 static enum csv_read next_csv(struct import *import, struct window *window, bool ids_only,
-                              size_t *ret_used, size_t *ret_lines, struct import_row *ret) {
+                              struct import_row *ret) {
     struct str rest = {window->text.ptr + window->used, window->text.len - window->used};
-    size_t n = 0;
     if (!import->cells)
         import->cells = arena_array(&import->arena, CSV_CELLS, sizeof *import->cells);
     if (!import->cells)
         return CSV_MEMORY;
-    struct str *cells = import->cells;
-    enum csv_read read =
-        csv_read(rest, window->last, &import->arena, cells, &n, ret_used, ret_lines);
+    struct csv_record found = {.cells = import->cells};
+    enum csv_read read = csv_read(rest, window->last, &import->arena, &found);
+    const struct str *cells = found.cells;
+    size_t n = found.n;
+    ret->used = found.used;
+    ret->n_lines = found.lines;
     if (read != CSV_RECORD || (n == 1 && cells[0].len == 0))
         return read; /* an empty line is nothing */
     bool linkedin = jv_get(jv_get(import->presets, "columns"), "First Name") != NULL;
@@ -198,21 +200,21 @@ static void rename_members(const struct import *import, jv *record) {
 }
 
 static enum csv_read next_json(const struct import *import, const struct window *window,
-                               size_t *ret_used, size_t *ret_lines, jv **ret) {
+                               struct import_row *ret) {
     struct err wrong CLEANUP(err_release) = ERR_INIT;
     struct str rest = {window->text.ptr + window->used, window->text.len - window->used};
     const char *end = rest.len > 0 ? memchr(rest.ptr, '\n', rest.len) : NULL;
     if (rest.len == 0 || (!end && !window->last))
         return CSV_MORE;
     struct str line = {rest.ptr, end ? (size_t)(end - rest.ptr) : rest.len};
-    *ret_used = line.len + (end ? 1 : 0);
-    *ret_lines = 1;
+    ret->used = line.len + (end ? 1 : 0);
+    ret->n_lines = 1;
     if (line.len > 0 && line.ptr[line.len - 1] == '\r')
         line.len--;
     /* What is no JSON is a record that is refused: {} lacks its external_id. */
-    if (str_trim(line).len > 0 && !json_read(line, JSON_TOKENS, ret, &wrong))
-        *ret = jv_new_text(STR("malformed"));
-    rename_members(import, *ret);
+    if (str_trim(line).len > 0 && !json_read(line, JSON_TOKENS, &ret->record, &wrong))
+        ret->record = jv_new_text(STR("malformed"));
+    rename_members(import, ret->record);
     return CSV_RECORD;
 }
 
@@ -264,19 +266,17 @@ static void spell_id(const struct import *import, jv *record) {
 
 enum csv_read import_row(struct import *import, struct window *window, bool ids_only,
                          struct import_row *ret) {
-    size_t used = 0, lines = 0;
     *ret = (struct import_row){.line = window->line + window->n_lines + 1};
-    enum csv_read read = str_is(import->format, "csv")
-                             ? next_csv(import, window, ids_only, &used, &lines, ret)
-                             : next_json(import, window, &used, &lines, &ret->record);
+    enum csv_read read = str_is(import->format, "csv") ? next_csv(import, window, ids_only, ret)
+                                                       : next_json(import, window, ret);
     if (read == CSV_WRONG && !window->wrong.ptr)
         window->wrong = str_of(
             arena_format(&import->arena, "Line %lld is no CSV (RFC 4180).", (long long)ret->line));
     if (read != CSV_RECORD)
         return read;
     spell_id(import, ret->record);
-    window->used += used;
-    window->n_lines += (int64_t)lines;
+    window->used += ret->used;
+    window->n_lines += (int64_t)ret->n_lines;
     return CSV_RECORD;
 }
 

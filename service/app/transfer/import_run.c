@@ -71,14 +71,15 @@ static bool take_over(struct import *import, struct tx *tx, size_t slot, struct 
     return json_read(tx_value(tx, slot, 0, IMPORT_PRESETS), JSON_TOKENS, &import->presets, err);
 }
 
-bool import_open(struct import *ret, struct app *app, struct str operation, struct str token,
-                 bool *ret_found, struct err *err) {
+bool import_open(struct import *ret, const struct taken_operation *operation, bool *ret_found,
+                 struct err *err) {
     CLEANUP(tx_end) struct tx *tx = NULL;
-    *ret = (struct import){.app = app, .operation = operation, .token = token};
+    *ret = (struct import){
+        .app = operation->app, .operation = operation->id, .token = operation->token};
     arena_init(&ret->arena, STEP_ARENA);
-    if (!(tx = tx_begin(app->store, TX_READ, &worker, deadline_in_ms(STEP_MS), err)))
+    if (!(tx = tx_begin(ret->app->store, TX_READ, &worker, deadline_in_ms(STEP_MS), err)))
         return false;
-    size_t slot = tx_query(tx, OPEN_SQL, &operation, 1);
+    size_t slot = tx_query(tx, OPEN_SQL, &operation->id, 1);
     if (!tx_flush(tx, err))
         return false;
     *ret_found = tx_rows(tx, slot) > 0;
@@ -183,8 +184,9 @@ static bool next_rows(struct import *import, struct tx *tx, struct import_rows *
     static const char *const sizes[] = {WINDOW_SMALL, WINDOW_LARGE};
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         import_rows_release(rows);
-        if (!import_window(import, tx, import->at_byte, import->at_line, sizes[i], &rows->window,
-                           err) ||
+        rows->window =
+            (struct window){.byte = import->at_byte, .line = import->at_line, .size = sizes[i]};
+        if (!import_window(import, tx, &rows->window, err) ||
             !import_look_apart(import, tx, rows->window, err) || !import_rows(import, rows, err))
             return false;
         if (rows->window.used > 0 || rows->window.wrong.ptr)
@@ -406,11 +408,9 @@ static bool step(struct import *import, bool *ret_more, struct err *err) {
                                 : write(import, &tx, ret_more, err);
 }
 
-bool import_step(struct app *app, struct str operation, struct str token, bool *ret_more,
-                 struct err *err) {
+bool import_step(const struct taken_operation *operation, bool *ret_more, struct err *err) {
     CLEANUP(import_close) struct import import;
     bool found = false;
     *ret_more = false;
-    return import_open(&import, app, operation, token, &found, err) &&
-           (!found || step(&import, ret_more, err));
+    return import_open(&import, operation, &found, err) && (!found || step(&import, ret_more, err));
 }

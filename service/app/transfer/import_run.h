@@ -27,8 +27,8 @@ struct import {
     jv *apart;            /* owned; {external id: true}: those in the window */
 };
 
-bool import_open(struct import *ret, struct app *app, struct str operation, struct str token,
-                 bool *ret_found, struct err *err);
+bool import_open(struct import *ret, const struct taken_operation *operation, bool *ret_found,
+                 struct err *err);
 void import_close(struct import *import);
 /* A transaction in which the operation is this worker's alone; *ret stays NULL when it is not. */
 bool import_begin(struct import *import, struct tx **ret, struct err *err);
@@ -45,6 +45,8 @@ void import_end(struct import *import, struct tx *tx, const char *status, struct
 
 /* A piece of the file, and how far it was read. */
 struct window {
+    int64_t byte;     /* where it begins */
+    const char *size; /* bytes at most */
     struct str text;
     bool last;    /* nothing follows */
     int64_t line; /* lines before it */
@@ -52,17 +54,17 @@ struct window {
     int64_t n_lines;
     struct str wrong; /* it cannot be read any further; absent: it can */
 };
-/* The file from there on. */
-bool import_window(struct import *import, struct tx *tx, int64_t at_byte, int64_t at_line,
-                   const char *size, struct window *ret, struct err *err);
+/* Reads it: `byte`, `line` and `size` are set. */
+bool import_window(struct import *import, struct tx *tx, struct window *window, struct err *err);
 
 /* A record of the file; in CSV one line of an order is one. */
 struct import_row {
-    jv *record;   /* owned */
-    jv *refused;  /* owned; {field, code, detail}: sync is not asked; NULL: it is */
-    jv *line_of;  /* owned; of an order: {field: line that says it, where that is not the first},
-                     "lines" has that of each of them */
-    int64_t line; /* in the file */
+    jv *record;  /* owned */
+    jv *refused; /* owned; {field, code, detail}: sync is not asked; NULL: it is */
+    jv *line_of; /* owned; of an order: {field: line that says it, where that is not the first},
+                    "lines" has that of each of them */
+    size_t used, n_lines; /* bytes and lines of the file */
+    int64_t line;         /* in the file */
 };
 void import_row_release(struct import_row *row);
 void import_refuse(struct import_row *row, const char *field, const char *code, const char *detail,

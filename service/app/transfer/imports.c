@@ -70,8 +70,8 @@ struct making {
     const struct resource *resource;
 };
 
-static bool put_part(struct action *action, struct tx *tx, struct str id, struct str n,
-                     struct str content, struct err *err) {
+static bool put_part(struct tx *tx, struct str id, struct str n, struct str content,
+                     struct err *err) {
     unsigned char hash[CRYPTO_SHA256];
     CLEANUP(buf_release) struct buf hex;
     CLEANUP(buf_release) struct buf digest;
@@ -84,7 +84,6 @@ static bool put_part(struct action *action, struct tx *tx, struct str id, struct
     if (!buf_ok(&hex) || !buf_ok(&digest))
         return err_memory(err);
     struct str params[] = {id, n, buf_str(&hex), buf_str(&digest)};
-    (void)action;
     tx_query(tx,
              "insert into import_part as p (import_id, n, content, digest) values ($1::uuid, "
              "$2::int, $3::bytea, $4) on conflict (import_id, n) do update set content = "
@@ -121,7 +120,7 @@ static bool making_work(struct action *action, struct tx *tx, void *arg, struct 
              "actor, role, user_id) values ($1::uuid, $2, $3, $4, $5::boolean, $6::jsonb, $7, $8, "
              "$9, $10, $11)",
              params, COUNT_OF(params));
-    if (making->content.ptr && !put_part(action, tx, params[0], STR("1"), making->content, err))
+    if (making->content.ptr && !put_part(tx, params[0], STR("1"), making->content, err))
         return false;
     outcome->status = 201;
     snprintf(outcome->location, sizeof outcome->location, "/v1/imports/%s", id);
@@ -277,8 +276,9 @@ static bool lock_import(struct tx *tx, struct str id, const char *status, struct
 static bool part_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                       struct err *err) {
     const struct step *step = arg;
+    (void)action;
     return lock_import(tx, step->id, "open", err) &&
-           put_part(action, tx, step->id, step->n, step->content, err) &&
+           put_part(tx, step->id, step->n, step->content, err) &&
            import_answer(tx, step->id, outcome, err);
 }
 
@@ -322,7 +322,8 @@ static bool queue_work(struct action *action, struct tx *tx, void *arg, struct o
     if (tx_int(tx, slot, 0, 0) == 0 || tx_int(tx, slot, 0, 0) != tx_int(tx, slot, 0, 1))
         return err_set(err, PROBLEM_CONFLICT,
                        "Parts are missing: there must be 1 to n without a gap.");
-    return operation_queue(action, tx, step->kind, str_of(request), outcome, err);
+    return operation_queue(
+        action, tx, &(const struct operation_request){step->kind, str_of(request)}, outcome, err);
 }
 
 bool import_start(struct action *action, struct outcome *outcome, struct err *err) {

@@ -68,8 +68,10 @@ static bool replay_work(struct action *action, struct tx *tx, void *arg, struct 
         return err_set(err, PROBLEM_NOT_FOUND, "There is no such delivery to this endpoint.");
     if (!str_is(tx_value(tx, slot, 0, REPLAY_STATE), "enabled"))
         return err_set(err, PROBLEM_CONFLICT, "The webhook endpoint is disabled. Enable it first.");
-    return operation_queue(action, tx, "replay", tx_value(tx, slot, 0, REPLAY_REQUEST), outcome,
-                           err);
+    return operation_queue(
+        action, tx,
+        &(const struct operation_request){"replay", tx_value(tx, slot, 0, REPLAY_REQUEST)}, outcome,
+        err);
 }
 
 bool webhook_replay_start(struct action *action, struct outcome *outcome, struct err *err) {

@@ -34,9 +34,14 @@ static bool no_endpoint(struct err *err) {
     return err_set(err, PROBLEM_NOT_FOUND, "There is no such webhook endpoint.");
 }
 
-/* Writes one endpoint through the path of all resources, and leaves it in the batch. */
-static bool write_endpoint(struct action *action, struct tx *tx, struct batch *batch, struct str id,
-                           const jv *given, struct err *err) {
+/* Writes one endpoint through the path of all resources, and leaves it in the batch; NULL with an
+ * error. */
+static struct batch *write_endpoint(struct action *action, struct tx *tx, struct str id,
+                                    const jv *given, struct err *err) {
+    CLEANUP(batch_release)
+    struct batch *batch = batch_new(action, resource_of(RES_WEBHOOK_ENDPOINT), 1, err);
+    if (batch == NULL)
+        return NULL;
     struct entry *entry = &batch->entries[0];
 
     batch->single = true;
@@ -45,8 +50,8 @@ static bool write_endpoint(struct action *action, struct tx *tx, struct batch *b
     entry->unconditional = true;
     entry->given = given;
     if (!batch_write(action, tx, batch, err))
-        return false;
-    return entry->row != NULL || no_endpoint(err);
+        return NULL;
+    return entry->row != NULL || no_endpoint(err) ? TAKE(batch) : NULL;
 }
 
 static void show_endpoint(struct action *action, const struct batch *batch,
@@ -59,13 +64,12 @@ static void show_endpoint(struct action *action, const struct batch *batch,
 
 static bool create_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                         struct err *err) {
-    CLEANUP(batch_release)
-    struct batch *batch = batch_new(action, resource_of(RES_WEBHOOK_ENDPOINT), 1, err);
     const struct header_values *values = arg;
+    CLEANUP(batch_release)
+    struct batch *batch = write_endpoint(action, tx, STR_ABSENT, values->doc, err);
     struct str shown;
 
-    if (batch == NULL || !write_endpoint(action, tx, batch, STR_ABSENT, values->doc, err) ||
-        !header_values_keep(action, tx, batch->entries[0].id, values, err) ||
+    if (batch == NULL || !header_values_keep(action, tx, batch->entries[0].id, values, err) ||
         !secret_add(action, tx, batch->entries[0].id, &shown, err) || !tx_flush(tx, err))
         return false;
     show_endpoint(action, batch, outcome);
@@ -290,13 +294,13 @@ bool webhook_endpoint_test(struct action *action, struct outcome *outcome, struc
 static bool enable_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,
                         struct err *err) {
     CLEANUP(jv_unref) jv *given = jv_new_object();
-    CLEANUP(batch_release)
-    struct batch *batch = batch_new(action, resource_of(RES_WEBHOOK_ENDPOINT), 1, err);
     const struct str *id = arg;
 
     if (given == NULL || !jv_set(given, "state", jv_new_text(STR("enabled"))))
         return err_memory(err);
-    if (batch == NULL || !write_endpoint(action, tx, batch, *id, given, err))
+    CLEANUP(batch_release)
+    struct batch *batch = write_endpoint(action, tx, *id, given, err);
+    if (batch == NULL)
         return false;
     show_endpoint(action, batch, outcome);
     return true;
