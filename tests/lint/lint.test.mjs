@@ -51,6 +51,8 @@ const OFFENCES = [
   ['banned', 'tests/new.mjs', `const least = [2, 1].to${'Sorted'}()[0];\n`, /new\.mjs:1.*Node 18/],
   ['headers', 'include/core/needy.h', HEADER('NEEDY_H', 'size_t needy(void);\n'), /needy\.h.*size_t/],
   ['headers', 'service/core/silent.c', 'int x;\n', /silent\.c:1: does not begin with a comment/],
+  ['parameters', 'service/core/wide.c', `/* a(1, 2, 3, 4, 5, 6); */\nint fine(int a, int b, int c, int d, int (*e)(int, int));\nenum MHD_Result call(int a, int b, int c, int d, int e, int f) {\n    return fine(a, b, c, d + e, f);\n}\nint say(int a, int b, int c, int d, const char *format, ...) {\n    return 0;\n}\nstatic int wide(int a, int b, int c,\n                int (*d)(int), int e, int f) {\n    return a;\n}\n`, /^  service\/core\/wide\.c:9: wide has 6 parameters\n$/],
+  ['parameters', 'include/core/wide.h', HEADER('CORE_WIDE_H', 'int wide(int a, int b, int c, int d, int e, int f);\n'), /wide\.h:3: wide has 6/],
   ['layers', 'service/core/up.c', '#include "../../include/domain/rule.h"\n', /up\.c:1/],
   ['layers', 'service/app/sql.c', '#include <libpq-fe.h>\n', /sql\.c:1.*service\/store/],
   ['rooms', 'service/app/base/up.c', '#include "plan/plans.h"\n', /base\/up\.c:1: base does not see plan/],
