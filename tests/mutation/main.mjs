@@ -3,7 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const RUN = process.env.MUTATION_RUN, COPY = join(RUN, 'copy'), BUILD = join(RUN, 'build');
+// --check: only that each check stands there, in the sources where this is run.
+const look = process.argv[2] === '--check';
+const RUN = process.env.MUTATION_RUN ?? '', COPY = look ? '.' : join(RUN, 'copy'), BUILD = join(RUN, 'build');
 const only = process.argv.slice(2);
 const schema = (name) => `service/store/schema/${name}.sql`;
 const ACCESS = schema('access'), GUARD = schema('guard'), PLANS = schema('plans'), WEBHOOKS = schema('webhooks'), LOOK = schema('webhook_look');
@@ -13,11 +15,11 @@ const MUTATIONS = [
   ['application: area of a record', 'service/domain/resource.c', 'x.areas & %llu <> 0"', 'x.areas & %llu is not null"'],
   ['application: plans by a section', 'service/domain/resource.c', 'area_number(t.section) & 1 = 1"', 'area_number(t.section) & 1 is not null"'],
   ['application: field of another area, in filters and order', 'service/domain/filter_sql.c', 'bool hides = by_access_set && field->area != 0;', 'bool hides = by_access_set && field->area != 0 && false;'],
-  ['application: field of another area, in answers', 'service/app/record/row.c', 'return fields_in(resource, ~row->hidden | AREA_BIT(resource->area));', '(void)row; return fields_in(resource, AREAS_ALL);'],
+  ['application: field of another area, in answers', 'service/app/record/row.c', 'return fields_in(row->resource, ~row->hidden | AREA_BIT(row->resource->area));', 'return fields_in(row->resource, AREAS_ALL);'],
   ['application: expand', 'service/app/record/view.c', 'return target->id != RES_ACCOUNT && resource_account(target) &&', 'return false && target->id != RES_ACCOUNT && resource_account(target) &&'],
-  ['application: redacted of an account', 'service/app/record/view.c', 'if (resource->id == RES_ACCOUNT && row->hidden != 0) {', 'if (resource->id == RES_ACCOUNT && row->hidden == 1) {'],
+  ['application: redacted of an account', 'service/app/record/view.c', 'if (row->resource->id == RES_ACCOUNT && row->hidden != 0) {', 'if (row->resource->id == RES_ACCOUNT && row->hidden == 1) {'],
   ['application: writes by area', 'service/app/record/row.c', 'if ((areas & role_writes(action->who->role) & AREA_BIT(area)) != 0)', 'if (areas != 0 || (role_writes(action->who->role) & AREA_BIT(area)) != 0)'],
-  ['application: redacted lists', 'service/app/record/list.c', 'if ((areas & AREA_BIT(key->resource->area)) == 0) {', 'if (areas == 0) {'],
+  ['application: redacted lists', 'service/app/record/list.c', 'if ((areas & AREA_BIT(area)) == 0) {', 'if (areas == 0) {'],
   ['application: events', 'service/app/feed/events.c', '"x.areas >> e.area & 1 = 1"', '"true"'],
   ['application: the sequence of an account', 'service/app/feed/events.c', 'return (areas & AREAS_ALL) == AREAS_ALL;', '(void)areas; return true;'],
   ['application: changes', 'service/app/feed/changes.c', '"x.areas >> e.area & 1 = 1"', '"true"'],
@@ -32,7 +34,7 @@ const MUTATIONS = [
   ['reference: who sees what an id names', schema('visible'), 'where a.areas >> coalesce(r.area, 63) & 1 = 1;', 'where a.areas >> coalesce(r.area, 63) & 1 = 1 or r.account is not null;', 'references'],
   ['application: whose a webhook endpoint is', 'service/domain/resource.c', 'own(fine) on own.fine"', 'own(fine) on own.fine is not null"', 'own'],
   ['application: whose secret is rotated', 'service/app/webhook/webhooks.c', '" and e.deleted_at is null and is_callers(e.actor, e.reach)),"', '" and e.deleted_at is null),"', 'own'],
-  ['application: whose deliveries are sent again', 'service/app/webhook/webhook_replay.c', '" and is_callers(e.actor, e.reach)",\n                 params, 5);', '"",\n                 params, 5);', 'own'],
+  ['application: whose deliveries are sent again', 'service/app/webhook/webhook_replay.c', '" and is_callers(e.actor, e.reach)"\nenum', '""\nenum', 'own'],
   ['application: whose deliveries are counted', 'service/app/webhook/webhook_replay.c', '" where e.id = $1::uuid and is_callers(e.actor, e.reach)",', '" where e.id = $1::uuid",', 'own'],
   ['application: whose deliveries are listed', LOOK, 'and is_callers(e.actor, e.reach));\n    ids', ');\n    ids', 'own'],
   ['application: events of endpoints', 'service/app/feed/events.c', "or is_callers(w.actor, w.reach))", "or true)", 'own'],
@@ -85,6 +87,13 @@ function tested(name) {
   return { passed: ran.status === 0, missed: [...ran.stdout.matchAll(/^not ok \d+ - (.*)/gm)].map(([, test]) => test) };
 }
 
+const lost = MUTATIONS.filter(([, file, check]) => readFileSync(join(COPY, file), 'utf8').split(check).length !== 2);
+if (lost.length) {
+  console.error(lost.map(([name, file]) => `${name}: the check is not in ${file}, once`).join('\n'));
+  process.exit(1);
+}
+if (look) process.exit();
+
 const wanted = MUTATIONS.filter(([name]) => !only.length || only.some((word) => name.includes(word)));
 const trouble = [];
 const broken = build();
@@ -95,10 +104,6 @@ for (const test of new Set(wanted.map(([, , , , one]) => one ?? 'areas'))) {
 }
 for (const [name, file, check, rest, test = 'areas'] of wanted) {
   const path = join(COPY, file), before = readFileSync(path, 'utf8');
-  if (before.split(check).length !== 2) {
-    trouble.push(`${name}: the check is not there once`);
-    continue;
-  }
   writeFileSync(path, before.replace(check, () => rest));
   const wrong = build();
   const { passed, missed } = wrong ? {} : tested(test);
