@@ -119,7 +119,7 @@ static size_t count_values(struct str value, enum cond_op op) {
     return n;
 }
 
-/* The values that a parameter compares with; NULL: none of them, or one that cannot be. */
+/* The values that a parameter compares with; NULL with an error. */
 static struct str *read_values(const struct target *target, enum cond_op op,
                                const struct param *param, struct arena *arena, struct err *err) {
     char sentence[VALUE_SENTENCE];
