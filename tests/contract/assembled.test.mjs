@@ -50,6 +50,10 @@ test('what nobody reads, and what is there twice', () => {
   fails((_, some) => { delete fileOf(some, 'Access').operations.putRole.summary; }, /putRole needs summary/);
 });
 
+test('an array that no example shows', () => {
+  fails((_, some) => { some.common.schemas.Page.properties.seals = { items: 'text 9', maxItems: 5 }; }, /no example shows these arrays: Page\.seals/);
+});
+
 test('what is written by hand can be reviewed', () => {
   const lines = readdirSync(SOURCES).filter((name) => name.endsWith('.yaml')).map((name) => readFileSync(join(SOURCES, name), 'utf8').split('\n').length - 1);
   const sum = lines.reduce((a, b) => a + b, 0);

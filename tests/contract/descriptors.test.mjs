@@ -253,3 +253,28 @@ test('every example is valid by its schema', () => {
   }
   assert.ok(n > 1000, `${n} examples`);
 });
+
+// [place, schema] of all arrays.
+function arraysOf(node, place = '') {
+  if (!node || typeof node !== 'object') return [];
+  const below = Object.entries(node).filter(([key]) => key !== 'example' && key !== 'examples').flatMap(([key, value]) => arraysOf(value, `${place}/${key}`));
+  return node.type === 'array' && node.items ? [[place, node], ...below] : below;
+}
+
+// A mock server makes as many items as `maxItems` allows where no example says how few there may be.
+const withoutExample = (some) => arraysOf(some).filter(([, { example }]) => !example?.length).map(([place]) => place);
+
+test('every array is bounded, and has a short example that is valid', () => {
+  assert.deepEqual(withoutExample(doc), []);
+  const check = validator(doc);
+  for (const [place, schema] of arraysOf(doc)) {
+    assert.ok(schema.maxItems, `${place}: maxItems`);
+    assert.ok(schema.example.length <= Math.max(2, schema.minItems ?? 0), `${place}: ${schema.example.length} items`);
+    assert.equal(check(schema, schema.example), undefined, place);
+  }
+});
+
+test('an array without an example is noticed', () => {
+  const some = { schemas: { Visit: { properties: { tags: { type: 'array', maxItems: 9, items: { type: 'string' } }, of: { type: 'array', maxItems: 9, items: {}, example: ['x'] } } } } };
+  assert.deepEqual(withoutExample(some), ['/schemas/Visit/properties/tags']);
+});

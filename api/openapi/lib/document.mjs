@@ -1,4 +1,5 @@
 // The whole of openapi.yaml from what the program says and what people write.
+import { withArrayExamples } from './arrays.mjs';
 import { page, pageExample, response } from './components.mjs';
 import { parameters, schemas } from './descriptors.mjs';
 import { operation, pathParameters } from './operations.mjs';
@@ -110,7 +111,7 @@ export function documentOf(api, sources) {
   const written = (kind) => [common[kind], ...tags.map((tag) => tag[kind])];
   const types = common.types;
   const allSchemas = joined('schemas', ...written('schemas').map((some) => mapValues(some, (one) => schemaOf(one, types))), ...written('pages').map((pages) => mapValues(pages, page)), made);
-  return {
+  return withArrayExamples({
     openapi: common.openapi, info: common.info, servers: common.servers, security: common.security,
     tags: tags.map(({ tag, description }) => ({ name: tag, description })),
     paths: pathsOf(api, sources, shortForms(api, sources, listed)),
@@ -122,5 +123,5 @@ export function documentOf(api, sources) {
       schemas: allSchemas,
       examples: examples(api, sources, allSchemas),
     },
-  };
+  });
 }
