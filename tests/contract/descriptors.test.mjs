@@ -94,7 +94,7 @@ function compareFields(fields, properties, what, readOnly) {
     if (field.fields) {
       const inner = field.type === 'docs' ? deref(doc, schema.items) : schema;
       same(Object.keys(inner.properties), field.fields.map(({ name }) => name), where);
-      same(inner.required ?? [], field.fields.filter(({ required }) => required).map(({ name }) => name), `${where}: required`);
+      same(inner.required ?? [], field.fields.filter(({ required, read_only: kept }) => required || kept).map(({ name }) => name), `${where}: required`);
       compareFields(field.fields, inner.properties, where, false);
     }
   }

@@ -11,11 +11,13 @@ import { makePlan, readyPlan } from '../e2e/lib/planning.mjs';
 import { until } from '../e2e/lib/wait.mjs';
 import { openWorld, unique } from '../e2e/lib/world.mjs';
 import { deref, operationsOf, readOpenapi } from './lib/contract.mjs';
+import { Presence } from './lib/presence.mjs';
 import { sparse, validator } from './lib/validate.mjs';
 
 const doc = readOpenapi();
 const operations = operationsOf(doc);
 const check = validator(doc);
+const presence = new Presence(doc);
 const seen = new Set(); // "listAccounts 200"
 const UNLISTED = new Set(['content-length', 'content-type', 'date', 'connection', 'cache-control', 'vary', 'x-content-type-options', 'referrer-policy', 'content-security-policy',
   'x-frame-options', 'cross-origin-resource-policy',
@@ -44,6 +46,7 @@ function compare({ operation, what, fields }, answer) {
   const schema = answer.status === 200 && fields && type === 'application/json' ? sparse(doc, media.schema, fields.split(',')) : media.schema;
   const wrong = check(schema, /\bjson\b/.test(type) ? answer.body : answer.text);
   assert.equal(wrong, undefined, `${what}: ${answer.status} ${wrong}: ${answer.text.slice(0, 600)}`);
+  if (schema === media.schema) presence.note(schema, answer.body);
 }
 
 // The resources that the end-to-end tests try out, and one that administrators have.
@@ -140,6 +143,28 @@ test('what every resource can do', async () => {
   }
 });
 
+// As little of each nested document as is allowed: what else it may have is not in the answer.
+const LEAST = {
+  accounts: () => ({ address: {}, contact_preference: {}, customer_plans: [{ kind: 'expansion', text: 'A plant in Spain' }] }),
+  contacts: () => ({ contact_preference: {} }),
+  plans: () => ({ objectives: [{ title: 'More', actions: [{ title: 'Call' }] }, { title: 'Less' }], win_win: [{}], opportunities: [{ kind: 'expand' }] }),
+  reviews: ({ user_id }) => ({ participants: [{ user_id }], expectations: [{ expectation: 'creative', internal: 4 }, { expectation: 'accessible', customer: 3 }] }),
+  interactions: () => ({ questions: [{ q: 'Who decides?' }] }),
+  orders: () => ({ lines: [{ line_no: 1, amount: '5' }] }),
+  solutions: () => ({ components: [{ name: 'Store' }], vendors: [{ name: 'Builder', lead: true }, { name: 'Roofer' }], value: { kind: 'cost_saving' } }),
+  projects: () => ({ milestones: [{ title: 'Roof' }], risk: { level: 'low' } }),
+  team: () => ({ grants: [{ areas: ['sales'] }] }),
+};
+
+test('what every resource can leave out', async () => {
+  const under = await account();
+  const { id: user_id } = await api.create('/v1/users', { name: unique('Person') });
+  for (const [name, least] of Object.entries(LEAST)) {
+    const kind = ALL_KINDS[name];
+    await send(201, 'POST', kind.path(under), { ...await kind.make(under, api), ...least({ user_id }) });
+  }
+});
+
 test('plans, the program, key status, sync, webhooks, keys', async () => {
   const { id, etag } = await account();
   const plan = await send(201, 'POST', '/v1/plans', { account_id: id, title: 'Plan', period_start: '2026-01-01', period_end: '2026-12-31' });
@@ -218,7 +243,7 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   const called = await api.create('/v1/accounts', { name: 'Called', domain: 'recognised.example', manager_id: someone, sponsor_id: another, delegate_id: another, delegate_until: '2099-01-01T00:00:00Z' });
   await api.create('/v1/contacts', { account_id: called.id, family_name: 'Caller', phone: '+4930777001' });
   await api.create(`/v1/accounts/${called.id}/problems`, { category: 'other', severity: 'revenue_loss', title: 'It stands still', opened_at: '2026-11-20T10:00:00Z' });
-  await api.call(201, 'POST', `/v1/accounts/${called.id}/designate`, { body: {} });
+  await send(201, 'POST', `/v1/accounts/${called.id}/designate`, {});
   await until(async () => (await api.get('/v1/recognition?phone=%2B4930777001')).contact, { ms: 15_000, what: 'recognition' });
   for (const query of [`phone=${encodeURIComponent(phone)}`, 'email=nobody@example.com', 'account_number=SAVEA', 'domain=example.com', 'salesforce_id=001M00000062mPg', 'phone=%2B4930777001', 'email=somebody@recognised.example']) await get(`/v1/recognition?${query}`);
 
@@ -227,7 +252,9 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await send(200, 'PUT', external, { name: 'From Salesforce', industry: 'steel' });
   await send(200, 'POST', '/v1/sync/salesforce/contacts', { records: [{ external_id: '003M000000AbCdE', account_external_id: '001M00000062mPg', family_name: 'Anders' }, { external_id: 'short' }, { external_id: '003M000000AbCdF', is_deleted: true }] }, key());
   await send(200, 'POST', '/v1/sync/salesforce/contacts', { defer_missing_parents: true, records: [{ external_id: '003M000000AbCdG', account_external_id: '001M00000062mPh', family_name: 'Later', system_modstamp: '2026-11-21T08:00:00Z' }] }, key());
+  await send(200, 'POST', '/v1/sync/salesforce/contacts', { defer_missing_parents: true, records: [{ external_id: '003M000000AbCdH', account_external_id: '001M00000062mPh', family_name: 'Sometime' }] }, key());
   await get('/v1/sync/salesforce/deferred?page_size=1');
+  await get('/v1/sync/salesforce/deferred');
   await send(200, 'PUT', '/v1/sync/salesforce/policy', { conflict_policy: 'kamd_wins', fields: [{ resource: 'accounts', field: 'phones', rule: 'source_owns' }] }, key());
   const clash = await get(`/v1/accounts/${(await get('/v1/accounts?q=From%20Salesforce')).data[0].id}`);
   await send(200, 'PATCH', `/v1/accounts/${clash.id}`, { industry: 'retail' }, { 'if-match': clash.etag });
@@ -296,6 +323,8 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   const stranger = new Client(api.url);
   const { access_token: token } = await call(200, 'POST', '/oauth/token', form({ client_secret: made.key }), stranger);
   compare({ ...operationOf('GET', '/v1/me'), what: 'an access token' }, await new Client(api.url, token).send('GET', '/v1/me'));
+  const wide = await send(201, 'POST', '/v1/api-keys', { name: 'All that its role may', role: 'integration' });
+  await call(200, 'POST', '/oauth/token', form({ client_id: wide.id, client_secret: wide.key }), stranger);
   for (const fields of [{ client_secret: 'wrong' }, { client_secret: made.key, scope: 'everything' }, {}]) {
     compare({ ...operationOf('POST', '/oauth/token'), what: 'a refused client' }, await stranger.send('POST', '/oauth/token', form(fields)));
   }
@@ -339,7 +368,7 @@ test('a plan and its reviews', async () => {
   await send(422, 'POST', `/v1/reviews/${review.id}/complete`, { decisions: [{ text: 'No impact' }] });
   const held = await send(200, 'POST', `/v1/reviews/${review.id}/complete`, {
     outcome: 'adapt', decisions: [{ text: 'Own stock', customer_impact: 'positive' }], expectations: [{ expectation: 'accessible', customer: 3, internal: 4 }],
-    follow_ups: [{ title: 'Rent a store', due_on: '2099-03-01' }], plan_changes: { title: 'Nearer' },
+    follow_ups: [{ title: 'Rent a store', due_on: '2099-03-01' }], plan_changes: { title: 'Nearer', win_win: [] },
   }, key());
   await send(409, 'POST', `/v1/reviews/${review.id}/complete`, { outcome: 'keep' });
   await get(`/v1/reviews/${held.next_review_id}`);
@@ -352,7 +381,9 @@ test('a plan and its reviews', async () => {
   await get(`/v1/accounts/${its.id}/expectations`);
   const { sections } = await get('/v1/plan-templates/1');
   await get('/v1/plan-templates');
-  const { version } = await send(201, 'POST', '/v1/plan-templates', { note: 'Another', sections }, key());
+  const [{ section, title }, ...others] = sections; // a field and a column with nothing but a name and a kind
+  const fields = [{ name: 'why', kind: 'text' }, { name: 'rivals', kind: 'table', columns: [{ name: 'rival', kind: 'text' }] }];
+  const { version } = await send(201, 'POST', '/v1/plan-templates', { note: 'Another', sections: [{ section, title, fields }, ...others] }, key());
   await send(200, 'POST', `/v1/plan-templates/${version}/activate`, {}, key());
 });
 
@@ -384,6 +415,9 @@ test('who sees what', async () => {
   assert.ok(seen_.redacted.includes('economics') && !('score' in seen_));
   for (const path of [`/v1/accounts/${id}/wallet`, `/v1/accounts/${id}/key-status`, `/v1/accounts/${id}/key-status/history`, '/v1/events', '/v1/changes', '/v1/program/candidates', '/v1/accounts']) await call(200, 'GET', path, {}, member);
   await call(403, 'GET', `/v1/accounts/${id}/economics`, {}, member);
+  const { id: other } = await api.create('/v1/users', { name: unique('press') });
+  await send(201, 'POST', `/v1/accounts/${id}/team`, { user_id: other, role: 'press', grants: [{ areas: ['interactions'], effect: 'remove' }] });
+  await call(200, 'GET', '/v1/contacts?expand=account', {}, await world.clientOf('member', { user_id: other }));
   await call(204, 'DELETE', '/v1/roles/press');
   await call(404, 'DELETE', '/v1/roles/press');
   await call(409, 'DELETE', '/v1/roles/other');
@@ -473,4 +507,8 @@ test('an unknown parameter is refused everywhere, and a known one nowhere', asyn
 test('every operation was called with success', () => {
   const missed = operations.map(({ operation }) => operation.operationId).filter((id) => ![...seen].some((one) => one.startsWith(`${id} 2`)));
   assert.deepEqual(missed, []);
+});
+
+test('what is always sent is required', () => {
+  assert.deepEqual(presence.neverMissing(), []);
 });

@@ -90,11 +90,12 @@ function property(field, owner, use) {
 
 // ---- schemas ------------------------------------------------------------------------------------
 
+// Of a nested document what must be given is always there, and what kamd keeps; the rest is only there if it was given.
 function shapes(fields, owner, into) {
   for (const field of fields) {
     if (!field.fields) continue;
     const name = owner + pascal(field.type === 'docs' ? singular(field.name) : field.name);
-    const required = field.fields.filter((inner) => inner.required).map((inner) => inner.name);
+    const required = field.fields.filter((inner) => inner.required || inner.read_only).map((inner) => inner.name);
     into[name] = {
       type: 'object', ...(field.type === 'doc' && !neverNull(field) && { nullable: true }), ...about(field),
       ...(required.length && { required }),

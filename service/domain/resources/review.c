@@ -28,12 +28,12 @@ static const struct field expectation_fields[] = {
 };
 static const struct field expectation_gap_fields[] = {
     {.name = "expectation", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = EXPECTATIONS},
-    {.name = "customer", .type = FIELD_INT, .min = 1, .max = 5, .about = "The customer's rating."},
-    {.name = "internal", .type = FIELD_INT, .min = 1, .max = 5, .about = "Our own."},
-    {.name = "gap", .type = FIELD_INT, .min = -4, .max = 4, .about = "Ours less theirs: above zero, we think better of ourselves than they do."},
-    {.name = "customer_before", .type = FIELD_INT, .min = 1, .max = 5},
-    {.name = "gap_before", .type = FIELD_INT, .min = -4, .max = 4},
-    {.name = "trend", .type = FIELD_INT, .min = -4, .max = 4, .about = "Of the customer's rating, against the one before."},
+    {.name = "customer", .type = FIELD_INT, .flags = F_READ_ONLY, .min = 1, .max = 5, .about = "The customer's rating."},
+    {.name = "internal", .type = FIELD_INT, .flags = F_READ_ONLY, .min = 1, .max = 5, .about = "Our own."},
+    {.name = "gap", .type = FIELD_INT, .flags = F_READ_ONLY, .min = -4, .max = 4, .about = "Ours less theirs: above zero, we think better of ourselves than they do."},
+    {.name = "customer_before", .type = FIELD_INT, .flags = F_READ_ONLY, .min = 1, .max = 5},
+    {.name = "gap_before", .type = FIELD_INT, .flags = F_READ_ONLY, .min = -4, .max = 4},
+    {.name = "trend", .type = FIELD_INT, .flags = F_READ_ONLY, .min = -4, .max = 4, .about = "Of the customer's rating, against the one before."},
 };
 #define RESULT_SQL "expectation_result(t.account_id, t.expectations, t.id, t.held_at)"
 #define FOLLOW_UPS_SQL "array(select f.id::text from follow_up f where f.review_id = t.id and f.deleted_at is null order by f.id)"
