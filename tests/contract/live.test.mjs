@@ -171,7 +171,9 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   await get(`/v1/plans/${plan.id}/sections`);
   const capabilities = `/v1/plans/${plan.id}/sections/capabilities`;
   const section = await send(200, 'PUT', capabilities, { state: 'in_progress', content: { mills: 2, cold: { chain: true } } }, { 'if-match': (await get(capabilities)).etag });
-  await send(200, 'PATCH', capabilities, { state: 'complete' }, { 'if-match': section.etag });
+  const late = [{ function: 'sales', due_on: '2020-01-01' }, { user_id: (await api.create('/v1/users', { name: unique('Person') })).id }];
+  const asked = await send(200, 'PATCH', capabilities, { contributors: [...late, { user_id: late[1].user_id, due_on: '2020-01-01' }] }, { 'if-match': section.etag });
+  await send(200, 'PATCH', capabilities, { state: 'complete' }, { 'if-match': asked.etag });
   await get(`/v1/plans/${plan.id}/sections/interaction_history?page_size=5`);
   await get(`/v1/accounts/${id}?expand=plan,contacts,manager,sponsor,parent`);
   await send(200, 'PATCH', `/v1/accounts/${id}`, { industry: 'retail' }, { 'if-match': etag });
@@ -417,7 +419,9 @@ test('who sees what', async () => {
   await call(403, 'GET', `/v1/accounts/${id}/economics`, {}, member);
   const { id: other } = await api.create('/v1/users', { name: unique('press') });
   await send(201, 'POST', `/v1/accounts/${id}/team`, { user_id: other, role: 'press', grants: [{ areas: ['interactions'], effect: 'remove' }] });
-  await call(200, 'GET', '/v1/contacts?expand=account', {}, await world.clientOf('member', { user_id: other }));
+  const { account_id, id: superior } = (await api.get(`/v1/contacts?account_id=${id}`)).data[0];
+  await api.create('/v1/contacts', { account_id, family_name: 'Below', reports_to_id: superior });
+  await call(200, 'GET', '/v1/contacts?expand=account,reports_to', {}, await world.clientOf('member', { user_id: other }));
   await call(204, 'DELETE', '/v1/roles/press');
   await call(404, 'DELETE', '/v1/roles/press');
   await call(409, 'DELETE', '/v1/roles/other');
@@ -510,5 +514,6 @@ test('every operation was called with success', () => {
 });
 
 test('what is always sent is required', () => {
+  assert.deepEqual(presence.neverSeen(operations), []);
   assert.deepEqual(presence.neverMissing(), []);
 });

@@ -9,6 +9,12 @@ static const struct field contributor_fields[] = {
     {.name = "user_id", .type = FIELD_ID, .ref = "user"},
     {.name = "due_on", .type = FIELD_DATE},
 };
+/* Without a day nobody is late. */
+static const struct field overdue_fields[] = {
+    {.name = "function", .type = FIELD_TEXT, .min = 1, .max = 100},
+    {.name = "user_id", .type = FIELD_ID, .ref = "user"},
+    {.name = "due_on", .type = FIELD_DATE, .flags = F_REQUIRED},
+};
 /* A due date has no zone here: nobody is late while it is still that day anywhere. */
 #define OVERDUE_SQL \
     "(select coalesce(jsonb_agg(c order by c ->> 'due_on'), '[]') from jsonb_array_elements(t.contributors) c" \
@@ -22,7 +28,7 @@ static const struct field plan_section_fields[] = {
     {.name = "state", .type = FIELD_ENUM, .flags = F_NOT_NULL, .values = VALUES("empty", "in_progress", "complete"), .preset = "\"empty\"", .about = "How far it is filled in."},
     {.name = "content", .type = FIELD_MAP, .flags = F_NOT_NULL | F_UNCHECKED, .max = 200, .preset = "{}", .about = "What the section holds. Members that the template names have its type; others are free. `other` keeps what vanished from the template."},
     {.name = "contributors", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(contributor_fields), .preset = "[]", .about = "Who fills it, a person or a function, by when (004-11)."},
-    {.name = "overdue", .type = FIELD_DOCS, .flags = F_READ_ONLY | F_NOT_NULL, .max = 50, .shape = SHAPE(contributor_fields), .column = OVERDUE_SQL, .about = "Contributors whose day is over while the section is not complete."},
+    {.name = "overdue", .type = FIELD_DOCS, .flags = F_READ_ONLY | F_NOT_NULL, .max = 50, .shape = SHAPE(overdue_fields), .column = OVERDUE_SQL, .about = "Contributors whose day is over while the section is not complete."},
     {.name = "stale", .type = FIELD_BOOL, .flags = F_READ_ONLY | F_NOT_NULL, .column = STALE_SQL, .about = "Not written for the program's section_stale_days."},
 };
 static void plan_section_check(const jv *doc, const char *at, struct err *err)

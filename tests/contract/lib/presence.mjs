@@ -38,6 +38,24 @@ export class Presence {
     for (const member of place.always) if (!(member in value)) place.always.delete(member);
   }
 
+  // Objects with optional members that operations may answer, and no answer had.
+  neverSeen(operations) {
+    const known = new Set();
+    const walk = (node) => {
+      const schema = deref(this.doc, node);
+      if (!schema || typeof schema !== 'object' || known.has(schema)) return;
+      known.add(schema);
+      const inner = [...Object.values(schema.properties ?? {}), schema.items, schema.additionalProperties, ...(schema.allOf ?? []), ...(schema.anyOf ?? [])];
+      for (const one of inner) walk(one);
+    };
+    for (const { operation } of operations) {
+      for (const response of Object.values(operation.responses)) for (const { schema } of Object.values(deref(this.doc, response).content ?? {})) walk(schema);
+    }
+    const nameOf = (schema) => Object.entries(this.doc.components.schemas).find(([, one]) => one === schema)?.[0] ?? JSON.stringify(schema);
+    const hasOptional = ({ properties, required = [] }) => Object.keys(properties ?? {}).length > required.length;
+    return [...known].filter((schema) => hasOptional(schema) && !this.places.has(schema)).map(nameOf);
+  }
+
   // "Account.address" of what was never missing.
   neverMissing() {
     return [...this.places.values()].flatMap(({ name, always }) => [...always].map((member) => `${name}.${member}`)).sort();
