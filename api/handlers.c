@@ -1,4 +1,5 @@
-/* What needs more of a request than its use case: headers, another type, no end. */
+/* Handlers of the few routes whose use case needs more of the request than its document and
+ * parameters: its headers, an answer of another type, or an answer without an end. */
 #include "handlers.h"
 
 #include "app/agenda.h"

@@ -1,4 +1,5 @@
-/* What is not the API itself: probes, the contract, and the pages that explain it. */
+/* Serves what is not the API itself: the probes, the contract (/openapi.json, /docs), and the
+ * pages that explain problems. */
 #include "handlers.h"
 
 #include "admin.h"

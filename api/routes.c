@@ -1,4 +1,5 @@
-/* Every route of the public port. */
+/* The table of all routes of the public port: method, path, right, parameters, and the use case
+ * that each one calls. */
 #include "handlers.h"
 
 #include "app/access.h"

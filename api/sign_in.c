@@ -1,4 +1,5 @@
-/* API keys, users by their `sub`, access tokens, and who one is. */
+/* Handles POST /oauth/token: reads the client's id and secret from the form or the Authorization
+ * header (RFC 6749), and answers with an access token or an OAuth error. */
 #include "handlers.h"
 
 #include "app/access_token.h"

@@ -1,4 +1,5 @@
-/* Handlers of sync with other systems. */
+/* Handlers of the change feed, which may wait before it answers, and of exports, which are sent
+ * as they are read. */
 #include "handlers.h"
 
 #include "app/changes.h"

@@ -1,3 +1,6 @@
+/* Reads, fills and invalidates entries in Redis, so that single records are read faster and never
+ * staler than the promise below says. */
+
 /* The promise: no stale hit after an acknowledged write while Redis is healthy, that is: while the
  * tombstone arrives. An invalidation that fails (this process cannot reach a Redis that others
  * reach) does not fail the write. Then

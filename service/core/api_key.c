@@ -1,4 +1,5 @@
-/* API keys of crypto.h: prefix, 256 random bits and a check sum, all base62. */
+/* Makes the text of API keys (a prefix, 256 random bits and a check sum, in base62), and tells
+ * whether a text can be one. */
 #include "core/crypto.h"
 
 #include <sodium.h>

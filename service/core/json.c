@@ -1,4 +1,4 @@
-/* The only place that knows jansson. */
+/* Reads, changes, compares and writes JSON documents. No other file calls jansson. */
 #include "core/json.h"
 
 #include <jansson.h>

@@ -1,4 +1,5 @@
-/* Reading tokens: the gate of jws.h, and the payload behind it. */
+/* Takes a signed token (JWS) apart: checks its header strictly, and reads its payload once the
+ * signature is verified. */
 #include "core/jws.h"
 
 #include <stdlib.h>

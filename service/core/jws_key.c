@@ -1,4 +1,4 @@
-/* The keys of jws.h: from a JWK set, and what they have signed. */
+/* Reads public keys from a JWK set, and verifies the signatures of tokens with them. */
 #include "core/jws.h"
 
 #include <gnutls/abstract.h>

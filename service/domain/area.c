@@ -1,4 +1,4 @@
-/* The information areas of an account. */
+/* The names of the information areas of an account, and which of them are sensitive. */
 #include "domain/resource.h"
 
 const char *const area_names[AREA_COUNT + 1] = {

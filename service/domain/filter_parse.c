@@ -1,5 +1,5 @@
-/* filter= expressions: a lexer of one token ahead and a descent whose depth is bounded by
- * FILTER_DEPTH. */
+/* Parses filter= expressions by recursive descent, with one token of lookahead and no deeper
+ * than FILTER_DEPTH. */
 #include "filter_term.h"
 
 #include <stdio.h>

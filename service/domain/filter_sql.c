@@ -1,5 +1,5 @@
-/* Conditions as SQL. Every word of it is a literal here or comes from a descriptor; what came with
- * the request is in the parameters. */
+/* Writes conditions as SQL. Each word of the SQL is a literal of this file or comes from a
+ * descriptor; what came with the request goes into parameters. */
 #include "domain/access.h"
 #include "filter_term.h"
 

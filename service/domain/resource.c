@@ -1,4 +1,5 @@
-/* All resources, and how their rows are read. */
+/* The list of all resources, looked up by name or path, and the FROM clause that reads their
+ * rows. */
 #include "domain/resource.h"
 
 #include "domain/access.h"

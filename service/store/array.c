@@ -1,4 +1,4 @@
-/* Arrays of PostgreSQL, as texts. */
+/* Writes texts as a PostgreSQL array, to be the parameter of a statement. */
 #include "store/array.h"
 
 struct str pg_array_param(struct arena *arena, const struct str *items, size_t n) {

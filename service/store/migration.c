@@ -1,4 +1,5 @@
-/* What a migration's file says about itself, and whether one that is applied fits a binary. */
+/* Reads the comments in which a migration says what it needs (such as min-binary), and decides
+ * whether the migrations of a database suit this program. */
 #include "migration.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* One round trip of a transaction: all that is queued, in libpq's pipeline mode. */
+/* Sends all queued statements of a transaction in one round trip (libpq's pipeline mode), and
+ * takes their results. */
 #include "tx_state.h"
 
 #include "core/metrics.h"

@@ -1,4 +1,5 @@
-/* Borrowing connections, and the breaker that opens when the server is away. */
+/* Lends connections to threads, and opens a circuit breaker when the server is away, so that
+ * nobody waits for it. */
 #include "pool_state.h"
 
 #include "core/metrics.h"

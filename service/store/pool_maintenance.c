@@ -1,5 +1,6 @@
-/* The one thread of a pool: opens connections (a name server or a frozen server holds up nobody
- * else), replaces old ones, answers pings, and probes while the breaker is open. */
+/* Runs the one thread of a pool: it opens connections (so that a slow name server or frozen
+ * server holds up nobody else), replaces old ones, answers pings, and probes while the breaker
+ * is open. */
 #include "pool_state.h"
 
 #include "core/random.h"

@@ -1,4 +1,4 @@
-/* Does the schema of the database fit this binary? Readiness asks twice a second. */
+/* Tells whether the schema of the database fits this program. Readiness asks twice a second. */
 #include "migration.h"
 
 #include <string.h>

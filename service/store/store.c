@@ -1,4 +1,4 @@
-/* A pool of connections from its opening to its end. */
+/* Opens and closes a pool of connections, and moves it to another database URL while it runs. */
 #include "pool_state.h"
 
 #include <signal.h>

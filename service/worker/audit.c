@@ -1,5 +1,5 @@
-/* Anchors of the audit: what the chains had grown to, signed, and told to the log, which lies out
- * of the database's reach. */
+/* Makes the anchors of the audit: signs how far its hash chains have grown, and writes that to
+ * the log too, which a manipulated database cannot change. */
 #include "worker_state.h"
 
 #include "app/audit.h"

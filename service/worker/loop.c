@@ -1,4 +1,5 @@
-/* What each loop of a worker stands on: who it is to the database, how it fares, when it waits. */
+/* What all loops of a worker share: the identity under which they write, their health, and their
+ * pauses. */
 #include "worker_state.h"
 
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* Operations: work over the whole portfolio that a request only asks for. */
+/* Runs the operations that requests have queued (evaluations, imports, erasures, reports and
+ * others), and publishes what came of them in the same transaction. */
 #include "app/merges.h"
 #include "worker_state.h"
 

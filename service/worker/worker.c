@@ -1,4 +1,4 @@
-/* The threads of a worker, and which loops each runs. */
+/* Starts and stops the threads of a worker, and says which loops each of them runs. */
 #include "worker_state.h"
 
 #include <stdio.h>

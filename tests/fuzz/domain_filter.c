@@ -1,6 +1,7 @@
 /* filter= expressions and flat parameters over real resources. What is accepted becomes SQL without
- * a word of the input in it, the same each time, and a canonical text. Input: one byte for the
- * resource, then the expression; or name=value. */
+ * a word of the input in it, the same each time, and a canonical text. */
+
+/* Input: one byte for the resource, then the expression; or name=value. */
 #include "domain/filter.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* Starts the redis-server that the tests of the cache share, opens caches on it with the tests'
+ * settings, and waits until they are connected. */
 #include "cache_fixture.h"
 
 #include <signal.h>

@@ -1,3 +1,5 @@
+/* A server that passes kamd's greeting as Redis would, and then answers each command with the
+ * bytes that the test has chosen, at once or drop by drop. */
 #include "fake_redis.h"
 
 #include <arpa/inet.h>

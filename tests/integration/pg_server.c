@@ -1,3 +1,4 @@
+/* Makes, starts, freezes, kills and removes a PostgreSQL server that one test has for itself. */
 #include "pg_server.h"
 
 #include "redis_server.h"

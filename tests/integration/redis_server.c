@@ -1,3 +1,5 @@
+/* Starts, freezes, kills and removes a redis-server that one test has for itself, and sends it
+ * commands. */
 #include "redis_server.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,5 @@
+/* Opens pools on the test's database, and runs the short transactions that many tests of the
+ * store need. */
 #include "store_fixture.h"
 
 #include "core/crypto.h"

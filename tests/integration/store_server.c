@@ -1,3 +1,5 @@
+/* Starts a PostgreSQL server for the tests of the store's faults before the first of them, and
+ * removes it after the last. */
 #include "store_server.h"
 
 #include "redis_server.h"

@@ -1,3 +1,5 @@
+/* Makes the tables and functions on which the tests of transactions work, and the caller in
+ * whose name they do. */
 #include "store_tables.h"
 
 #include <stdlib.h>

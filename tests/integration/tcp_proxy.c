@@ -1,3 +1,5 @@
+/* Forwards TCP connections from a thread of its own, and on request refuses, freezes or breaks
+ * them off, as a bad network would. */
 #include "tcp_proxy.h"
 
 #include <arpa/inet.h>

@@ -1,8 +1,10 @@
 /* Looks for stale reads while everything happens at once: threads of two processes' worth of caches
  * read, write and fill with random pauses in between; Redis evicts, is flushed, loses its scripts
- * and connections. The oracle: a hit must not be older than the newest write that was acknowledged
- * before the read began. The same run without leases must find stale reads, or the oracle would
- * prove nothing. */
+ * and connections. */
+
+/* The oracle: a hit must not be older than the newest write that was acknowledged before the
+ * read began. The same run without leases must find stale reads, or the oracle would prove
+ * nothing. */
 #include "cache_fixture.h"
 
 #include <pthread.h>

@@ -1,7 +1,9 @@
 /* Where webhooks never go: addresses inside, however they are written, whatever a name resolves to,
- * and wherever a receiver or the environment would send us. This program stands between libcurl and
- * the C library: it answers names as an attacker's name server would, and sees every connect().
- * A public address is led to a receiver here; anything else is a failure. */
+ * and wherever a receiver or the environment would send us. */
+
+/* This program stands between libcurl and the C library: it answers names as an attacker's name
+ * server would, and sees every connect(). A public address is led to a receiver here; anything
+ * else is a failure. */
 #include <dlfcn.h>
 #include <netdb.h>
 

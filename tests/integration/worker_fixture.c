@@ -1,3 +1,5 @@
+/* Prepares the database for each test of the workers, makes endpoints, events and deliveries
+ * there, and starts workers in this process and in others. */
 #include "worker_fixture.h"
 
 #include <signal.h>

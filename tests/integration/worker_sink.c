@@ -1,3 +1,5 @@
+/* Receives webhooks in a thread of its own, keeps each request for the test to look at, and
+ * answers as the test has said. */
 #include "worker_sink.h"
 
 #include <arpa/inet.h>

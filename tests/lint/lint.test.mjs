@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 const top = resolve(dirname(new URL(import.meta.url).pathname), '../..');
 const HEADER = (name, text = '') => `#ifndef ${name}\n#define ${name}\n${text}#endif\n`;
 const CLEAN = {
-  'service/core/buf.c': '/* Text. */\n#include "core/buf.h"\n\nint buf_length(const char *text) { return text[0]; }\n',
+  'service/core/buf.c': '/* Says how long a text is. */\n#include "core/buf.h"\n\nint buf_length(const char *text) { return text[0]; }\n',
   'include/core/buf.h': HEADER('CORE_BUF_H', 'int buf_length(const char *text);\n'),
   'include/domain/rule.h': HEADER('DOMAIN_RULE_H'),
   'include/app/use.h': HEADER('APP_USE_H', '#include "domain/rule.h"\n'),
@@ -50,7 +50,10 @@ const OFFENCES = [
   ['banned', 'service/core/later.c', `/* ${'TO'}${'DO'}: more */\n`, /later\.c:1/],
   ['banned', 'tests/new.mjs', `const least = [2, 1].to${'Sorted'}()[0];\n`, /new\.mjs:1.*Node 18/],
   ['headers', 'include/core/needy.h', HEADER('NEEDY_H', 'size_t needy(void);\n'), /needy\.h.*size_t/],
-  ['headers', 'service/core/silent.c', 'int x;\n', /silent\.c:1: does not begin with a comment/],
+  ['headers', 'service/core/silent.c', 'int x;\n', /^  service\/core\/silent\.c:1: does not begin with a comment that says what it is for\n$/],
+  ['headers', 'tests/unit/core/test_silent.c', '#include "unit.h"\n/* Late. */\n', /^  tests\/unit\/core\/test_silent\.c:1: does not begin with a comment/],
+  ['headers', 'api/rate_limit.c', '/* The rate limit. */\nint x;\n', /^  api\/rate_limit\.c:1: begins with a comment that says no more than its name\n$/],
+  ['headers', 'tests/fuzz/api_request.c', '/* The head of a request is read. Then it is matched. Then it is answered. */\n', /^  tests\/fuzz\/api_request\.c:1: begins with a comment of 3 sentences/],
   ['parameters', 'service/core/wide.c', `/* a(1, 2, 3, 4, 5, 6); */\nint fine(int a, int b, int c, int d, int (*e)(int, int));\nenum MHD_Result call(int a, int b, int c, int d, int e, int f) {\n    return fine(a, b, c, d + e, f);\n}\nint say(int a, int b, int c, int d, const char *format, ...) {\n    return 0;\n}\nstatic int wide(int a, int b, int c,\n                int (*d)(int), int e, int f) {\n    return a;\n}\n`, /^  service\/core\/wide\.c:9: wide has 6 parameters\n$/],
   ['parameters', 'include/core/wide.h', HEADER('CORE_WIDE_H', 'int wide(int a, int b, int c, int d, int e, int f);\n'), /wide\.h:3: wide has 6/],
   ['layers', 'service/core/up.c', '#include "../../include/domain/rule.h"\n', /up\.c:1/],

@@ -1,4 +1,5 @@
-/* Two accounts that are one customer become one; merge_accounts() in merge.sql. */
+/* Merges an account that was recorded twice into the other one: a few records at once, many as
+ * an operation of a worker. merge_accounts() in merge.sql moves them. */
 #include "app/merges.h"
 
 #include "app/records.h"

@@ -1,4 +1,5 @@
-/* Notes of what a call shows of sensitive areas, as its rows are rendered. */
+/* Collects which sensitive areas of which accounts an answer shows, while it is written, and
+ * writes the list to the audit before the answer goes out. */
 #include "base/audit_note.h"
 
 #include "app/audit_note.h"

@@ -1,4 +1,5 @@
-/* If-Match: a change is made only of what the caller has read. */
+/* Compares the If-Match header with the ETag of the record that is about to change, and refuses
+ * the change when the caller has read an older one. */
 #include "base/if_match.h"
 
 #include <stdio.h>

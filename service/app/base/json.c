@@ -1,4 +1,5 @@
-/* JSON of what PostgreSQL gives and takes. */
+/* Writes rows of PostgreSQL as JSON objects, and passes JSON documents to statements as
+ * parameters. */
 #include "base/json.h"
 
 void write_row(struct tx *tx, size_t slot, size_t row, const struct shape *shape, struct buf *ret) {

@@ -1,4 +1,5 @@
-/* Operations: work over the whole portfolio, as requests make it and as workers do it. */
+/* Queues operations (long work that a worker does for a request), and shows how far they have
+ * come. */
 #include "base/operation.h"
 
 #include "app/audit_note.h"

@@ -1,4 +1,5 @@
-/* What goes into a use case, and what comes out of it. */
+/* Starts and frees the answer of a use case (struct outcome), and reads the arguments in the
+ * path of its request (struct action). */
 #include "app/app.h"
 
 void outcome_init(struct outcome *outcome) {

@@ -1,4 +1,4 @@
-/* The transaction of a use case, in the name of who asked for it. */
+/* Begins the transaction of a use case, and tells the database in whose name it runs. */
 #include "base/transaction.h"
 
 struct tx_context action_context(const struct action *action) {

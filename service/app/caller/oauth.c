@@ -1,4 +1,5 @@
-/* OAuth 2.0 client credentials: an API key gets an access token. */
+/* Gives an access token for an API key (OAuth 2.0 client credentials), with the scopes that were
+ * asked for. */
 #include "app/access_token.h"
 #include "app/sign_in.h"
 

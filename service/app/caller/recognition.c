@@ -1,4 +1,5 @@
-/* Who is calling? From memory, in any spelling that people use (001-04). */
+/* Answers who is calling, from memory, by a phone number, e-mail address, domain or number in
+ * any spelling that people use (001-04). */
 #include "app/recognition.h"
 
 #include "app/directory.h"

@@ -1,4 +1,5 @@
-/* What is asked of the change feed: parameters and cursors. */
+/* Reads the parameters of the change feed, makes and checks its cursors, and decides which
+ * changes of the log a caller gets. */
 #include "feed/change_query.h"
 
 #include "app/query.h"

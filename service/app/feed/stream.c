@@ -1,4 +1,4 @@
-/* One stream. */
+/* Hands over what one event stream has to send to its connection, and ends the stream. */
 #include "feed/stream.h"
 
 static void stir(struct stream *stream) {

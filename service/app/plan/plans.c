@@ -1,5 +1,5 @@
-/* A plan's life: activation, versions, acknowledgements, the customer's copy. What the rules are is
- * in plans.sql. */
+/* Activates and closes plans, lists and compares their versions, keeps who has acknowledged
+ * them, and makes the customer's copy. The rules are in plans.sql. */
 #include "app/plans.h"
 
 #include "app/query.h"

@@ -1,4 +1,5 @@
-/* The regular follow-up of an account: how a review ends, and what comes of it. */
+/* Completes a review, with the follow-ups and changes of the plan that come of it, and keeps
+ * what was expected of us and how we were rated. */
 #include "app/reviews.h"
 
 #include "base/json.h"

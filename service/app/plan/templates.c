@@ -1,4 +1,5 @@
-/* The single template: one version is in force for all accounts (004-15). */
+/* Lists, creates and activates versions of the plan template, of which one is in force for all
+ * accounts (004-15). */
 #include "app/plans.h"
 #include "base/cursor.h"
 #include "base/json.h"

@@ -1,4 +1,5 @@
-/* Criteria: versions of what makes an account key; one is active, for the whole company. */
+/* Lists, creates and activates versions of the criteria by which accounts are scored; one is
+ * active, for the whole company. */
 #include "program/criteria.h"
 
 #include "app/program.h"

@@ -1,5 +1,5 @@
-/* The ways into the list of key accounts and out of it that a person takes. Guards and gates are in
- * the database: key_admit(), key_release(). */
+/* Designates, de-designates and swaps key accounts. The limits and gates are in the database:
+ * key_admit(), key_release(). */
 #include "app/program.h"
 #include "base/json.h"
 #include "base/write_once.h"

@@ -1,4 +1,5 @@
-/* Full evaluations. */
+/* Starts the evaluation of all accounts as an operation, and lists what came of it, account by
+ * account. */
 #include "app/program.h"
 #include "base/cursor.h"
 #include "base/json.h"

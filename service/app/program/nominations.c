@@ -1,4 +1,5 @@
-/* Nominations: reading and making them is as with every resource; they are closed here. */
+/* Declines and withdraws nominations. They are made and read as every other resource; a
+ * designation accepts them. */
 #include "app/program.h"
 #include "base/write_once.h"
 #include "domain/decode.h"

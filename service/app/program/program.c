@@ -1,4 +1,4 @@
-/* The program: its limits and thresholds, its settings, and rates of currencies. */
+/* Reads and changes the program (limits and thresholds), its settings, and the exchange rates. */
 #include "app/program.h"
 
 #include "base/cursor.h"

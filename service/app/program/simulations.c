@@ -1,4 +1,5 @@
-/* What would change under other criteria, scores or another cap: asked, not done. */
+/* Computes what would change under other criteria, thresholds or another cap, and changes
+ * nothing. */
 #include "app/program.h"
 #include "base/json.h"
 #include "base/operation.h"

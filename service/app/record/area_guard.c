@@ -1,4 +1,5 @@
-/* The information areas of one account: what the caller reads and writes of it. */
+/* Finds out which information areas of one account the caller reads and writes, and refuses a
+ * request whose area is not among them. */
 #include "record/area_guard.h"
 
 #include "app/area_guard.h"

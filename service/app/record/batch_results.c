@@ -1,4 +1,5 @@
-/* What bulk and sync answer: one result for each record, in order, and their sums. */
+/* Writes the answer of bulk and sync: one result for each record, in the order of the request,
+ * and how many there are of each kind. */
 #include "record/batch.h"
 
 #include <string.h>

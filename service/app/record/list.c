@@ -1,4 +1,4 @@
-/* Lists: filters, order, keyset pages. */
+/* Answers lists and histories of records: filters, order, and pages that go by keys. */
 #include "app/query.h"
 #include "app/records.h"
 #include "base/audit_note.h"

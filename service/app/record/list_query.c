@@ -1,4 +1,4 @@
-/* From the parameters of a list to its statement. */
+/* Turns the parameters of a list into its SQL statement, and runs the statement for one page. */
 #include "record/list_query.h"
 
 #include "app/query.h"

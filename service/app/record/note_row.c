@@ -1,4 +1,4 @@
-/* The audit notes of a record that is shown. */
+/* Notes for the audit which sensitive areas of its account a record shows. */
 #include "app/audit_note.h"
 #include "base/audit_note.h"
 #include "record/row.h"

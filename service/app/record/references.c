@@ -1,5 +1,5 @@
-/* Looks up what documents name, all ids of all documents of a call in one query for each resource.
- */
+/* Checks that the records which documents refer to are there and visible: all ids of all
+ * documents of a call, with one query for each resource. */
 #include "record/references.h"
 
 #include "store/array.h"

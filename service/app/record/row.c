@@ -1,4 +1,5 @@
-/* Rows of records: what of them this caller sees, and may change. */
+/* Holds rows of records as the database returned them, and says what of them the caller may see
+ * and change. */
 #include "record/row.h"
 
 #include "store/record.h"

@@ -1,4 +1,4 @@
-/* Many records in one call, by our ids or by another system's. */
+/* Writes many records in one call, by kamd's ids or by another system's. */
 #include "sync/bulk.h"
 
 #include "app/bulk.h"

@@ -1,4 +1,4 @@
-/* References of a record by another system's ids. */
+/* Finds the records that a document refers to by another system's ids. */
 #include "domain/salesforce_id.h"
 #include "sync/bulk.h"
 

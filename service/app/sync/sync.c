@@ -1,4 +1,5 @@
-/* Records by another system's ids. */
+/* Creates, updates and deletes records by another system's ids, in the order in which that
+ * system changed them. */
 #include "base/write_once.h"
 #include "domain/decode.h"
 #include "domain/salesforce_id.h"

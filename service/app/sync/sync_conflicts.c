@@ -1,4 +1,5 @@
-/* Where we and another system changed the same field of a record: who wins, and what lost. */
+/* Decides who wins where kamd and another system changed the same field of a record, and keeps
+ * what lost. */
 #include "base/json.h"
 #include "core/crypto.h"
 #include "sync/bulk.h"

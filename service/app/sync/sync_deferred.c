@@ -1,5 +1,5 @@
-/* Records whose parents are not here yet: kept as they came, and written in the transaction that
- * brings the last parent. */
+/* Keeps records that came before the records they refer to, and writes them in the transaction
+ * that brings the last of those. */
 #include "base/cursor.h"
 #include "base/json.h"
 #include "store/array.h"

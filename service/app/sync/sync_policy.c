@@ -1,4 +1,5 @@
-/* Whose value stays, per system and field, and the report of what lost. */
+/* Shows and sets, per system and field, whose value stays; lists the conflicts, and resolves one
+ * by taking the value that lost after all. */
 #include "app/query.h"
 #include "app/sync.h"
 #include "base/cursor.h"

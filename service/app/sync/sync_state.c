@@ -1,5 +1,5 @@
-/* What each system said last of each record: an older message is known as one, also where the
- * record was deleted or never came. */
+/* Remembers what each system last said of each record, so that an older message is recognised,
+ * also where the record was deleted or never came. */
 #include "store/array.h"
 #include "sync/bulk.h"
 

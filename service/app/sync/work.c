@@ -1,4 +1,5 @@
-/* What bulk and sync do with each record of a call, before it is written. */
+/* What bulk and sync have in common: they take the records of a call apart and refuse the bad
+ * and the repeated ones before any is written. */
 #include "sync/bulk.h"
 
 #include <stdio.h>

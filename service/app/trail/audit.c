@@ -1,4 +1,5 @@
-/* What the audit shows: its records, its anchors, its keys. */
+/* Lists the audit's records and anchors, and shows the keys by which the anchors can be
+ * verified. */
 #include "app/audit.h"
 
 #include "app/query.h"

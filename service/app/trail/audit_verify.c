@@ -1,4 +1,5 @@
-/* Whether the audit holds: the chains by SQL, the signatures of their anchors here. */
+/* Verifies the audit: SQL recomputes the hash chains, this file checks the signatures of their
+ * anchors. */
 #include "app/audit.h"
 #include "app/program.h"
 #include "app/query.h"

@@ -1,4 +1,4 @@
-/* The file of an import, window by window. */
+/* Reads the uploaded file of an import from the database, one window of bytes at a time. */
 #include "base/transaction.h"
 #include "transfer/import_run.h"
 

@@ -1,4 +1,4 @@
-/* Rows of one order become the order. */
+/* Joins the rows of a file that belong to one order into the order with its lines. */
 #include "base/json.h"
 #include "domain/decode.h"
 #include "transfer/import_run.h"

@@ -1,6 +1,5 @@
-/* An order of a file is whole, wherever its rows stand. The file is read once for which orders
- * stand in several places; then the rows of those are kept aside (import_line) until all are there,
- * and joined. */
+/* Makes whole orders of rows that stand in several places of a file: finds these orders first,
+ * keeps their rows aside (import_line) until all are there, and joins them. */
 #include "base/json.h"
 #include "domain/decode.h"
 #include "store/array.h"

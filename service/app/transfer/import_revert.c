@@ -1,4 +1,4 @@
-/* Takes back what an import made and changed, where nobody has changed it since. */
+/* Takes back what an import created and changed, except where somebody has changed it since. */
 #include "base/json.h"
 #include "transfer/import_run.h"
 

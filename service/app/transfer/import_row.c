@@ -1,4 +1,5 @@
-/* One record of a file, as sync takes it. */
+/* Turns one row of a CSV file, or one line of NDJSON, into a record as sync takes it, or says
+ * what is wrong with it. */
 #include "base/csv.h"
 #include "domain/salesforce_id.h"
 #include "transfer/import_run.h"

@@ -1,4 +1,4 @@
-/* The records of a window of the file that go into one step. */
+/* Collects the records of a window of the file that one step of an import writes. */
 #include "base/csv.h"
 #include "domain/salesforce_id.h"
 #include "transfer/import_run.h"

@@ -1,4 +1,4 @@
-/* What was sent to webhook endpoints, and what came of it. */
+/* Lists webhook deliveries and their attempts, and sends a delivery again. */
 #include "app/query.h"
 #include "app/webhooks.h"
 #include "base/cursor.h"

@@ -1,4 +1,5 @@
-/* Sending again what an endpoint was sent, and how it goes there. */
+/* Starts the operation that sends an endpoint's deliveries again, and shows statistics of the
+ * endpoint. */
 #include "app/query.h"
 #include "app/webhooks.h"
 #include "base/operation.h"

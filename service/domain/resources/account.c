@@ -1,4 +1,4 @@
-/* Customers, and units of theirs. */
+/* Descriptor of accounts: customers, and units of customers. */
 #include "domain/check.h"
 #include "fields.h"
 

@@ -1,4 +1,4 @@
-/* What we promised a customer. */
+/* Descriptor of commitments: what we promised a customer. */
 #include "domain/check.h"
 #include "fields.h"
 

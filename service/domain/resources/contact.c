@@ -1,4 +1,4 @@
-/* People at a customer. */
+/* Descriptor of contacts: people at a customer. */
 #include "domain/check.h"
 #include "fields.h"
 

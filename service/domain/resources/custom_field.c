@@ -1,4 +1,4 @@
-/* The fields that a company adds to resources. */
+/* Descriptor of custom fields, which a company adds to resources. */
 #include "domain/check.h"
 #include "fields.h"
 

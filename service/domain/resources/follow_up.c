@@ -1,4 +1,4 @@
-/* Follow-ups: what somebody is to do by a day. */
+/* Descriptor of follow-ups: what somebody has to do by a day. */
 #include "domain/check.h"
 #include "domain/recurrence.h"
 #include "fields.h"

@@ -1,4 +1,4 @@
-/* Contacts with a customer: visits, calls, messages. */
+/* Descriptor of interactions: visits, calls and messages between us and a customer. */
 #include "domain/check.h"
 #include "fields.h"
 

@@ -1,4 +1,4 @@
-/* What was invested in an account, by us and by them. */
+/* Descriptor of investments: what we, they or both put into an account. */
 #include "domain/check.h"
 #include "fields.h"
 

@@ -1,4 +1,4 @@
-/* Allied organisations, theirs or ours. */
+/* Descriptor of links: organisations that are allied with a customer or with us. */
 #include "fields.h"
 
 /* clang-format off */

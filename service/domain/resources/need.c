@@ -1,4 +1,4 @@
-/* What a customer needs. */
+/* Descriptor of needs: what a customer needs, said or not. */
 #include "domain/check.h"
 #include "fields.h"
 

@@ -1,4 +1,5 @@
-/* Nominations: how a region or a manager asks for a place on the list of key accounts (001-08). */
+/* Descriptor of nominations: how a region or a manager asks for a place on the list of key
+ * accounts (001-08). */
 #include "fields.h"
 
 /* clang-format off */

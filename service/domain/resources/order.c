@@ -1,4 +1,4 @@
-/* Orders, with their lines. */
+/* Descriptor of orders, with their lines. */
 #include "domain/check.h"
 #include "fields.h"
 

@@ -1,4 +1,4 @@
-/* Account plans. */
+/* Descriptor of account plans: objectives with actions, what both sides gain, opportunities. */
 #include "domain/check.h"
 #include "fields.h"
 

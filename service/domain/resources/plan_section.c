@@ -1,4 +1,4 @@
-/* The sections of a plan. */
+/* Descriptor of the sections of a plan, which follow its template. */
 #include "fields.h"
 
 #include <stdio.h>

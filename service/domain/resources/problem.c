@@ -1,4 +1,4 @@
-/* A customer's problems with us. */
+/* Descriptor of problems that a customer has with us. */
 #include "domain/check.h"
 #include "fields.h"
 

@@ -1,4 +1,4 @@
-/* Major projects with a customer. */
+/* Descriptor of major projects with a customer. */
 #include "fields.h"
 
 /* clang-format off */

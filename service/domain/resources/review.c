@@ -1,4 +1,4 @@
-/* Account reviews. */
+/* Descriptor of reviews: the regular meetings about an account, with ratings and decisions. */
 #include "domain/check.h"
 #include "fields.h"
 

@@ -1,4 +1,4 @@
-/* Our answers to needs. */
+/* Descriptor of solutions: our answers to a customer's needs. */
 #include "domain/check.h"
 #include "fields.h"
 

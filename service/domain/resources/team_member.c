@@ -1,4 +1,4 @@
-/* Who works on an account, in which role. */
+/* Descriptor of team members: who works on an account, in which role, and what they may see. */
 #include "domain/check.h"
 #include "fields.h"
 

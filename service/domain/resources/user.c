@@ -1,4 +1,4 @@
-/* People of ours. */
+/* Descriptor of users: our own people. */
 #include "domain/check.h"
 #include "fields.h"
 

@@ -1,4 +1,4 @@
-/* What a customer spends in all, and how much of it with us (002-29). */
+/* Descriptor of the wallet: what a customer spends in all, and how much of it with us (002-29). */
 #include "domain/check.h"
 #include "fields.h"
 

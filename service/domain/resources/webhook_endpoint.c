@@ -1,4 +1,4 @@
-/* Where events are sent to. */
+/* Descriptor of webhook endpoints: where events are sent to. */
 #include "domain/check.h"
 #include "fields.h"
 

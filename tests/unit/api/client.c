@@ -1,3 +1,5 @@
+/* Starts an HTTP server within the test and talks to it over a socket, byte by byte, so that the
+ * test decides how a request is framed. */
 #include "client.h"
 
 #include "unit.h"

@@ -1,3 +1,5 @@
+/* Whose address a request counts for: X-Forwarded-For is believed when trusted proxies have
+ * written it, and only as far as they have. */
 #include "unit.h"
 
 #include "forwarded.h"

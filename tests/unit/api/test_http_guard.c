@@ -1,3 +1,5 @@
+/* Requests that two programs could read differently are refused: header fields, framing,
+ * targets, and heads that libmicrohttpd reads more leniently than others do. */
 #include "unit.h"
 
 #include "http_strict.h"

@@ -1,3 +1,5 @@
+/* A compressed body comes back whole, a body that would not shrink is left alone, and only
+ * clients that ask for gzip get it. */
 #include "unit.h"
 
 #include "client.h"

@@ -1,3 +1,5 @@
+/* What a client is told of an error: the problem document, what it keeps secret, its type by
+ * content negotiation, and the page of each kind of problem. */
 #include "unit.h"
 
 #include "admin.h"

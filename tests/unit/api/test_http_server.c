@@ -1,3 +1,5 @@
+/* The HTTP server over real sockets: ambiguous framing, limits, slow clients, too many
+ * connections, standard headers, and how it stops. */
 #include "unit.h"
 
 #include "client.h"

@@ -1,3 +1,5 @@
+/* Which route a method and a path find, which 404 and 405 they get where there is none, and that
+ * a table with a mistake is refused at start. */
 #include "unit.h"
 
 #include "router.h"

@@ -1,8 +1,10 @@
 /* An exhaustive check of the cache's protocol: every order of steps of two writes, two readers with
  * two reads each, evictions at any moment, repeated and late commands, and a failover to a replica
- * that lags behind. A state is bad when Redis holds a value that is older than a write that was
- * acknowledged: any read would hit it. The scripts in service/cache/script.c are what `leases` does
- * here; the other protocols are the usual ones, and show that this check can fail. */
+ * that lags behind. */
+
+/* A state is bad when Redis holds a value that is older than a write that was acknowledged: any
+ * read would hit it. The scripts in service/cache/script.c are what `leases` does here; the
+ * other protocols are the usual ones, and show that this check can fail. */
 #include "unit.h"
 
 #include <stdlib.h>

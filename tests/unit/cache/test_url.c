@@ -1,3 +1,4 @@
+/* Redis URLs: what each part of them becomes, and which ones are refused. */
 #include "unit.h"
 
 #include "url.h"

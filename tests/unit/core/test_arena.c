@@ -1,3 +1,5 @@
+/* Memory from an arena is zeroed, aligned and never given out twice, and ends at the arena's
+ * limit. */
 #include "unit.h"
 
 #include "core/arena.h"

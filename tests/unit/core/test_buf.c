@@ -1,3 +1,5 @@
+/* The byte buffer: what it writes, that it stops exactly at its maximum and stays failed, and
+ * how it escapes JSON. */
 #include "unit.h"
 
 #include "core/buf.h"

@@ -1,3 +1,4 @@
+/* Times as text, before 1970 too, and deadlines that do not overflow. */
 #include "unit.h"
 
 #include "core/clock.h"

@@ -1,3 +1,4 @@
+/* Settings: their defaults, which source wins, and that every bad value is reported at once. */
 #include "unit.h"
 
 #include "core/config.h"

@@ -1,3 +1,5 @@
+/* Hashes, HMAC, sealing, signatures and API keys, against published vectors where there are
+ * some; what an old master key sealed still opens. */
 #include "unit.h"
 
 #include "core/crypto.h"

@@ -1,3 +1,5 @@
+/* Base64, base64url, hex and percent encoding: vectors of RFC 4648, bytes that must be refused,
+ * and random bytes there and back. */
 #include "unit.h"
 
 #include "core/buf.h"

@@ -1,3 +1,5 @@
+/* Errors: the text for clients and the private cause, the cut of long texts between characters,
+ * and the table of problems. */
 #include "unit.h"
 
 #include <stdlib.h>

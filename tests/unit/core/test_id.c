@@ -1,3 +1,5 @@
+/* UUIDs of version 7 against the RFC's vector, their text there and back, and random numbers
+ * without bias. */
 #include "unit.h"
 
 #include "core/id.h"

@@ -1,3 +1,5 @@
+/* What the JSON reader takes and refuses, at which position, and what looking up, copying and
+ * merging give. */
 #include "unit.h"
 
 #include "core/json.h"

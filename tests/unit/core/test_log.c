@@ -1,3 +1,5 @@
+/* Lines of the log are valid JSON whatever is written into them, and a log that nobody reads
+ * holds up no thread. */
 #include "unit.h"
 
 #include "core/json.h"

@@ -1,3 +1,4 @@
+/* Counters, gauges and histograms, and the text in which Prometheus reads them. */
 #include "unit.h"
 
 #include "core/metrics.h"

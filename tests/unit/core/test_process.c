@@ -1,3 +1,4 @@
+/* How many CPUs a container's quota allows: texts of cgroups, and never less than one. */
 #include "unit.h"
 
 #include "process.h"

@@ -1,3 +1,5 @@
+/* Borrowed text: comparing, trimming, splitting, numbers, hashing, and every kind of UTF-8 that
+ * is valid or not. */
 #include "unit.h"
 
 static void equality(void **state) {

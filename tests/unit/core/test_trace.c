@@ -1,3 +1,5 @@
+/* Which spans are recorded, what they say, and that a full ring drops and counts them while many
+ * threads write. */
 #include "unit.h"
 
 #include "core/metrics.h"

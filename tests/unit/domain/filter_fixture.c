@@ -1,3 +1,5 @@
+/* A made-up resource with a field of every type, and the functions by which the tests of filters
+ * parse an expression and compare the SQL. */
 #include "filter_fixture.h"
 
 #include "domain/check.h"

@@ -1,3 +1,5 @@
+/* Signatures of webhooks against the vector of the reference libraries, with several secrets and
+ * keys at once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

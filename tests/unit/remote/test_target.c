@@ -1,3 +1,4 @@
+/* Which addresses and URLs a webhook may go to, in every spelling of an address inside. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

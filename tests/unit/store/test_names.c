@@ -1,3 +1,4 @@
+/* The table of prepared statements finds a text again, and takes no more than its bound. */
 #include "unit.h"
 
 #include "names.h"

@@ -1,3 +1,4 @@
+/* A file of SQL is split at the right semicolons: not in quotes, dollar quotes or comments. */
 #include "unit.h"
 
 #include "splitter.h"

@@ -1,3 +1,5 @@
+/* What clients see of each error of PostgreSQL: the problem, the field, and nothing of the
+ * database's inside. */
 #include "unit.h"
 
 #include "store/store.h"
