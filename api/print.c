@@ -2,7 +2,17 @@
  */
 #include "api/api.h"
 
+#include "app/access_token.h"
+#include "app/bulk.h"
+#include "app/directory.h"
 #include "app/events.h"
+#include "app/exports.h"
+#include "app/imports.h"
+#include "app/merges.h"
+#include "app/plans.h"
+#include "app/program.h"
+#include "app/reviews.h"
+#include "app/sync.h"
 #include "call.h"
 #include "domain/access.h"
 #include "domain/check.h"
@@ -190,6 +200,74 @@ static void route(struct buf *ret, const struct route *r) {
     buf_char(ret, '}');
 }
 
+static void word(struct buf *ret, size_t *n, const char *text) {
+    if (text[0] != '\0') /* some lists begin with the word for nothing */
+        buf_format(ret, "%s\"%s\"", (*n)++ > 0 ? "," : "", text);
+}
+
+static void word_list(struct buf *ret, const char *name, const char *const *list) {
+    size_t n = 0;
+    buf_format(ret, "\"%s\":[", name);
+    for (; *list; list++)
+        word(ret, &n, *list);
+    buf_text(ret, "],\n");
+}
+
+static void event_type_list(struct buf *ret) {
+    size_t n = 0;
+    buf_text(ret, "\"event_type\":[");
+    for (enum resource_id id = RES_USER; id < RES_COUNT; id++)
+        for (size_t i = 0; resource_has_events(id) && resource_event_ops[i]; i++)
+            buf_format(ret, "%s\"%s.%s\"", n++ > 0 ? "," : "", resource_of(id)->name,
+                       resource_event_ops[i]);
+    for (size_t i = 0; i < n_event_types; i++)
+        word(ret, &n, event_types[i].name);
+    buf_text(ret, "],\n");
+}
+
+static void verb_list(struct buf *ret) {
+    size_t n = 0;
+    buf_text(ret, "\"verb\":[");
+    for (enum verb verb = VERB_READ; verb < VERB_ANY; verb++)
+        word(ret, &n, verb_name(verb));
+    buf_text(ret, "]");
+}
+
+/* {"area":["profile",...],...}: lists of words that documents hold where no descriptor has them. */
+static void words(struct buf *ret) {
+    static const struct {
+        const char *name;
+        const char *const *list;
+    } lists[] = {
+        {"area", area_names},
+        {"role", role_names},
+        {"scope", scope_names},
+        {"oauth_error", oauth_errors},
+        {"identifier", identifier_names},
+        {"bulk_outcome", bulk_outcomes},
+        {"merge_field", merge_fields},
+        {"template_section", template_sections},
+        {"template_field_kind", template_field_kinds},
+        {"template_column_kind", template_column_kinds},
+        {"rater", expectation_raters},
+        {"simulation_start", simulation_starts},
+        {"report_format", report_formats},
+        {"report_format_drawn", report_formats_drawn},
+        {"export_format", export_formats},
+        {"sync_policy", sync_policies},
+        {"sync_rule", sync_rules},
+        {"sync_side", sync_sides},
+        {"import_format", import_formats},
+        {"import_preset", import_presets},
+    };
+    buf_char(ret, '{');
+    for (size_t i = 0; i < COUNT_OF(lists); i++)
+        word_list(ret, lists[i].name, lists[i].list);
+    event_type_list(ret);
+    verb_list(ret);
+    buf_char(ret, '}');
+}
+
 void api_print(struct buf *ret) {
     buf_text(ret, "{\"routes\":[");
     for (size_t i = 0; i < n_routes; i++) {
@@ -215,8 +293,7 @@ void api_print(struct buf *ret) {
         text(ret, "meaning", info->meaning);
         buf_char(ret, '}');
     }
-    buf_text(ret, "],\n\"event_types\":[");
-    for (size_t i = 0; i < n_event_types; i++)
-        buf_format(ret, "%s\"%s\"", i > 0 ? "," : "", event_types[i].name);
-    buf_text(ret, "]}\n");
+    buf_text(ret, "],\n\"words\":");
+    words(ret);
+    buf_text(ret, "}\n");
 }

@@ -68,17 +68,19 @@ static bool read_basic(struct call *call, struct oauth_request *into) {
            (!named.ptr || str_eq(named, into->client_id));
 }
 
+const char *const oauth_errors[] = {
+    [OAUTH_FINE] = "",
+    [OAUTH_INVALID_REQUEST] = "invalid_request",
+    [OAUTH_INVALID_CLIENT] = "invalid_client",
+    [OAUTH_UNSUPPORTED_GRANT_TYPE] = "unsupported_grant_type",
+    [OAUTH_INVALID_SCOPE] = "invalid_scope",
+    NULL,
+};
+
 /* Section 5.2: the one answer of kamd that is no problem document when it is an error. */
 static void answer_error(struct call *call, enum oauth_error error, const char *why) {
-    static const char *const codes[] = {
-        [OAUTH_FINE] = "",
-        [OAUTH_INVALID_REQUEST] = "invalid_request",
-        [OAUTH_INVALID_CLIENT] = "invalid_client",
-        [OAUTH_UNSUPPORTED_GRANT_TYPE] = "unsupported_grant_type",
-        [OAUTH_INVALID_SCOPE] = "invalid_scope",
-    };
     struct buf *body = &call->outcome.body;
-    buf_format(body, "{\"error\":\"%s\",\"error_description\":", codes[error]);
+    buf_format(body, "{\"error\":\"%s\",\"error_description\":", oauth_errors[error]);
     buf_json(body, str_of(why));
     buf_text(body, ",\"request_id\":");
     buf_json(body, str_of(call->request->id));

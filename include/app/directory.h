@@ -47,6 +47,7 @@ enum identifier {
     IDENTIFIER_ACCOUNT_NUMBER,
     IDENTIFIER_SALESFORCE_ID
 };
+extern const char *const identifier_names[]; /* NULL-terminated */
 struct recognised {
     bool known; /* some key account is */
     bool stale;

@@ -17,5 +17,8 @@ struct event_type {
 };
 extern const struct event_type event_types[];
 extern const size_t n_event_types;
+extern const char *const resource_event_ops[]; /* NULL-terminated */
+/* Sections and orders tell of the plan and the account, settings of nothing. */
+bool resource_has_events(enum resource_id id);
 
 #endif

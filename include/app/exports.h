@@ -15,6 +15,7 @@ struct exports {
 };
 
 enum export_format { EXPORT_NDJSON, EXPORT_CSV };
+extern const char *const export_formats[]; /* NULL-terminated */
 
 struct export;
 

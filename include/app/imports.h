@@ -6,6 +6,8 @@
 #include "app/operation.h"
 #include "app/records.h"
 
+extern const char *const import_formats[]; /* NULL-terminated */
+extern const char *const import_presets[]; /* NULL-terminated */
 /* {resource, system, format, dry_run, preset, columns, values, source, content}: 201 with the
  * import; `content` is the one part of a small file. */
 use_case import_create;

@@ -5,6 +5,7 @@
 #include "app/operation.h"
 #include "app/records.h"
 
+extern const char *const merge_fields[]; /* what `take` may name; NULL-terminated */
 /* Body {source_id, take[]}: the account `source_id` becomes part of account `id`, and the answer is
  * that one; 202 with an operation where much lies below the source. 409 where both have what can be
  * there once only, or the source is a key account. */

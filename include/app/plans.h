@@ -8,6 +8,9 @@
 /* The versions of the template, newest first; one is in force for all accounts (004-15). */
 use_case template_list;
 use_case template_get;
+extern const char *const template_sections[];     /* NULL-terminated */
+extern const char *const template_field_kinds[];  /* NULL-terminated */
+extern const char *const template_column_kinds[]; /* NULL-terminated */
 use_case template_create;
 /* Workers bring the plans into it (plans_follow_template()). */
 use_case template_activate;

@@ -27,6 +27,7 @@ use_case criteria_activate;
  * day it only stores results. */
 use_case evaluation_start;
 use_case evaluation_results;
+extern const char *const simulation_starts[]; /* NULL-terminated */
 /* {criteria | criteria_version, max_key_accounts, enter_score, ..., as_of, start}: what would
  * change. Nothing is written, unless it takes an operation: beyond KAMD_REPORT_ACCOUNTS accounts.
  */

@@ -8,6 +8,9 @@
 
 struct report;
 
+extern const char *const report_formats[]; /* NULL-terminated */
+extern const char
+    *const report_formats_drawn[]; /* of a report that can be drawn; NULL-terminated */
 /* NULL: there is none. `name` as in its path: "attention-gap". */
 const struct report *report_by_name(struct str name);
 /* The SQL function: parameters as jsonb, the document as jsonb. */

@@ -10,6 +10,7 @@ use_case review_complete;
 
 /* The account's latest ratings of all seven, with gap, trend and the weakest (003-12). */
 use_case expectation_get;
+extern const char *const expectation_raters[]; /* NULL-terminated */
 /* {rater, ratings[] {expectation, rating}, ...}: what came without a review. */
 use_case expectation_rate;
 

@@ -14,6 +14,10 @@ use_case sync_bulk;
 /* Records that wait for their parents; page_size and cursor. */
 use_case sync_waiting;
 
+/* Words of the conflict rules, each list NULL-terminated. */
+extern const char *const sync_policies[];
+extern const char *const sync_rules[]; /* the policies, and those of a field alone */
+extern const char *const sync_sides[];
 /* {conflict_policy, fields[{resource, field, rule}]}; without one the source wins. */
 use_case sync_policy_get;
 use_case sync_policy_put;

@@ -34,6 +34,7 @@ enum verb {
     VERB_COUNT
 };
 
+extern const char *const role_names[ROLE_COUNT + 1]; /* NULL-terminated */
 bool role_by_name(struct str name, enum role *ret);
 const char *role_name(enum role role);
 const char *verb_name(enum verb verb);
@@ -66,6 +67,7 @@ enum scope {
     SCOPE_RECOGNITION = 1 << 2,
     SCOPE_SYNC = 1 << 3
 };
+extern const char *const scope_names[]; /* NULL-terminated */
 bool scope_by_name(struct str name, unsigned *ret);
 bool scopes_allow(unsigned scopes, enum verb verb);
 /* By the role and by the key's scopes. */

@@ -2,7 +2,7 @@
  * scopes of an API key narrow the role. */
 #include "domain/access.h"
 
-static const char *const role_names[ROLE_COUNT] = {
+const char *const role_names[ROLE_COUNT + 1] = {
     [ROLE_ADMIN] = "admin",
     [ROLE_DIRECTOR] = "director",
     [ROLE_ACCOUNT_MANAGER] = "account_manager",
@@ -84,6 +84,8 @@ static const struct {
     {"sync", SCOPE_SYNC,
      BIT(READ) | BIT(ORDERS) | BIT(CREATE_ACCOUNT) | BIT(WRITE) | BIT(SYNC) | BIT(ANY)},
 };
+
+const char *const scope_names[] = {"read", "write", "recognition", "sync", NULL};
 
 bool scope_by_name(struct str name, unsigned *ret) {
     for (size_t i = 0; i < sizeof scopes_table / sizeof *scopes_table; i++)

@@ -50,6 +50,11 @@ test('what nobody reads, and what is there twice', () => {
   fails((_, some) => { delete fileOf(some, 'Access').operations.putRole.summary; }, /putRole needs summary/);
 });
 
+test('a list of words that the program does not have', () => {
+  fails((_, some) => { fileOf(some, 'Access').schemas.AccessRole.properties.kind.enum = 'role.kind'; }, /the program has no list of words named role\.kind/);
+  fails((some) => { delete some.words.scope; }, /no list of words named scope/);
+});
+
 test('an array that no example shows', () => {
   fails((_, some) => { some.common.schemas.Page.properties.seals = { items: 'text 9', maxItems: 5 }; }, /no example shows these arrays: Page\.seals/);
 });

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pascal } from '../../api/openapi/lib/descriptors.mjs';
+import { readSources } from '../../api/openapi/lib/inputs.mjs';
 import { deref, operationsOf, printApi, readOpenapi } from './lib/contract.mjs';
 import { validator } from './lib/validate.mjs';
 
@@ -206,9 +207,34 @@ test('all other parameters are those of the route\'s table, with its choices and
 
 // ---- the rest ----------------------------------------------------------------------------------------
 
-test('problem codes and event types', () => {
-  assert.deepEqual(schemaOf('ProblemCode').enum, api.problems.map(({ code }) => code));
-  for (const type of api.event_types) assert.ok(schemaOf('EventType').enum.includes(type), type);
+// [place, words] of all closed lists, written out (in openapi.yaml) or by name (in its sources).
+function listsOf(node, place = '') {
+  if (!node || typeof node !== 'object') return [];
+  const below = Object.entries(node).filter(([key]) => key !== 'example' && key !== 'examples').flatMap(([key, value]) => listsOf(value, `${place}/${key}`));
+  return Array.isArray(node.enum) ? [[place, node.enum.filter((word) => word !== null)], ...below] : below;
+}
+const text = (words) => [...words].sort().join();
+
+const fieldLists = (fields) => fields.flatMap(({ values, fields: inner }) => [...(values ? [values] : []), ...(inner ? fieldLists(inner) : [])]);
+const programLists = [
+  ...Object.values(api.words), ...api.resources.flatMap(({ fields }) => fieldLists(fields)), ...api.routes.flatMap(({ parameters }) => parameters.flatMap(({ values }) => (values ? [values] : []))),
+  api.problems.map(({ code }) => code), api.resources.filter(({ sync }) => sync).map(({ path }) => path),
+];
+// Lists in the sources that repeat one of the program's.
+const repeated = (sources) => listsOf(sources).filter(([, words]) => words.length > 1 && programLists.some((list) => text(list) === text(words))).map(([place]) => place);
+
+test('lists of words are those of the program, all of them', () => {
+  const there = new Set(listsOf(doc).map(([, words]) => words.join()));
+  for (const [name, words] of Object.entries(api.words)) assert.ok(words.length && there.has(words.join()), `${name} is in openapi.yaml`);
+  const expected = {
+    ProblemCode: api.problems.map(({ code }) => code), EventType: api.words.event_type, Area: api.words.area, Role: api.words.role, Scope: api.words.scope,
+  };
+  for (const [name, words] of Object.entries(expected)) assert.deepEqual(schemaOf(name).enum, words, name);
+});
+
+test('no list that the program has is written by hand', () => {
+  assert.deepEqual(repeated(readSources()), []);
+  assert.deepEqual(repeated({ schemas: { Visit: { properties: { tier: { enum: ['C', 'B', 'A', null] } } } } }), ['/schemas/Visit/properties/tier']);
 });
 
 test('what can be synced', () => {

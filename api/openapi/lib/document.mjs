@@ -5,6 +5,7 @@ import { parameters, schemas } from './descriptors.mjs';
 import { operation, pathParameters } from './operations.mjs';
 import { examplesOf, kindOf, patterned, wordsOf } from './plain.mjs';
 import { parameterOf, schemaOf } from './shorthand.mjs';
+import { withWords, wordLists } from './words.mjs';
 
 const WORDS = ['one', 'a', 'many', 'examples'];
 const OF_OPERATION = ['summary', 'description', 'right', 'like', 'text', 'path', 'parameters', 'body', 'answers', 'errors', 'callbacks'];
@@ -104,7 +105,8 @@ function examples(api, sources, all) {
   return mapValues(result, (example) => (example.page_of ? pageExample(example, result) : example));
 }
 
-export function documentOf(api, sources) {
+export function documentOf(api, given) {
+  const sources = withWords(given, wordLists(api));
   const { common, tags } = sources;
   const listed = parameters(api);
   const made = schemas(api);

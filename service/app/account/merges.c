@@ -10,13 +10,13 @@
 #include "record/view.h"
 
 /* clang-format off */
-static const char *const taken[] = {
+const char *const merge_fields[] = {
     "name", "account_number", "domain", "industry", "currency_code", "lifecycle", "custom", "level", "division", "manager_id", "sponsor_id",
     "business_model", "revenue_model", "our_contribution", "customer_plans", "contact_preference", "cadence", "sales_cycle", "address",
     "country_code", NULL};
-static const struct field merge_fields[] = {
+static const struct field merge_body[] = {
     {.name = "source_id", .type = FIELD_ID, .flags = F_REQUIRED},
-    {.name = "take", .type = FIELD_TEXTS, .max = 20, .values = taken, .preset = "[]"},
+    {.name = "take", .type = FIELD_TEXTS, .max = 20, .values = merge_fields, .preset = "[]"},
 };
 /* clang-format on */
 
@@ -75,7 +75,7 @@ static bool merge_work(struct action *action, struct tx *tx, void *arg, struct o
 bool account_merge(struct action *action, struct outcome *outcome, struct err *err) {
     struct str id = action_arg(action, "id");
     const jv *doc = action->doc;
-    static const struct shape shape = {merge_fields, COUNT_OF(merge_fields)};
+    static const struct shape shape = {merge_body, COUNT_OF(merge_body)};
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&shape, doc, "", &clean, err))
         return false;

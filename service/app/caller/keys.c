@@ -18,9 +18,8 @@
 /* clang-format off */
 static const struct field key_fields[] = {
     {.name = "name", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 79},
-    {.name = "role", .type = FIELD_ENUM, .flags = F_REQUIRED,
-     .values = (const char *const[]){"admin", "director", "account_manager", "member", "auditor", "integration", NULL}},
-    {.name = "scopes", .type = FIELD_TEXTS, .max = 10, .values = (const char *const[]){"read", "write", "recognition", "sync", NULL}},
+    {.name = "role", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = role_names},
+    {.name = "scopes", .type = FIELD_TEXTS, .max = 10, .values = scope_names},
     {.name = "user_id", .type = FIELD_ID, .ref = "user"},
     {.name = "expires_at", .type = FIELD_TIME},
 };

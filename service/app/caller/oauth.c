@@ -25,15 +25,14 @@ static bool read_scope(struct str list, unsigned has, unsigned *ret) {
 }
 
 static void write_answer(const char *token, int seconds, unsigned scopes, struct buf *body) {
-    static const char *const names[] = {"read", "write", "recognition", "sync"};
     unsigned scope;
     bool first = true;
     buf_format(body, "{\"access_token\":\"%s\",\"token_type\":\"Bearer\",\"expires_in\":%d", token,
                seconds);
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        if (!scope_by_name(str_of(names[i]), &scope) || (scopes & scope) == 0)
+    for (size_t i = 0; scope_names[i]; i++) {
+        if (!scope_by_name(str_of(scope_names[i]), &scope) || (scopes & scope) == 0)
             continue;
-        buf_format(body, "%s%s", first ? ",\"scope\":\"" : " ", names[i]);
+        buf_format(body, "%s%s", first ? ",\"scope\":\"" : " ", scope_names[i]);
         first = false;
     }
     buf_text(body, first ? "}" : "\"}");

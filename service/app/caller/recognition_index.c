@@ -201,12 +201,13 @@ bool recognition_index_read(struct tx *tx, const struct recognition_slots *slots
 
 /* ---- asking ---- */
 
-static const char *const kind_names[] = {
+const char *const identifier_names[] = {
     [IDENTIFIER_PHONE] = "phone",
     [IDENTIFIER_EMAIL] = "email",
     [IDENTIFIER_DOMAIN] = "domain",
     [IDENTIFIER_ACCOUNT_NUMBER] = "account_number",
     [IDENTIFIER_SALESFORCE_ID] = "salesforce_id",
+    NULL,
 };
 
 /* The first entry that is not below `wanted`. */
@@ -245,7 +246,7 @@ static bool find_exactly(const struct recognition_index *index, enum identifier 
     if (first == index->n_entries || compare_keys(found, &wanted) != 0)
         return false;
     buf_put(ret, found->account->members);
-    buf_format(ret, ",\"matched_by\":\"%s\",\"contact\":", kind_names[kind]);
+    buf_format(ret, ",\"matched_by\":\"%s\",\"contact\":", identifier_names[kind]);
     buf_put(ret, contacts == 1 ? contact : STR("null"));
     buf_format(ret, ",\"others\":%zu", others);
     return true;

@@ -2,6 +2,7 @@
 #ifndef KAMD_APP_FEED_EVENT_QUERY_H
 #define KAMD_APP_FEED_EVENT_QUERY_H
 
+#include "app/events.h"
 #include "app/records.h"
 #include "base/transaction.h"
 
@@ -54,7 +55,5 @@ enum event_column {
     EVENT_ACTOR, /* of a webhook endpoint: its maker, and what that one reached; else absent */
     EVENT_REACH
 };
-/* Sections and orders tell of the plan and the account, settings of nothing. */
-bool resource_has_events(enum resource_id id);
 
 #endif

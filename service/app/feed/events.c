@@ -236,14 +236,16 @@ static bool write_type(struct buf *ret, const struct event_type *type, bool *fir
     return true;
 }
 
+const char *const resource_event_ops[] = {"created", "updated", "deleted", "restored", NULL};
+
 static bool write_resource_types(struct buf *ret, const struct resource *resource, bool *first,
                                  struct err *err) {
-    static const char *const ops[] = {"created", "updated", "deleted", "restored"};
-    for (size_t o = 0; o < COUNT_OF(ops); o++) {
+    for (size_t o = 0; resource_event_ops[o]; o++) {
         char name[64], about[96], data[256];
         bool scoped = (resource->flags & R_ACCOUNT_SCOPED) != 0;
-        snprintf(name, sizeof name, "%s.%s", resource->name, ops[o]);
-        snprintf(about, sizeof about, "A record of %s was %s.", resource->path, ops[o]);
+        snprintf(name, sizeof name, "%s.%s", resource->name, resource_event_ops[o]);
+        snprintf(about, sizeof about, "A record of %s was %s.", resource->path,
+                 resource_event_ops[o]);
         snprintf(data, sizeof data,
                  "{%s\"%s_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d04\",\"version\":%d%s}",
                  scoped ? "\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\"," : "",

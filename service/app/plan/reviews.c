@@ -297,6 +297,8 @@ static bool rate_work(struct action *action, struct tx *tx, void *arg, struct ou
     return true;
 }
 
+const char *const expectation_raters[] = {"customer", "internal", NULL};
+
 bool expectation_rate(struct action *action, struct outcome *outcome, struct err *err) {
     struct str account_id = action_arg(action, "account_id");
     const jv *doc = action->doc;
@@ -307,10 +309,7 @@ bool expectation_rate(struct action *action, struct outcome *outcome, struct err
     };
     const struct shape rating_shape = {rating_fields, COUNT_OF(rating_fields)};
     const struct field fields[] = {
-        {.name = "rater",
-         .type = FIELD_ENUM,
-         .flags = F_REQUIRED,
-         .values = (const char *const[]){"customer", "internal", NULL}},
+        {.name = "rater", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = expectation_raters},
         {.name = "ratings",
          .type = FIELD_DOCS,
          .flags = F_REQUIRED,

@@ -12,10 +12,12 @@
 
 /* clang-format off */
 #define KINDS "text", "texts", "number", "date", "boolean", "choice", "contact", "contacts"
+const char *const template_field_kinds[] = {KINDS, "table", NULL};
+const char *const template_column_kinds[] = {KINDS, NULL};
 static const struct field column_fields[] = {
     {.name = "name", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 64, .check = check_slug},
     {.name = "title", .type = FIELD_TEXT, .max = 200},
-    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = (const char *const[]){KINDS, NULL}},
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = template_column_kinds},
     {.name = "required", .type = FIELD_BOOL},
     {.name = "choices", .type = FIELD_TEXTS, .max = 50},
 };
@@ -24,17 +26,17 @@ static const struct field field_fields[] = {
     {.name = "name", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 64, .check = check_slug},
     {.name = "title", .type = FIELD_TEXT, .max = 200},
     {.name = "guidance", .type = FIELD_TEXT, .max = 2000},
-    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = (const char *const[]){KINDS, "table", NULL}},
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = template_field_kinds},
     {.name = "required", .type = FIELD_BOOL},
     {.name = "choices", .type = FIELD_TEXTS, .max = 50},
     {.name = "columns", .type = FIELD_DOCS, .max = 20, .shape = &column_shape},
 };
 static const struct shape field_shape = {field_fields, COUNT_OF(field_fields)};
-static const char *const section_names[] = {"competitive_environment", "contacts_and_decisions", "negotiations", "leader_perceptions", "values_beliefs",
+const char *const template_sections[] = {"competitive_environment", "contacts_and_decisions", "negotiations", "leader_perceptions", "values_beliefs",
     "capabilities", "strategies", "internal_processes", "interaction_history", NULL};
 #define N_TYPED 8 /* the last one is generated */
 static const struct field section_fields[] = {
-    {.name = "section", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = section_names},
+    {.name = "section", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = template_sections},
     {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 200},
     {.name = "guidance", .type = FIELD_TEXT, .max = 2000},
     {.name = "required", .type = FIELD_BOOL, .flags = F_NOT_NULL, .preset = "false"},
@@ -143,7 +145,8 @@ static void check_sections(const jv *sections, struct err *err) {
     for (size_t i = 0; i < jv_len(sections); i++) {
         const jv *one = jv_at(sections, i);
         size_t which = 0;
-        while (which < N_TYPED && !str_is(jv_text(jv_get(one, "section")), section_names[which]))
+        while (which < N_TYPED &&
+               !str_is(jv_text(jv_get(one, "section")), template_sections[which]))
             which++;
         if ((seen >> which & 1) != 0)
             complain(err, i, "/section", "duplicate", "is in the list already");
@@ -155,7 +158,8 @@ static void check_sections(const jv *sections, struct err *err) {
     for (size_t which = 0; which < N_TYPED; which++)
         if ((seen >> which & 1) == 0)
             err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/sections"), "missing_section",
-                    "%s is missing; the nine sections are the same for all", section_names[which]);
+                    "%s is missing; the nine sections are the same for all",
+                    template_sections[which]);
 }
 
 static bool create_work(struct action *action, struct tx *tx, void *arg, struct outcome *outcome,

@@ -119,16 +119,18 @@ static bool refuse(struct err *err, const char *name, const char *why) {
     return err_add(err, PROBLEM_INVALID_REQUEST, ERR_PARAMETER(name), "invalid_value", "%s", why);
 }
 
-static const char *const formats[] = {"json", "csv", "svg", NULL};
+const char *const report_formats[] = {"json", "csv", NULL};
+const char *const report_formats_drawn[] = {"json", "csv", "svg", NULL}; /* by enum format */
 static const struct query_param drawn = {
-    .name = "format", .type = QUERY_CHOICE, .choices = formats};
-static const struct query_param plain = QUERY_ONE_OF("format", "json", "csv");
+    .name = "format", .type = QUERY_CHOICE, .choices = report_formats_drawn};
+static const struct query_param plain = {
+    .name = "format", .type = QUERY_CHOICE, .choices = report_formats};
 
 static bool take_format(struct action *action, struct asked *asked, struct str value,
                         struct err *err) {
     if (!query_check_value(asked->report->drawn ? &drawn : &plain, action->arena, &value, err))
         return false;
-    while (!str_is(value, formats[asked->format]))
+    while (!str_is(value, report_formats_drawn[asked->format]))
         asked->format++;
     return true;
 }

@@ -8,6 +8,8 @@
 #include "domain/decode.h"
 #include "program/criteria.h"
 
+const char *const simulation_starts[] = {"current", "empty", NULL};
+
 /* clang-format off */
 static const struct field fields[] = {
     {.name = "criteria", .type = FIELD_DOCS, .min = 1, .max = 50, .shape = &metric_shape},
@@ -18,7 +20,7 @@ static const struct field fields[] = {
     {.name = "exit_score", .type = FIELD_DECIMAL, .flags = F_MIN},
     {.name = "tier_b_score", .type = FIELD_DECIMAL, .flags = F_MIN},
     {.name = "as_of", .type = FIELD_DATE},
-    {.name = "start", .type = FIELD_ENUM, .values = (const char *const[]){"current", "empty", NULL}},
+    {.name = "start", .type = FIELD_ENUM, .values = simulation_starts},
 };
 /* clang-format on */
 static const struct shape shape = {fields, COUNT_OF(fields)};

@@ -2,6 +2,8 @@
  * and how many there are of each kind. */
 #include "record/batch.h"
 
+#include "app/bulk.h"
+
 #include <string.h>
 
 void entry_errors(const struct entry *entry, struct buf *ret) {
@@ -61,14 +63,13 @@ static void write_result(struct action *action, const struct batch *batch, size_
     buf_char(ret, '}');
 }
 
-const char *entry_outcome_text(enum entry_outcome outcome) {
-    static const char *const texts[] = {
+const char *const bulk_outcomes[] = {
 #define X(name, text) text,
-        ENTRY_OUTCOMES(X)
+    ENTRY_OUTCOMES(X)
 #undef X
-    };
-    return texts[outcome];
-}
+        NULL};
+
+const char *entry_outcome_text(enum entry_outcome outcome) { return bulk_outcomes[outcome]; }
 
 void batch_results(struct action *action, const struct batch *batch, struct buf *ret) {
     size_t counts[OUTCOME_COUNT] = {0};

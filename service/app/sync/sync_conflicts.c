@@ -7,9 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* In the order of sync_rules. */
 enum rule { SOURCE_WINS, KAMD_WINS, LATEST_WINS, SOURCE_OWNS, KAMD_OWNS, RULES };
-static const char *const rule_names[RULES] = {"source_wins", "kamd_wins", "latest_wins",
-                                              "source_owns", "kamd_owns"};
 
 /* Whether two systems can contradict each other about a field. external_ids and custom are merged
  * member by member. */
@@ -19,7 +18,7 @@ static bool can_conflict(const char *field) {
 
 static enum rule rule_by_name(struct str name) {
     enum rule rule = SOURCE_WINS;
-    while (rule < RULES && !str_is(name, rule_names[rule]))
+    while (rule < RULES && !str_is(name, sync_rules[rule]))
         rule++;
     return rule < RULES ? rule : SOURCE_WINS;
 }
@@ -105,7 +104,7 @@ static void note(struct sync_message *message, const struct difference *differen
     jv_set(one, "field", jv_new_text(str_of(difference->field)));
     jv_set(one, "kamd_value", jv_copy(difference->ours));
     jv_set(one, "system_value", jv_copy(difference->theirs));
-    jv_set(one, "rule", jv_new_text(str_of(rule_names[rule])));
+    jv_set(one, "rule", jv_new_text(str_of(sync_rules[rule])));
     jv_set(one, "winner", jv_new_text(source ? STR("source") : STR("kamd")));
     if (!message->conflicts)
         message->conflicts = jv_new_array();

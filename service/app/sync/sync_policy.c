@@ -11,12 +11,13 @@
 
 #include <stdio.h>
 
-static const char *const policies[] = {"source_wins", "kamd_wins", "latest_wins", NULL};
-static const char *const rules[] = {"source_wins", "kamd_wins", "latest_wins",
-                                    "source_owns", "kamd_owns", NULL};
+const char *const sync_policies[] = {"source_wins", "kamd_wins", "latest_wins", NULL};
+const char *const sync_rules[] = {"source_wins", "kamd_wins", "latest_wins",
+                                  "source_owns", "kamd_owns", NULL};
+const char *const sync_sides[] = {"kamd", "source", NULL};
 
 const char *check_conflict_policy(struct str text) {
-    for (const char *const *one = policies; *one; one++)
+    for (const char *const *one = sync_policies; *one; one++)
         if (str_is(text, *one))
             return NULL;
     return "must be one of source_wins, kamd_wins, latest_wins";
@@ -27,11 +28,11 @@ const char *check_conflict_policy(struct str text) {
 static const struct field rule_fields[] = {
     {.name = "resource", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 64},
     {.name = "field", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 64},
-    {.name = "rule", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = rules},
+    {.name = "rule", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = sync_rules},
 };
 static const struct shape rule_shape = {rule_fields, COUNT_OF(rule_fields)};
 static const struct field policy_fields[] = {
-    {.name = "conflict_policy", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = policies},
+    {.name = "conflict_policy", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = sync_policies},
     {.name = "fields",
      .type = FIELD_DOCS,
      .flags = F_NOT_NULL,
@@ -235,9 +236,8 @@ bool sync_conflict_resolve(struct action *action, struct outcome *outcome, struc
     struct str system = action_arg(action, "system");
     struct str id = action_arg(action, "id");
     const jv *doc = action->doc;
-    static const char *const sides[] = {"kamd", "source", NULL};
     static const struct field fields[] = {
-        {.name = "take", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = sides}};
+        {.name = "take", .type = FIELD_ENUM, .flags = F_REQUIRED, .values = sync_sides}};
     static const struct shape shape = {fields, COUNT_OF(fields)};
     CLEANUP(jv_unref) jv *clean = NULL;
     if (!decode_shape(&shape, doc, "", &clean, err))

@@ -38,7 +38,9 @@ struct export {
 
 /* ---- what is asked for ---- */
 
-static const struct query_param format = QUERY_ONE_OF("format", "ndjson", "csv");
+const char *const export_formats[] = {"ndjson", "csv", NULL};
+static const struct query_param format = {
+    .name = "format", .type = QUERY_CHOICE, .choices = export_formats};
 static const struct query_param bom = QUERY_ONE_OF("bom", "false", "true");
 static const struct query_param after = {.name = "after", .type = QUERY_ID};
 

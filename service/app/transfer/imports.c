@@ -127,20 +127,21 @@ static bool making_work(struct action *action, struct tx *tx, void *arg, struct 
     return import_answer(tx, params[0], outcome, err);
 }
 
+const char *const import_formats[] = {"csv", "ndjson", NULL};
+const char *const import_presets[] = {"linkedin", "export", NULL};
+
 bool import_create(struct action *action, struct outcome *outcome, struct err *err) {
     const jv *doc = action->doc;
-    static const char *const formats[] = {"csv", "ndjson", NULL};
-    static const char *const preset_names[] = {"linkedin", "export", NULL};
     static const struct field fields[] = {
         {.name = "resource", .type = FIELD_TEXT, .flags = F_REQUIRED, .min = 1, .max = 64},
         {.name = "system", .type = FIELD_TEXT, .max = 64, .check = check_slug},
         {.name = "format",
          .type = FIELD_ENUM,
          .flags = F_NOT_NULL,
-         .values = formats,
+         .values = import_formats,
          .preset = "\"csv\""},
         {.name = "dry_run", .type = FIELD_BOOL},
-        {.name = "preset", .type = FIELD_ENUM, .values = preset_names},
+        {.name = "preset", .type = FIELD_ENUM, .values = import_presets},
         {.name = "columns", .type = FIELD_MAP, .flags = F_UNCHECKED, .max = 256},
         {.name = "values", .type = FIELD_MAP, .flags = F_UNCHECKED, .max = 100},
         {.name = "source", .type = FIELD_TEXT, .max = 500},
