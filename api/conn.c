@@ -39,8 +39,8 @@ static bool admit(struct server *server) {
     return false;
 }
 
-static struct conn *conn_new(struct worker *worker, struct MHD_Connection *mhd) {
-    struct server *server = worker->server;
+static struct conn *conn_new(struct http_thread *thread, struct MHD_Connection *mhd) {
+    struct server *server = thread->server;
     struct conn *conn = calloc(1, sizeof *conn);
     /* What it points to is only good until the next question. */
     const union MHD_ConnectionInfo *info =
@@ -50,7 +50,7 @@ static struct conn *conn_new(struct worker *worker, struct MHD_Connection *mhd) 
         return NULL;
     }
     int fd = info->connect_fd;
-    conn->worker = worker;
+    conn->thread = thread;
     conn->mhd = mhd;
     conn->shed = !admit(server);
     info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
@@ -66,31 +66,31 @@ static struct conn *conn_new(struct worker *worker, struct MHD_Connection *mhd) 
 }
 
 /* Called before libmicrohttpd closes the descriptor. */
-static void conn_free(struct worker *worker, struct conn *conn) {
+static void conn_free(struct http_thread *thread, struct conn *conn) {
     bool counted = true;
     if (conn != NULL) {
-        reaper_remove(worker->server->reaper, &conn->reaped);
+        reaper_remove(thread->server->reaper, &conn->reaped);
         if (!conn->shed && !conn->streams)
-            atomic_fetch_sub(&worker->server->admitted, 1);
-        if (worker->server->options.metrics)
+            atomic_fetch_sub(&thread->server->admitted, 1);
+        if (thread->server->options.metrics)
             metrics_add(METRIC_HTTP_CONNECTIONS, 0, -1);
         counted = !conn->streams;
         free(conn);
     }
     if (counted)
-        atomic_fetch_sub(&worker->connections, 1);
-    atomic_fetch_sub(&worker->server->open, 1);
+        atomic_fetch_sub(&thread->connections, 1);
+    atomic_fetch_sub(&thread->server->open, 1);
 }
 
 void conn_notify(void *context, struct MHD_Connection *mhd, void **socket_context,
                  enum MHD_ConnectionNotificationCode code) {
-    struct worker *worker = context;
+    struct http_thread *thread = context;
     switch (code) {
     case MHD_CONNECTION_NOTIFY_STARTED:
-        *socket_context = conn_new(worker, mhd);
+        *socket_context = conn_new(thread, mhd);
         break;
     case MHD_CONNECTION_NOTIFY_CLOSED:
-        conn_free(worker, *socket_context);
+        conn_free(thread, *socket_context);
         *socket_context = NULL;
         break;
     }
@@ -99,8 +99,8 @@ void conn_notify(void *context, struct MHD_Connection *mhd, void **socket_contex
 void conn_streams(struct conn *conn) {
     conn->streams = true;
     if (!conn->shed)
-        atomic_fetch_sub(&conn->worker->server->admitted, 1);
-    atomic_fetch_sub(&conn->worker->connections, 1);
+        atomic_fetch_sub(&conn->thread->server->admitted, 1);
+    atomic_fetch_sub(&conn->thread->connections, 1);
 }
 
 struct conn *conn_of_mhd(struct MHD_Connection *mhd) {
@@ -119,7 +119,7 @@ static void hide_query(const char *uri) {
 }
 
 void *conn_request_line(void *context, const char *uri, struct MHD_Connection *mhd) {
-    struct worker *worker = context;
+    struct http_thread *thread = context;
     struct conn *conn = conn_of_mhd(mhd);
     if (conn == NULL || uri == NULL)
         return NULL; /* ulfius then closes the connection */
@@ -131,8 +131,8 @@ void *conn_request_line(void *context, const char *uri, struct MHD_Connection *m
     conn->target = uri;
     head_walk_start(&conn->head, uri);
     hide_query(uri);
-    atomic_fetch_add(&worker->in_flight, 1);
-    reaper_request(worker->server->reaper, &conn->reaped, &info->callback_first_iteration,
+    atomic_fetch_add(&thread->in_flight, 1);
+    reaper_request(thread->server->reaper, &conn->reaped, &info->callback_first_iteration,
                    &info->request->binary_body_length);
     return info;
 }
@@ -143,12 +143,12 @@ struct conn *conn_of(const struct _u_request *request) {
 
 void conn_completed(void *context, struct MHD_Connection *mhd, void **request_context,
                     enum MHD_RequestTerminationCode code) {
-    struct worker *worker = context;
+    struct http_thread *thread = context;
     struct conn *conn = conn_of_mhd(mhd);
     if (*request_context != NULL && conn != NULL) {
         conn->answering = false;
-        reaper_done(worker->server->reaper, &conn->reaped);
-        atomic_fetch_sub(&worker->in_flight, 1);
+        reaper_done(thread->server->reaper, &conn->reaped);
+        atomic_fetch_sub(&thread->in_flight, 1);
     }
     mhd_request_completed(NULL, mhd, request_context, code);
 }

@@ -14,7 +14,7 @@
 #define POOLED_RANDOM 1024
 
 /* One thread, with an ulfius instance of its own. */
-struct worker {
+struct http_thread {
     struct server *server;
     struct _u_instance instance;
     bool started;
@@ -33,8 +33,8 @@ struct server {
     struct server_options options;
     struct listener *listener;
     struct reaper *reaper;
-    struct worker *workers;
-    size_t next_worker; /* the accepting thread's */
+    struct http_thread *threads;
+    size_t next_thread; /* the accepting thread's */
     size_t hard_limit;
     atomic_size_t open;     /* all connections */
     atomic_size_t admitted; /* those that are served, at most options.connections */
@@ -46,7 +46,7 @@ struct server {
 
 struct conn {
     struct reaped reaped;
-    struct worker *worker;
+    struct http_thread *thread;
     struct MHD_Connection *mhd;
     bool shed;      /* over the limit: whatever it asks is answered 503 */
     bool streams;   /* no longer counted among the connections */
@@ -58,18 +58,18 @@ struct conn {
 };
 
 /* ulfius_uri_logger with the connection noted in the request; conn_of finds it again. */
-void *conn_request_line(void *worker, const char *uri, struct MHD_Connection *mhd);
+void *conn_request_line(void *thread, const char *uri, struct MHD_Connection *mhd);
 struct conn *conn_of(const struct _u_request *request);
 struct conn *conn_of_mhd(struct MHD_Connection *mhd);
-void conn_notify(void *worker, struct MHD_Connection *mhd, void **socket_context,
+void conn_notify(void *thread, struct MHD_Connection *mhd, void **socket_context,
                  enum MHD_ConnectionNotificationCode code);
 /* From now on it is a stream, which has a limit of its own. */
 void conn_streams(struct conn *conn);
-void conn_completed(void *worker, struct MHD_Connection *mhd, void **request_context,
+void conn_completed(void *thread, struct MHD_Connection *mhd, void **request_context,
                     enum MHD_RequestTerminationCode code);
 
 /* ulfius's one endpoint: from its request to `serve` and back. */
-int exchange_serve(const struct _u_request *from, struct _u_response *to, void *worker);
+int exchange_serve(const struct _u_request *from, struct _u_response *to, void *thread);
 
 /* Fills `request` from the connection and ulfius's copy, and refuses what http_strict.h refuses.
  * Also after a refusal, id, traceparent, client, method and path are set. */
@@ -79,7 +79,7 @@ bool intake(const struct conn *conn, const struct _u_request *from, struct reque
 void intake_unread(const struct conn *conn, struct request *request);
 /* Standard headers, encoding, and the way into ulfius's response. Returns the bytes of the body
  * that will be sent. */
-size_t outgo(struct worker *worker, const struct request *request, struct answer *answer,
+size_t outgo(struct http_thread *thread, const struct request *request, struct answer *answer,
              struct _u_response *to);
 /* An answer goes to the socket past libmicrohttpd where that would say nothing, or something else:
  * where its memory has no room for the answer's head (an endless one is refused then), and where it

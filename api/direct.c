@@ -60,7 +60,7 @@ static void say(int fd, const struct _u_response *from, bool head_only) {
 
 static void refuse(const struct conn *conn, struct request *request, enum problem problem,
                    struct _u_response *to) {
-    const struct server_options *options = &conn->worker->server->options;
+    const struct server_options *options = &conn->thread->server->options;
     struct answer answer = {.close = true};
     buf_init(&answer.body, HEAD_MAX);
     problem_say(problem, request, &answer,
@@ -70,7 +70,7 @@ static void refuse(const struct conn *conn, struct request *request, enum proble
         options->refused(options->context, request, &answer);
     if (options->adorn != NULL)
         options->adorn(options->context, request, &answer);
-    outgo(conn->worker, request, &answer, to);
+    outgo(conn->thread, request, &answer, to);
     buf_release(&answer.body);
 }
 
@@ -135,7 +135,7 @@ static void find_queue(void) { queue_response = (queue *)dlsym(RTLD_NEXT, "MHD_q
 
 static enum MHD_Result queue_refusal(struct conn *conn, enum problem problem,
                                      struct MHD_Response *theirs) {
-    struct request request = {.arena = &conn->worker->arena};
+    struct request request = {.arena = &conn->thread->arena};
     struct _u_response to;
     if (ulfius_init_response(&to) != U_OK)
         return MHD_NO;

@@ -30,7 +30,7 @@ static void check_answer(const struct request *request, struct answer *answer) {
 
 static void handle(const struct conn *conn, const struct _u_request *from, struct request *request,
                    struct answer *answer) {
-    struct server *server = conn->worker->server;
+    struct server *server = conn->thread->server;
     struct err err CLEANUP(err_release) = ERR_INIT;
     bool clean = intake(conn, from, request, &err);
     if (clean && conn->shed) {
@@ -48,19 +48,19 @@ static void handle(const struct conn *conn, const struct _u_request *from, struc
 }
 
 int exchange_serve(const struct _u_request *from, struct _u_response *to, void *context) {
-    struct worker *worker = context;
+    struct http_thread *thread = context;
     struct conn *conn = conn_of(from);
     struct answer answer = {0};
     buf_init(&answer.body, ANSWER_MAX);
-    struct request request = {.arena = &worker->arena};
+    struct request request = {.arena = &thread->arena};
 
     conn->answering = true;
     reaper_work(&conn->reaped);
-    atomic_store_explicit(&worker->working, true, memory_order_relaxed);
+    atomic_store_explicit(&thread->working, true, memory_order_relaxed);
     handle(conn, from, &request, &answer);
-    if (worker->server->options.adorn != NULL)
-        worker->server->options.adorn(worker->server->options.context, &request, &answer);
-    size_t bytes = outgo(worker, &request, &answer, to);
+    if (thread->server->options.adorn != NULL)
+        thread->server->options.adorn(thread->server->options.context, &request, &answer);
+    size_t bytes = outgo(thread, &request, &answer, to);
     bool head_only = str_is(request.method, "HEAD");
     bool endless = (answer.stream != NULL || answer.export != NULL) && !head_only;
     direct_if_narrow(conn, &request, endless, to);
@@ -69,8 +69,8 @@ int exchange_serve(const struct _u_request *from, struct _u_response *to, void *
     if (answer.export != NULL)
         download_answer(conn, answer.export, head_only, to);
     buf_release(&answer.body);
-    arena_reset(&worker->arena);
-    atomic_store_explicit(&worker->working, false, memory_order_relaxed);
+    arena_reset(&thread->arena);
+    atomic_store_explicit(&thread->working, false, memory_order_relaxed);
     if (!endless)
         reaper_answer(&conn->reaped, bytes);
     return U_CALLBACK_COMPLETE;

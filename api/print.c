@@ -3,7 +3,6 @@
 #include "api/api.h"
 
 #include "app/access_token.h"
-#include "app/bulk.h"
 #include "app/directory.h"
 #include "app/events.h"
 #include "app/exports.h"

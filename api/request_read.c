@@ -11,16 +11,16 @@
 #define HEADERS_MAX 200
 
 static void pooled_random(void *self, void *bytes, size_t len) {
-    struct worker *worker = self;
+    struct http_thread *thread = self;
     unsigned char *at = bytes;
     while (len > 0) {
-        if (worker->random_left == 0) {
-            random_fill(worker->server->options.randomness, worker->random, POOLED_RANDOM);
-            worker->random_left = POOLED_RANDOM;
+        if (thread->random_left == 0) {
+            random_fill(thread->server->options.randomness, thread->random, POOLED_RANDOM);
+            thread->random_left = POOLED_RANDOM;
         }
-        size_t n = len < worker->random_left ? len : worker->random_left;
-        memcpy(at, worker->random + POOLED_RANDOM - worker->random_left, n);
-        worker->random_left -= n;
+        size_t n = len < thread->random_left ? len : thread->random_left;
+        memcpy(at, thread->random + POOLED_RANDOM - thread->random_left, n);
+        thread->random_left -= n;
         at += n;
         len -= n;
     }
@@ -184,7 +184,7 @@ static size_t room_left(const struct conn *conn, size_t method_len, size_t head_
     struct use use = {.end = start + head_size};
     MHD_get_connection_values_n(conn->mhd, MHD_HEADER_KIND | MHD_COOKIE_KIND | MHD_FOOTER_KIND,
                                 measure, &use);
-    size_t memory = conn->worker->server->options.memory;
+    size_t memory = conn->thread->server->options.memory;
     size_t read = (size_t)(use.end - start) + AHEAD;
     use.bytes += read > memory / 2 ? read : memory / 2;
     return use.bytes < memory ? memory - use.bytes : 0;
@@ -207,8 +207,8 @@ static void set_body(struct request *request, const struct _u_request *from, siz
         request->body = (struct str){from->binary_body, from->binary_body_length};
 }
 
-static void set_ids(struct request *request, struct worker *worker) {
-    const struct randomness pooled = {.fill = pooled_random, .self = worker};
+static void set_ids(struct request *request, struct http_thread *thread) {
+    const struct randomness pooled = {.fill = pooled_random, .self = thread};
     set_id(request, &pooled);
     set_traceparent(request, &pooled);
 }
@@ -217,12 +217,12 @@ void intake_unread(const struct conn *conn, struct request *request) {
     request->client = str_of(conn->client);
     request->started_us = clock_mono(&clock_system);
     request->method = request->path = STR("");
-    set_ids(request, conn->worker);
+    set_ids(request, conn->thread);
 }
 
 bool intake(const struct conn *conn, const struct _u_request *from, struct request *request,
             struct err *err) {
-    const struct server_options *options = &conn->worker->server->options;
+    const struct server_options *options = &conn->thread->server->options;
     request->client = str_of(conn->client);
     request->started_us = clock_mono(&clock_system);
     request->when = deadline_in_ms(options->request_ms);
@@ -236,7 +236,7 @@ bool intake(const struct conn *conn, const struct _u_request *from, struct reque
     bool collected = collect_headers(conn, request, head_size, &whole, err);
     if (options->trusted != NULL && options->trusted->n > 0)
         request->client = forwarded_client(request, options->trusted, request->client);
-    set_ids(request, conn->worker);
+    set_ids(request, conn->thread);
     if (!collected)
         return false;
     if (!whole)

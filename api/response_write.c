@@ -91,19 +91,20 @@ static void put_headers(const struct request *request, const struct answer *answ
 
 /* The ETag stays as it is: it names the resource's state, and clients send it back whatever coding
  * they read it in. */
-static void encode(struct worker *worker, const struct request *request, struct answer *answer) {
+static void encode(struct http_thread *thread, const struct request *request,
+                   struct answer *answer) {
     if (answer->body.len < GZIP_LEAST || answer->content_type == NULL ||
         has_no_body(answer->status) || !gzip_pays(answer->content_type) ||
         answer_has_header(answer, "Content-Encoding") ||
         request_accepts(request, "Accept-Encoding", "gzip") <= 0)
         return;
-    if (gzip_body(&worker->gzip, &answer->body))
+    if (gzip_body(&thread->gzip, &answer->body))
         answer_header(answer, "Content-Encoding", STR("gzip"));
 }
 
-size_t outgo(struct worker *worker, const struct request *request, struct answer *answer,
+size_t outgo(struct http_thread *thread, const struct request *request, struct answer *answer,
              struct _u_response *to) {
-    encode(worker, request, answer);
+    encode(thread, request, answer);
     put_headers(request, answer, to);
     to->status = answer->status;
     if (has_no_body(answer->status))

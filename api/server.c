@@ -1,5 +1,5 @@
-/* Starts and stops an HTTP server: its worker threads, each with an ulfius instance of its own, and
- * the choice of the worker that gets a new connection, or the refusal when there are too many. The
+/* Starts and stops an HTTP server: its threads, each with an ulfius instance of its own, and
+ * the choice of the thread that gets a new connection, or the refusal when there are too many. The
  * logging and the memory allocation of the libraries are set up here, too. */
 #include "conn.h"
 
@@ -64,7 +64,7 @@ static void redirect_yder(void) {
     y_set_logs_callback(log_yder, NULL, NULL);
 }
 
-/* ---- workers ---- */
+/* ---- threads ---- */
 
 /* 0.9.75 would answer a missing Host itself, with its head sent twice; http_strict.h refuses that,
  * and all else that it lets pass. 1.0 refuses by itself what is not RFC 9112, a bare LF, folded
@@ -77,14 +77,14 @@ static void redirect_yder(void) {
     { MHD_OPTION_STRICT_FOR_CLIENT, 0, NULL }
 #endif
 
-static bool start_daemon(struct worker *worker) {
-    const struct server *server = worker->server;
+static bool start_daemon(struct http_thread *thread) {
+    const struct server *server = thread->server;
     const struct server_options *o = &server->options;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_mhd, NULL},
-        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)conn_completed, worker},
-        {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)conn_request_line, worker},
-        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)conn_notify, worker},
+        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)conn_completed, thread},
+        {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)conn_request_line, thread},
+        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)conn_notify, thread},
         /* Never reached: the accepting thread sheds long before. */
         {MHD_OPTION_CONNECTION_LIMIT, (intptr_t)(server->hard_limit + 1), NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)o->memory, NULL},
@@ -92,35 +92,35 @@ static bool start_daemon(struct worker *worker) {
         {MHD_OPTION_THREAD_STACK_SIZE, (intptr_t)STACK_SIZE, NULL},
         STRICTNESS,
         {MHD_OPTION_END, 0, NULL}};
-    return ulfius_start_framework_with_mhd_options(&worker->instance,
+    return ulfius_start_framework_with_mhd_options(&thread->instance,
                                                    MHD_USE_EPOLL_INTERNAL_THREAD |
                                                        MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
                                                        MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
                                                    options) == U_OK;
 }
 
-static bool start_worker(struct worker *worker, struct server *server, struct err *err) {
-    worker->server = server;
-    arena_init(&worker->arena, server->options.arena_limit);
+static bool start_thread(struct http_thread *thread, struct server *server, struct err *err) {
+    thread->server = server;
+    arena_init(&thread->arena, server->options.arena_limit);
     /* The port is for ulfius's checks only: connections come by MHD_add_connection. */
-    if (ulfius_init_instance(&worker->instance, 1, NULL, NULL) != U_OK)
+    if (ulfius_init_instance(&thread->instance, 1, NULL, NULL) != U_OK)
         return err_memory(err);
-    worker->initialised = true;
-    worker->instance.max_post_body_size = server->options.body_limit + 1; /* it cuts silently */
-    worker->instance.allowed_post_processor = U_POST_PROCESS_NONE;
-    worker->instance.check_utf8 = 0;
-    if (ulfius_set_default_endpoint(&worker->instance, exchange_serve, worker) != U_OK ||
-        !start_daemon(worker)) {
+    thread->initialised = true;
+    thread->instance.max_post_body_size = server->options.body_limit + 1; /* it cuts silently */
+    thread->instance.allowed_post_processor = U_POST_PROCESS_NONE;
+    thread->instance.check_utf8 = 0;
+    if (ulfius_set_default_endpoint(&thread->instance, exchange_serve, thread) != U_OK ||
+        !start_daemon(thread)) {
         err_set(err, PROBLEM_INTERNAL, "The HTTP server did not start.");
         return err_cause(err, "ulfius or libmicrohttpd refused the options");
     }
-    worker->started = true;
+    thread->started = true;
     return true;
 }
 
-static bool start_workers(struct server *server, struct err *err) {
+static bool start_threads(struct server *server, struct err *err) {
     for (int i = 0; i < server->options.threads; i++) {
-        if (!start_worker(&server->workers[i], server, err))
+        if (!start_thread(&server->threads[i], server, err))
             return false;
     }
     return true;
@@ -155,25 +155,25 @@ static void turn_away(const struct server *server, int fd) {
         metrics_count(METRIC_HTTP_SHED, 0, 1);
 }
 
-static size_t load_of(struct worker *worker) {
-    size_t working = atomic_load_explicit(&worker->working, memory_order_relaxed) ? 1 : 0;
-    return 2 * atomic_load_explicit(&worker->connections, memory_order_relaxed) + working;
+static size_t load_of(struct http_thread *thread) {
+    size_t working = atomic_load_explicit(&thread->working, memory_order_relaxed) ? 1 : 0;
+    return 2 * atomic_load_explicit(&thread->connections, memory_order_relaxed) + working;
 }
 
 /* The thread with the fewest connections; of equals, one that is not in a handler; else in turn. */
-static struct worker *least_loaded(struct server *server) {
+static struct http_thread *least_loaded(struct server *server) {
     size_t n = (size_t)server->options.threads;
-    struct worker *best = NULL;
+    struct http_thread *best = NULL;
     size_t best_load = SIZE_MAX;
     for (size_t i = 0; i < n; i++) {
-        struct worker *worker = &server->workers[(server->next_worker + i) % n];
-        size_t load = load_of(worker);
+        struct http_thread *thread = &server->threads[(server->next_thread + i) % n];
+        size_t load = load_of(thread);
         if (load < best_load) {
             best_load = load;
-            best = worker;
+            best = thread;
         }
     }
-    server->next_worker = (server->next_worker + 1) % n;
+    server->next_thread = (server->next_thread + 1) % n;
     return best;
 }
 
@@ -183,11 +183,11 @@ static void accepted(void *context, int fd, const struct sockaddr *address, sock
         turn_away(server, fd);
         return;
     }
-    struct worker *worker = least_loaded(server);
+    struct http_thread *thread = least_loaded(server);
     atomic_fetch_add(&server->open, 1);
-    atomic_fetch_add(&worker->connections, 1);
-    if (MHD_add_connection(worker->instance.mhd_daemon, fd, address, len) != MHD_YES) {
-        atomic_fetch_sub(&worker->connections, 1);
+    atomic_fetch_add(&thread->connections, 1);
+    if (MHD_add_connection(thread->instance.mhd_daemon, fd, address, len) != MHD_YES) {
+        atomic_fetch_sub(&thread->connections, 1);
         atomic_fetch_sub(&server->open, 1);
     }
 }
@@ -260,11 +260,11 @@ static bool start(struct server *server, struct err *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, settle_libraries);
     raise_descriptor_limit(server->options.name, server->hard_limit + 512);
-    server->workers = calloc((size_t)server->options.threads, sizeof *server->workers);
-    if (server->workers == NULL || !reaper_start(on_cut, server, &server->reaper))
+    server->threads = calloc((size_t)server->options.threads, sizeof *server->threads);
+    if (server->threads == NULL || !reaper_start(on_cut, server, &server->reaper))
         return err_memory(err);
     return listener_open(server->options.host, server->options.port, &server->listener, err) &&
-           start_workers(server, err) && listener_run(server->listener, accepted, server, err);
+           start_threads(server, err) && listener_run(server->listener, accepted, server, err);
 }
 
 bool server_start(const struct server_options *options, struct server **ret, struct err *err) {
@@ -304,16 +304,16 @@ void server_stop(struct server *server, int finish_ms) {
     listener_close(server->listener);
     if (server->reaper != NULL)
         finish(server, finish_ms);
-    for (int i = 0; server->workers != NULL && i < server->options.threads; i++) {
-        struct worker *worker = &server->workers[i];
-        if (worker->started)
-            ulfius_stop_framework(&worker->instance);
-        if (worker->initialised)
-            ulfius_clean_instance(&worker->instance);
-        gzip_release(worker->gzip);
-        arena_release(&worker->arena);
+    for (int i = 0; server->threads != NULL && i < server->options.threads; i++) {
+        struct http_thread *thread = &server->threads[i];
+        if (thread->started)
+            ulfius_stop_framework(&thread->instance);
+        if (thread->initialised)
+            ulfius_clean_instance(&thread->instance);
+        gzip_release(thread->gzip);
+        arena_release(&thread->arena);
     }
     reaper_stop(server->reaper);
-    free(server->workers);
+    free(server->threads);
     free(server);
 }

@@ -5,8 +5,6 @@
 #include "app/records.h"
 
 #define BULK_MAX 200
-/* What becomes of a record, the first of them nothing yet (""); NULL-terminated. */
-extern const char *const bulk_outcomes[];
 /* {all_or_none, records[{id?, ...}]}: without id created, with id changed. */
 use_case record_bulk;
 

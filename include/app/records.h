@@ -28,4 +28,8 @@ use_case record_restore;
 /* What was changed, when, by whom, newest first; page_size and cursor. */
 use_case record_history;
 
+/* What becomes of each record of a bulk call, the first of them nothing yet ("");
+ * NULL-terminated. */
+extern const char *const bulk_outcomes[];
+
 #endif

@@ -9,7 +9,7 @@
 #include "outbox.h"
 #include "worker_state.h"
 
-#define RESULTS 64 /* that are taken from curl at once */
+#define RESULTS_PER_TURN 64 /* of finished requests, taken from libcurl at once */
 
 enum exchange_kind { EXCHANGE_SETTLE, EXCHANGE_CLAIM, EXCHANGE_LEAVE };
 
@@ -44,8 +44,9 @@ struct sender {
     struct breaker breaker;
     struct loop_health health;
     struct exchange exchange;
-    struct post_result results[RESULTS]; /* not on the stack: there it would be cleared each time */
-    int64_t clock_us;                    /* the database's clock less our monotonic one */
+    struct post_result
+        results[RESULTS_PER_TURN]; /* not on the stack: there it would be cleared each time */
+    int64_t clock_us;              /* the database's clock less our monotonic one */
     bool doubt; /* a claim's outcome was lost: something may be claimed in our name that we never
                    saw */
     int lapses; /* of the lease, that were heard of */

@@ -9,7 +9,6 @@
 #include "core/log.h"
 #include "core/metrics.h"
 
-#define RESULTS 64      /* that are taken from curl at once */
 #define SETTLE_MS 15    /* a result waits so long for company */
 #define SETTLE_MANY 256 /* or until there are so many */
 #define CLAIM_BUSY_MS 15
@@ -306,7 +305,7 @@ static int wait_ms(const struct sender *sender) {
 }
 
 static void drive(struct sender *sender, int ms) {
-    size_t n = poster_run(sender->worker->poster, ms, sender->results, RESULTS);
+    size_t n = poster_run(sender->worker->poster, ms, sender->results, RESULTS_PER_TURN);
 
     for (size_t i = 0; i < n; i++)
         finish(sender, &sender->results[i]);

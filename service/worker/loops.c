@@ -9,8 +9,8 @@
 #include "core/metrics.h"
 #include "core/retention.h"
 
-#define SHORT_MS 5000
-#define LONG_MS 60000
+#define SHORT_ROUND_MS 5000 /* a round that is done in milliseconds */
+#define LONG_ROUND_MS 60000 /* a round that may look at every row of a table */
 #define FOLLOW_UPS "1000"
 #define FOLLOW_UPS_BATCH 1000
 #define REVIEWS_PER_ROUND "200"
@@ -65,7 +65,7 @@ enum { CHANGE_WAS, CHANGE_BECAME, CHANGE_FROM_POSITION, CHANGE_TO_POSITION };
  * tell others what is gone. What is longer ago was told by others. */
 static bool tell_of_change(struct worker *worker, struct err *err) {
     size_t slot;
-    struct tx *tx CLEANUP(tx_end) = run_one(worker, SHORT_MS, CHANGE_SQL, &slot, err);
+    struct tx *tx CLEANUP(tx_end) = run_one(worker, SHORT_ROUND_MS, CHANGE_SQL, &slot, err);
 
     if (tx == NULL)
         return false;
@@ -98,7 +98,7 @@ bool loop_sequence(struct worker *worker, bool *ret_more, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
     size_t slot;
 
-    if (!(tx = run_one(worker, SHORT_MS, SEQUENCE_SQL, &slot, err)) ||
+    if (!(tx = run_one(worker, SHORT_ROUND_MS, SEQUENCE_SQL, &slot, err)) ||
         !count_changes(worker, tx_int(tx, slot, 0, SEQUENCE_CHANGES), err))
         return false;
     int64_t n = tx_int(tx, slot, 0, SEQUENCE_EVENTS);
@@ -141,7 +141,7 @@ bool loop_lease(struct worker *worker, bool *ret_more, struct err *err) {
 bool loop_follow_ups(struct worker *worker, bool *ret_more, struct err *err) {
     size_t slot;
     struct tx *tx CLEANUP(tx_end) =
-        run_one(worker, SHORT_MS, "select follow_ups_fire(" FOLLOW_UPS ")", &slot, err);
+        run_one(worker, SHORT_ROUND_MS, "select follow_ups_fire(" FOLLOW_UPS ")", &slot, err);
 
     if (tx == NULL)
         return false;
@@ -162,7 +162,7 @@ bool loop_reminders(struct worker *worker, bool *ret_more, struct err *err) {
     };
     for (size_t i = 0; i < COUNT_OF(rounds); i++) {
         size_t slot;
-        struct tx *tx CLEANUP(tx_end) = run_one(worker, SHORT_MS, rounds[i], &slot, err);
+        struct tx *tx CLEANUP(tx_end) = run_one(worker, SHORT_ROUND_MS, rounds[i], &slot, err);
 
         if (tx == NULL)
             return false;
@@ -174,7 +174,7 @@ bool loop_reminders(struct worker *worker, bool *ret_more, struct err *err) {
 bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err) {
     size_t slot;
     struct tx *tx CLEANUP(tx_end) = run_one(
-        worker, LONG_MS,
+        worker, LONG_ROUND_MS,
         "select account_id, version from rescore_process(" ACCOUNTS_PER_RESCORE ")", &slot, err);
 
     if (tx == NULL)
@@ -189,7 +189,7 @@ bool loop_rescore(struct worker *worker, bool *ret_more, struct err *err) {
 bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err) {
     size_t slot;
     struct tx *tx CLEANUP(tx_end) =
-        run_one(worker, LONG_MS, "select reviews_fire(" REVIEWS_PER_ROUND ")", &slot, err);
+        run_one(worker, LONG_ROUND_MS, "select reviews_fire(" REVIEWS_PER_ROUND ")", &slot, err);
 
     if (tx == NULL)
         return false;
@@ -201,7 +201,7 @@ bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err) {
 bool loop_plans(struct worker *worker, bool *ret_more, struct err *err) {
     size_t slot;
     struct tx *tx CLEANUP(tx_end) = run_one(
-        worker, LONG_MS, "select plan_id, version from plans_follow_template(" PLANS_PER_ROUND ")",
+        worker, LONG_ROUND_MS, "select plan_id, version from plans_follow_template(" PLANS_PER_ROUND ")",
         &slot, err);
 
     if (tx == NULL)
@@ -215,7 +215,7 @@ bool loop_plans(struct worker *worker, bool *ret_more, struct err *err) {
 bool loop_stale(struct worker *worker, bool *ret_more, struct err *err) {
     size_t slot;
     struct tx *tx CLEANUP(tx_end) =
-        run_one(worker, LONG_MS, "select plans_stale(" STALE_SECTIONS ")", &slot, err);
+        run_one(worker, LONG_ROUND_MS, "select plans_stale(" STALE_SECTIONS ")", &slot, err);
 
     if (tx == NULL)
         return false;
@@ -232,7 +232,7 @@ bool loop_daily(struct worker *worker, bool *ret_more, struct err *err) {
     *ret_more = false;
     uuid_text(&id, text);
     const struct str params[] = {str_of(text)};
-    struct tx *tx CLEANUP(tx_end) = begin(worker, SHORT_MS, err);
+    struct tx *tx CLEANUP(tx_end) = begin(worker, SHORT_ROUND_MS, err);
     if (tx == NULL)
         return false;
     tx_query(
@@ -257,7 +257,7 @@ bool loop_promises(struct worker *worker, bool *ret_more, struct err *err) {
     *ret_more = false;
     if (day == worker->promises_day && deadline_left_ms(worker->promises_due) > 0)
         return true;
-    struct tx *tx CLEANUP(tx_end) = run_one(worker, LONG_MS, "select promises_check()", &slot, err);
+    struct tx *tx CLEANUP(tx_end) = run_one(worker, LONG_ROUND_MS, "select promises_check()", &slot, err);
     if (tx == NULL)
         return false;
     worker->promises_day = day;
@@ -294,7 +294,7 @@ static const char *const sweeps[] = {
 static bool partitions(struct worker *worker, struct err *err) {
     size_t slot;
     struct tx *tx CLEANUP(tx_end) =
-        run_one(worker, SHORT_MS,
+        run_one(worker, SHORT_ROUND_MS,
                 "select case when pg_try_advisory_xact_lock(hashtextextended('kamd partitions', 0))"
                 " then event_partitions(7) + event_partitions_drop(" EVENTS_KEPT_DAYS ") end",
                 &slot, err);
@@ -322,13 +322,13 @@ static bool partitions(struct worker *worker, struct err *err) {
     " and coalesce(s.next_at, now()) <= now()),"                                                   \
     " count(*) filter (where s.state = 'disabled')"                                                \
     " from sequencer q left join s on true"
-#define STATES 4
+#define ENDPOINT_STATES 4
 enum { MEASURE_OLDEST_US, MEASURE_BEHIND, MEASURE_DEAD_LETTERS, MEASURE_ENDPOINTS };
 
 static bool measure(struct worker *worker, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
 
-    if (!(tx = tx_begin(worker->options.store, TX_READ, &worker_context, deadline_in_ms(SHORT_MS),
+    if (!(tx = tx_begin(worker->options.store, TX_READ, &worker_context, deadline_in_ms(SHORT_ROUND_MS),
                         err)))
         return false;
     size_t slot = tx_query(tx, SQL_MEASURE, NULL, 0);
@@ -337,7 +337,7 @@ static bool measure(struct worker *worker, struct err *err) {
     metrics_set(METRIC_DELIVERY_OLDEST, 0, (double)tx_int(tx, slot, 0, MEASURE_OLDEST_US) / 1e6);
     metrics_set(METRIC_DELIVERY_BEHIND, 0, (double)tx_int(tx, slot, 0, MEASURE_BEHIND));
     metrics_set(METRIC_DEAD_LETTERS, 0, (double)tx_int(tx, slot, 0, MEASURE_DEAD_LETTERS));
-    for (size_t i = 0; i < STATES; i++)
+    for (size_t i = 0; i < ENDPOINT_STATES; i++)
         metrics_set(METRIC_ENDPOINTS, i, (double)tx_int(tx, slot, 0, MEASURE_ENDPOINTS + i));
     return true;
 }
@@ -348,7 +348,7 @@ bool loop_housekeeping(struct worker *worker, bool *ret_more, struct err *err) {
         return false;
     for (size_t i = 0; i < COUNT_OF(sweeps) && !worker->stopping; i++) {
         size_t slot;
-        struct tx *tx CLEANUP(tx_end) = run_one(worker, SHORT_MS, sweeps[i], &slot, err);
+        struct tx *tx CLEANUP(tx_end) = run_one(worker, SHORT_ROUND_MS, sweeps[i], &slot, err);
 
         if (tx == NULL)
             return false;

@@ -26,8 +26,8 @@ struct merge {
     struct str taken;
 };
 
-/* So many records move within a request. */
-#define MOST "1000"
+/* A merge that moves this many records, or more, is an operation of a worker. */
+#define MERGE_INLINE_MAX_RECORDS "1000"
 
 static bool queue_merge(struct action *action, struct tx *tx, const struct merge *merge,
                         struct outcome *outcome, struct err *err) {
@@ -60,7 +60,10 @@ static bool merge_work(struct action *action, struct tx *tx, void *arg, struct o
     const struct merge *merge = arg;
     const struct record_key target = {.resource = resource_of(RES_ACCOUNT), .id = merge->target};
     struct str values[] = {merge->target, merge->source, merge->taken};
-    size_t size = tx_query(tx, "select merge_size($1::uuid, " MOST ") >= " MOST, &merge->source, 1);
+    size_t size = tx_query(tx,
+                           "select merge_size($1::uuid, " MERGE_INLINE_MAX_RECORDS
+                           ") >= " MERGE_INLINE_MAX_RECORDS,
+                           &merge->source, 1);
     if (!tx_flush(tx, err))
         return false;
     if (tx_bool(tx, size, 0, 0))

@@ -73,7 +73,7 @@ static bool precondition(struct action *action, struct entry *entry, const struc
     return if_match_given(action, &entry->err) && row_if_match(action, row, &entry->err);
 }
 
-static jv *current_of(const struct batch *batch, const struct row *row, struct err *err) {
+static jv *document_of_row(const struct batch *batch, const struct row *row, struct err *err) {
     struct buf text;
     jv *doc = NULL;
     buf_init(&text, (size_t)8 << 20);
@@ -128,7 +128,7 @@ static bool admin_fields(const struct batch *batch, struct entry *entry, const j
 
 static void decide_change(struct action *action, struct batch *batch, const struct decode *decode,
                           struct entry *entry, const struct row *row) {
-    CLEANUP(jv_unref) jv *current = current_of(batch, row, &entry->err);
+    CLEANUP(jv_unref) jv *current = document_of_row(batch, row, &entry->err);
     if (!current)
         return;
     entry->was_deleted = row_deleted(row);
@@ -183,7 +183,7 @@ static void decide(struct action *action, struct batch *batch, struct entry *ent
 
 /* ---- writing ---- */
 
-static bool wants(const struct entry *entry, enum entry_kind kind) {
+static bool is_written_as(const struct entry *entry, enum entry_kind kind) {
     if (failed(entry) || entry->settled)
         return false;
     if (kind == ENTRY_RESTORE)
@@ -192,15 +192,15 @@ static bool wants(const struct entry *entry, enum entry_kind kind) {
            (kind != ENTRY_DELETE || !entry->was_deleted);
 }
 
-static struct str documents(struct action *action, const struct batch *batch, size_t from,
-                            size_t to, enum entry_kind kind) {
+static struct str documents_json(struct action *action, const struct batch *batch, size_t from,
+                                 size_t to, enum entry_kind kind) {
     struct buf text;
     struct str ret = STR_ABSENT;
     bool first = true;
     buf_init(&text, (size_t)32 << 20);
     buf_char(&text, '[');
     for (size_t i = from; i < to; i++) {
-        if (!wants(&batch->entries[i], kind))
+        if (!is_written_as(&batch->entries[i], kind))
             continue;
         if (!first)
             buf_char(&text, ',');
@@ -219,7 +219,7 @@ static struct str ids_wanting(struct action *action, const struct batch *batch, 
     struct str *ids = arena_array(action->arena, to - from + 1, sizeof *ids);
     size_t n = 0;
     for (size_t i = from; ids && i < to; i++)
-        if (wants(&batch->entries[i], kind))
+        if (is_written_as(&batch->entries[i], kind))
             ids[n++] = batch->entries[i].id;
     return n > 0 ? pg_array_param(action->arena, ids, n) : STR_ABSENT;
 }
@@ -229,8 +229,8 @@ static void queue_writes(struct action *action, struct tx *tx, const struct batc
                          size_t from, size_t to) {
     const struct record_sql *sql = sql_for(action, batch->resource->id);
     struct str back = ids_wanting(action, batch, from, to, ENTRY_RESTORE);
-    struct str fresh = documents(action, batch, from, to, ENTRY_CREATE);
-    struct str edited = documents(action, batch, from, to, ENTRY_CHANGE);
+    struct str fresh = documents_json(action, batch, from, to, ENTRY_CREATE);
+    struct str edited = documents_json(action, batch, from, to, ENTRY_CHANGE);
     struct str gone = ids_wanting(action, batch, from, to, ENTRY_DELETE);
     if (back.ptr)
         tx_query(tx, sql->restore, &back, 1);
@@ -312,7 +312,7 @@ static bool write_set(struct action *action, struct tx *tx, struct batch *batch,
            write_singly(action, tx, batch, err);
 }
 
-static enum entry_outcome outcome_of(const struct entry *entry) {
+static enum entry_outcome success_outcome(const struct entry *entry) {
     if (entry->settled)
         return entry->settled;
     switch (entry->kind) {
@@ -340,14 +340,14 @@ static bool read_back(struct action *action, struct tx *tx, struct batch *batch,
         return err_memory(err);
     for (size_t i = 0; i < batch->n; i++) {
         struct entry *entry = &batch->entries[i];
-        entry->outcome = failed(entry) ? OUTCOME_ERROR : outcome_of(entry);
+        entry->outcome = failed(entry) ? OUTCOME_ERROR : success_outcome(entry);
         entry->row = failed(entry) ? NULL : row_by_id(&rows, entry->id);
     }
     return true;
 }
 
 /* The account that a new record is for: as the path says, else as the document says. */
-static struct str account_of(const struct batch *batch, const struct entry *entry) {
+static struct str entry_account(const struct batch *batch, const struct entry *entry) {
     if ((batch->resource->flags & R_ACCOUNT_SCOPED) == 0 || entry->kind != ENTRY_CREATE ||
         failed(entry) || entry->settled)
         return STR_ABSENT;
@@ -356,11 +356,11 @@ static struct str account_of(const struct batch *batch, const struct entry *entr
     return uuid_is(said) ? said : STR_ABSENT;
 }
 
-static struct str accounts_of(struct action *action, const struct batch *batch) {
+static struct str batch_accounts(struct action *action, const struct batch *batch) {
     struct str *ids = arena_array(action->arena, batch->n + 1, sizeof *ids);
     size_t n = 0;
     for (size_t i = 0; ids && i < batch->n; i++) {
-        struct str id = account_of(batch, &batch->entries[i]);
+        struct str id = entry_account(batch, &batch->entries[i]);
         if (id.ptr)
             ids[n++] = id;
     }
@@ -371,7 +371,7 @@ static struct str accounts_of(struct action *action, const struct batch *batch) 
 static void check_accounts(struct action *action, struct batch *batch, struct tx *tx, size_t slot) {
     for (size_t i = 0; i < batch->n; i++) {
         struct entry *entry = &batch->entries[i];
-        struct str id = account_of(batch, entry);
+        struct str id = entry_account(batch, entry);
         bool found = !id.ptr;
         for (size_t r = 0; r < tx_rows(tx, slot) && !found; r++) {
             found = str_case_is(id, tx_value(tx, slot, r, 0).ptr) && tx_value(tx, slot, r, 1).ptr;
@@ -405,7 +405,7 @@ static const char *accounts_sql(struct action *action) {
 
 static bool read_current(struct action *action, struct tx *tx, struct batch *batch,
                          struct err *err) {
-    struct str accounts = accounts_of(action, batch), ids = ids_of(action, batch, false);
+    struct str accounts = batch_accounts(action, batch), ids = ids_of(action, batch, false);
     size_t account_slot = 0;
     batch->current = (struct rows){NULL, 0};
     const char *sql = accounts_sql(action);

@@ -2,8 +2,6 @@
  * and how many there are of each kind. */
 #include "record/batch.h"
 
-#include "app/bulk.h"
-
 #include <string.h>
 
 void entry_errors(const struct entry *entry, struct buf *ret) {

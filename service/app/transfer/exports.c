@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS 200 /* of a page, as many as a list gives */
+#define EXPORT_PAGE_ROWS 200 /* of a page, as many as a list gives */
 #define ASKED_ARENA ((size_t)1 << 20)
 #define PAGE_ARENA ((size_t)64 << 20)
 #define PAGE_TEXT ((size_t)64 << 20)
@@ -212,7 +212,7 @@ bool export_open(struct exports *all, const struct action *action, enum export_f
     }
     export->format = accepted;
     export->record_key = (struct record_key){.resource = action->resource};
-    list_init(action, &export->record_key, ROWS, &export->list);
+    list_init(action, &export->record_key, EXPORT_PAGE_ROWS, &export->list);
     if (!take_params(export, err) || !next_page(export, err)) {
         export->failed = true;
         export_close(export);

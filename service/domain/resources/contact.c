@@ -21,7 +21,7 @@ static const struct field contact_fields[] = {
     {.name = "influence", .type = FIELD_INT, .flags = F_FILTER, .min = 0, .max = 100, .about = "0 to 100: weight in decisions (004-17)."},
     {.name = "disposition", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("advocate", "supporter", "neutral", "critic", "opponent"), .about = "How the person thinks of us."},
     {.name = "reports_to_id", .type = FIELD_ID, .flags = F_SAME_ACCOUNT, .ref = "contact", .about = "The person's superior, another contact."},
-    {.name = "linkedin_url", .type = FIELD_TEXT, .flags = F_PII, .max = 500, .check = check_url_https, .about = "(004-30)"},
+    {.name = "linkedin_url", .type = FIELD_TEXT, .flags = F_PII, .max = 500, .check = check_url_https, .about = "Address of the person's LinkedIn profile (004-30)."},
     {.name = "contact_preference", .type = FIELD_DOC, .shape = &contact_preference_shape, .about = "The person's wish beats our cadence (001-11)."},
     {.name = "active_from", .type = FIELD_DATE, .about = "First day in this role."},
     {.name = "active_until", .type = FIELD_DATE, .about = "Last day in this role."},

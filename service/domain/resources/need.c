@@ -6,10 +6,10 @@
 #define SOLUTIONS_SQL "array(select s.id::text from solution s where s.account_id = t.account_id and s.deleted_at is null and t.id::text = any (s.need_ids) order by s.id)"
 static const struct field need_fields[] = {
     FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
-    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("problem", "growth", "expectation", "challenge"), .about = "(000-35, 002-13)"},
+    {.name = "kind", .type = FIELD_ENUM, .flags = F_REQUIRED | F_FILTER, .values = VALUES("problem", "growth", "expectation", "challenge"), .about = "What sort of need it is (000-35, 002-13)."},
     {.name = "depth", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("stated", "real", "unstated", "delight", "secret"), .preset = "\"stated\"",
      .about = "What they say, what they mean, what they take for granted, what would delight them, what they do not say (003-11, 003-15)."},
-    {.name = "horizon", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("now", "future"), .preset = "\"now\"", .about = "(000-39)"},
+    {.name = "horizon", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("now", "future"), .preset = "\"now\"", .about = "Whether they have it now, or will have it (000-39)."},
     {.name = "in_scope", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "true", .about = "Whether our products can meet it. What they cannot is still tracked and answered (001-16)."},
     {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .about = "In a few words."},
     {.name = "description", .type = FIELD_TEXT, .max = 10000, .about = "More about it."},

@@ -43,9 +43,9 @@ static const struct field plan_fields[] = {
     {.name = "template_version", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .about = "Version of the single template that the sections are in (004-15)."},
     {.name = "company_strategy", .type = FIELD_TEXT, .max = 20000, .about = "Each company's overall strategy the plan builds on (004-10)."},
     {.name = "client_strategy", .type = FIELD_TEXT, .max = 20000, .about = "The client's own strategy that the plan builds on (004-10)."},
-    {.name = "objectives", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(objective_fields), .preset = "[]", .about = "(004-02)"},
-    {.name = "win_win", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(win_win_fields), .preset = "[]", .about = "(000-08)"},
-    {.name = "opportunities", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 200, .shape = SHAPE(opportunity_fields), .preset = "[]", .about = "(000-03, 000-04, 000-05)"},
+    {.name = "objectives", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(objective_fields), .preset = "[]", .about = "What is to be reached, how it is measured, and the actions that lead there (004-02)."},
+    {.name = "win_win", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 50, .shape = SHAPE(win_win_fields), .preset = "[]", .about = "What each side gains, and when (000-08)."},
+    {.name = "opportunities", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 200, .shape = SHAPE(opportunity_fields), .preset = "[]", .about = "What more could be sold: more of the same, other products, to other units (000-03, 000-04, 000-05)."},
 };
 static const struct expansion plan_expansions[] = {
     {.name = "account", .target = RES_ACCOUNT, .field = "account_id"},

@@ -27,7 +27,7 @@ static const struct field project_fields[] = {
     {.name = "plan_id", .type = FIELD_ID, .flags = F_FILTER | F_SAME_ACCOUNT, .ref = "plan", .about = "The account's plan that it belongs to."},
     {.name = "starts_on", .type = FIELD_DATE, .flags = F_FILTER, .about = "First day."},
     {.name = "due_on", .type = FIELD_DATE, .flags = F_FILTER | F_SORT, .about = "Day by which it is done."},
-    {.name = "milestones", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(milestone_fields), .preset = "[]", .about = "(004-29)"},
+    {.name = "milestones", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(milestone_fields), .preset = "[]", .about = "Steps of the project, each with the day it is due and the day it was done (004-29)."},
     {.name = "risk", .type = FIELD_DOC, .shape = SHAPE(risk_fields), .about = "What could go wrong; null: nobody has looked."},
     {.name = "late", .type = FIELD_BOOL, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .column = LATE_SQL, .about = "Planned or active, and it or a milestone that is not done is past its day."},
     {.name = "next_due_on", .type = FIELD_DATE, .flags = F_READ_ONLY, .column = NEXT_SQL, .about = "Of the milestones that are not done, the earliest day."},
