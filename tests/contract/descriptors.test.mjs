@@ -131,6 +131,14 @@ for (const resource of api.resources) {
   });
 }
 
+// Texts that are nothing but numbers of requirements explain nothing.
+const unexplained = (fields) => fields.flatMap(({ name, about, fields: inner }) => [...(/^\([0-9, -]+\)$/.test(about ?? '') ? [name] : []), ...(inner ? unexplained(inner) : [])]);
+
+test('what is said of a field is said in words', () => {
+  for (const { name, fields } of api.resources) assert.deepEqual(unexplained(fields), [], name);
+  assert.deepEqual(unexplained([{ name: 'goal', about: '(004-02, 004-03)' }, { name: 'plan', about: 'What to do (004-02).', fields: [{ name: 'step', about: '(004-02)' }] }]), ['goal', 'step']);
+});
+
 // ---- parameters of lists -----------------------------------------------------------------------------
 
 function filterNames(resource) {
