@@ -288,6 +288,22 @@ test('every example is valid by its schema', () => {
   assert.ok(n > 1000, `${n} examples`);
 });
 
+// Examples and defaults of schemas, parameters and headers that do not fit.
+function wrongValues(node, check, place = '', named = false) { // named: the keys are names of properties
+  if (!node || typeof node !== 'object') return [];
+  const pairs = named ? [] : typeof node.type === 'string' ? [[node, node.example], [node, node.default]] : node.schema ? [[node.schema, node.example]] : [];
+  const wrong = pairs.filter(([schema, value]) => value !== undefined && check(schema, value)).map(() => place);
+  const below = Object.entries(node).filter(([key]) => named || !/^(examples?|default)$/.test(key));
+  return [...wrong, ...below.flatMap(([key, value]) => wrongValues(value, check, `${place}/${key}`, !named && key === 'properties'))];
+}
+
+test('every example and default of a schema, a parameter and a header is valid', () => {
+  const check = validator(doc);
+  assert.deepEqual(wrongValues(doc, check), []);
+  const some = { a: { type: 'integer', default: 'x' }, b: { name: 'b', schema: { type: 'string', maxLength: 1 }, example: 'xx' }, c: { properties: { example: { type: 'boolean', default: 1 } } }, d: { type: 'integer', default: 0 } };
+  assert.deepEqual(wrongValues(some, check), ['/a', '/b', '/c/properties/example']);
+});
+
 // [place, schema] of all arrays.
 function arraysOf(node, place = '') {
   if (!node || typeof node !== 'object') return [];
