@@ -136,7 +136,7 @@ const unexplained = (fields) => fields.flatMap(({ name, about, fields: inner }) 
 
 test('what is said of a field is said in words', () => {
   for (const { name, fields } of api.resources) assert.deepEqual(unexplained(fields), [], name);
-  assert.deepEqual(unexplained([{ name: 'goal', about: '(004-02, 004-03)' }, { name: 'plan', about: 'What to do (004-02).', fields: [{ name: 'step', about: '(004-02)' }] }]), ['goal', 'step']);
+  assert.deepEqual(unexplained([{ name: 'goal', about: '(1-2, 3-4)' }, { name: 'plan', about: 'What to do (1-2).', fields: [{ name: 'step', about: '(1-2)' }] }]), ['goal', 'step']);
 });
 
 // ---- parameters of lists -----------------------------------------------------------------------------
