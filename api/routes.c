@@ -134,6 +134,7 @@ const struct route routes[] = {
     RESOURCE("/v1/reviews", RES_REVIEW, VERB_WRITE, VERB_WRITE, "Review", "Reviews"),
     RESOURCE("/v1/follow-ups", RES_FOLLOW_UP, VERB_WRITE, VERB_WRITE, "FollowUp", "FollowUps"),
     RESOURCE("/v1/users", RES_USER, VERB_CREATE_ACCOUNT, VERB_CREATE_ACCOUNT, "User", "Users"),
+    {.method = "POST", .path = "/v1/users/{id}/deactivate", .run = user_deactivate, .flags = ROUTE_BODY, .resource = RES_USER, .verb = VERB_CREATE_ACCOUNT, .operation_id = "deactivateUser"},
     RESOURCE("/v1/custom-fields", RES_CUSTOM_FIELD, VERB_ADMIN, VERB_ADMIN, "CustomField", "CustomFields"),
     RESOURCE("/v1/accounts/{account_id}/interactions", RES_INTERACTION, VERB_WRITE, VERB_WRITE, "Interaction", "Interactions"),
     RESOURCE("/v1/accounts/{account_id}/problems", RES_PROBLEM, VERB_WRITE, VERB_WRITE, "Problem", "Problems"),

@@ -56,6 +56,9 @@
     X(MANAGER_OVERLOADED, 409, "manager_capacity_reached",                                         \
       "The manager has no room for another key account",                                           \
       "The accountable manager already has as many key accounts as the capacity allows.")          \
+    X(USER_NEEDED, 409, "user_is_needed", "The person still answers for something",                \
+      "counts says for what: accounts, open follow-ups, promises and so on. Hand it over with "    \
+      "POST /v1/users/{id}/deactivate, which also ends the person's access.")                      \
     X(TRANSACTIONAL, 409, "transactional_sales_cycle",                                             \
       "Key account management does not work for a transactional sales cycle",                      \
       "A director may override it with a reason and an expiry (requirement 000-02).")              \

@@ -125,6 +125,6 @@ test('the secret opens this feed only, is kept as a hash, is replaced and taken 
   await mine.fails(404, 'not_found', 'DELETE', path);
   const third = (await api.call(200, 'POST', path, { body: {} })).body;
   await nobody.call(200, 'GET', third.url);
-  await api.patch(`/v1/users/${person.id}`, (await api.get(`/v1/users/${person.id}`)).etag, { active: false });
+  await api.call(200, 'POST', `/v1/users/${person.id}/deactivate`, { body: { transfer_to_id: other.id } });
   await nobody.fails(404, 'not_found', 'GET', third.url);
 });

@@ -21,31 +21,26 @@ struct recognition_entry {
 
 /* ---- reading ---- */
 
-#define PERSON(alias)                                                                              \
-    "jsonb_build_object('id', " alias ".id, 'name', " alias ".name, 'email', " alias ".email)"
-#define MANAGER PERSON("m")
-#define COVER PERSON("d")
-#define SPONSOR PERSON("x")
 #define UTC_TEXT(time) "to_char(" time " at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 #define UNTIL UTC_TEXT("a.delegate_until")
 #define OLDEST UTC_TEXT("e.oldest")
 
-/* Whom to alert: the cover while there is one, else the manager; and the sponsor (001-04). */
+/* Manager, cover and sponsor who have left are none. */
 #define ACCOUNTS_SQL                                                                               \
     "select a.id, row_number() over (order by a.account_number nulls last, a.id), a.name, "        \
     "a.account_number, s.tier, s.key_status, coalesce(s.designation -> 'benefits', '[]'),"         \
-    " case when m.id is not null then " MANAGER " end,"                                            \
-    " case when d.id is not null then " COVER " || jsonb_build_object('until', " UNTIL ") end,"    \
-    " case when x.id is not null then " SPONSOR " end,"                                            \
-    " case when d.id is not null then jsonb_build_array(" COVER " || '{\"role\": \"cover\"}')"     \
-    " when m.active then jsonb_build_array(" MANAGER " || '{\"role\": \"manager\"}')"              \
-    " else '[]' end || case when x.active then"                                                    \
-    " jsonb_build_array(" SPONSOR " || '{\"role\": \"sponsor\"}') else '[]' end,"                  \
-    " e.n, to_json(" OLDEST ") from account_status s join account a on a.id = s.account_id"        \
-    " left join app_user m on m.id = a.manager_id and m.deleted_at is null"                        \
-    " left join app_user d on d.id = a.delegate_id and d.deleted_at is null and d.active"          \
+    " user_shown(m), user_shown(d) || jsonb_build_object('until', " UNTIL "), user_shown(x),"      \
+    " users_to_alert(d, m, x, u, f), e.n, to_json(" OLDEST ") from account_status s"               \
+    " join account a on a.id = s.account_id"                                                       \
+    " left join app_user m on m.id = a.manager_id and m.active and m.deleted_at is null"           \
+    " left join app_user d on d.id = a.delegate_id and d.active and d.deleted_at is null"          \
     "  and coalesce(a.delegate_until, 'infinity') > now()"                                         \
-    " left join app_user x on x.id = a.sponsor_id and x.deleted_at is null"                        \
+    " left join app_user x on x.id = a.sponsor_id and x.active and x.deleted_at is null"           \
+    " left join app_user g on g.id = a.manager_id"                                                 \
+    " left join app_user u on u.id = g.manager_id and u.active and u.deleted_at is null"           \
+    " cross join program_settings p"                                                               \
+    " left join app_user f on f.id = p.fallback_alert_user_id and f.active"                        \
+    "  and f.deleted_at is null"                                                                   \
     " cross join lateral (select count(*) as n, min(p.opened_at) as oldest from problem p"         \
     "  where p.account_id = a.id and p.resolved_at is null and p.deleted_at is null"               \
     "  and p.severity = 'revenue_loss') e"                                                         \

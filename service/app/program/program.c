@@ -44,6 +44,7 @@ static const struct field settings_fields[] = {
     DAYS("overdue_manager_days", 0), DAYS("overdue_sponsor_days", 0), DAYS("review_notice_days", 0), DAYS("review_grace_days", 0),
     DAYS("section_stale_days", 1), DAYS("commitment_grace_days", 0), DAYS("divestment_notice_days", 0), DAYS("silent_days", 1),
     {.name = "health_metrics", .type = FIELD_DOCS, .flags = F_REQUIRED, .min = 1, .max = 50, .shape = &metric_shape},
+    {.name = "fallback_alert_user_id", .type = FIELD_ID},
 };
 /* clang-format on */
 

@@ -14,7 +14,7 @@ static const struct field user_fields[] = {
     {.name = "manager_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Whom the person reports to."},
     {.name = "capacity", .type = FIELD_INT, .min = 0, .max = 10000, .about = "Key accounts that the person can carry; null: no limit (001-09)."},
     {.name = "visit_days", .type = FIELD_INT, .min = 0, .max = 366, .about = "Days a year that the person can be with customers; null: unknown (001-09)."},
-    {.name = "active", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "true", .about = "False: has left; takes on nothing new."},
+    {.name = "active", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "true", .about = "False: has left, and takes on nothing new. Who still answers for something is kept from leaving: see POST /v1/users/{id}/deactivate."},
 };
 const struct resource user_resource = {
     .id = RES_USER, .name = "user", .path = "users", .table = "app_user", FIELDS(user_fields), .area = AREA_PROFILE, .flags = R_SYNC,

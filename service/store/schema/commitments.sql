@@ -43,7 +43,8 @@ begin
     end if;
     insert into commitment
            (id, account_id, text, made_to_contact_id, made_by_id, due_on, time_zone, renegotiated_from_id)
-    select uuid_v7(), c.account_id, c.text, c.made_to_contact_id, c.made_by_id, c.new_due_on, c.time_zone, c.id
+    select uuid_v7(), c.account_id, c.text, c.made_to_contact_id, user_successor(c.made_by_id, c.account_id),
+           c.new_due_on, c.time_zone, c.id
       from unnest(after) c
      where c.status = 'renegotiated'
      order by c.id;

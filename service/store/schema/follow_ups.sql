@@ -137,7 +137,7 @@ begin
                 priority, time_zone, due_at, due_on, recurrence, series_id, occurrence_no, series_first_on,
                 series_time, series_first_no, slot_on)
         select uuid_v7(), n.account_id, n.review_id, n.plan_id, n.contact_id, n.need_id, n.project_id, n.title,
-               n.description, n.assignee_id, n.priority, n.time_zone,
+               n.description, user_successor(n.assignee_id, n.account_id), n.priority, n.time_zone,
                local_instant(s.next_on + coalesce(n.series_time, time '00:00'), coalesce(n.time_zone, 'UTC')),
                case when n.series_time is null then s.next_on end, n.recurrence, n.series_id, n.occurrence_no + 1,
                n.series_first_on, n.series_time, n.series_first_no, s.next_on
@@ -237,7 +237,8 @@ revoke execute on function follow_ups_fire(int) from kamd_app;
 
 -- Tells of at most `most` follow-ups that are overdue and still open, and returns how many: for each revision one event
 -- to the account's manager, when the due time passed overdue_manager_days ago, and one to its sponsor, after
--- overdue_sponsor_days. `level` in follow_up_timer says whom the last event went to: 2 the manager, 3 the sponsor.
+-- overdue_sponsor_days. user_to_tell() says who stands in for somebody who has left. `level` in follow_up_timer says
+-- whom the last event went to: 2 the manager, 3 the sponsor.
 create or replace function follow_ups_escalate(most int) returns int
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -269,7 +270,8 @@ begin
                         'revision', f.revision, 'priority', f.priority, 'due_on', f.due_on, 'time_zone', f.time_zone,
                         'due_at', to_char(f.due_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
                         'level', case t.level when 2 then 'manager' else 'sponsor' end,
-                        'escalated_to_id', case t.level when 2 then a.manager_id else a.sponsor_id end)),
+                        'escalated_to_id',
+                        user_to_tell(a, case t.level when 2 then 'manager' else 'sponsor' end))),
                     '{}')::event_in
                order by f.due_at, f.id)
       into evs
@@ -402,8 +404,8 @@ begin
                                or a.contact_preference -> 'channels' ? f.channel));
     for w in
         select a.id as account_id, c.channel, c.months, c.note, a.contact_preference, s.key_since,
-               case when a.delegate_id is not null and coalesce(a.delegate_until, 'infinity') > now()
-                    then a.delegate_id else a.manager_id end as assignee_id,
+               coalesce(case when coalesce(a.delegate_until, 'infinity') > now() then user_here(a.delegate_id) end,
+                        user_here(a.manager_id)) as assignee_id,
                (select max(i.occurred_at) from interaction i
                  where i.account_id = a.id and i.channel = c.channel and i.deleted_at is null and i.is_contact
                    and i.occurred_at <= now()) as interaction_at

@@ -344,7 +344,8 @@ $$;
 -- All that keeps a plan from being activated, as an array of violations; null: nothing does.
 create or replace function plan_gates(p plan) returns jsonb stable language sql as $$
     with facts as (
-        select a.manager_id, a.sponsor_id, s.tier, f.verdict, f.checked_on, g.fit_check_max_age_days as max_age,
+        select user_here(a.manager_id) as manager_id, user_here(a.sponsor_id) as sponsor_id, s.tier, f.verdict,
+               f.checked_on, g.fit_check_max_age_days as max_age,
                (select t.sections from plan_template t where t.version = p.template_version) as template
           from account a join account_status s on s.account_id = a.id
           cross join program_settings g

@@ -281,6 +281,7 @@ stable language sql security definer set search_path = public, pg_temp as $$
         select u.id, u.name, u.capacity, count(*)::int as load
           from account_status s join account a on a.id = s.account_id join app_user u on u.id = a.manager_id
          where s.holds_place and u.capacity is not null and session_setting('scope') = 'all'
+           and u.active and u.deleted_at is null
          group by u.id
         having count(*) > u.capacity
     ), over as (

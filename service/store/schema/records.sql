@@ -48,14 +48,24 @@ begin
     return null;
 end $$;
 
--- Sees to it that a person's allocations over all accounts are at most 100 % (004-08). Allocations that have ended do
--- not count. The rows of the people are locked first, so that two transactions do not both find room.
+-- Sees to it that a person's allocations over all accounts are at most 100 % (004-08), and that nobody who has left
+-- comes into a team. Memberships that have ended do not count. The rows of the people are locked first, so that two
+-- transactions do not both find room.
 create or replace function team_allocation() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     over record;
 begin
     perform 1 from app_user u where u.id in (select user_id from new_rows) order by u.id for no key update;
+    if tg_op = 'INSERT' then
+        select u.name into over from new_rows n join app_user u on u.id = n.user_id
+         where not (u.active and u.deleted_at is null) and (n.active_until is null or n.active_until >= current_date)
+         limit 1;
+        if found then
+            raise exception using errcode = 'KD422', message = 'user_has_left', column = 'user_id',
+                detail = format('%s has left, and takes on nothing new.', over.name);
+        end if;
+    end if;
     select u.name, sum(t.allocation_pct) as pct into over from team_member t join app_user u on u.id = t.user_id
      where t.user_id in (select user_id from new_rows) and t.deleted_at is null
        and (t.active_until is null or t.active_until >= current_date)

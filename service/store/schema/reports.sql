@@ -108,14 +108,15 @@ immutable parallel safe language sql as $$
 $$;
 
 -- Whether there are more accounts than the staff can serve (requirement 001-09): how many accounts and promised visits
--- each manager has, and may have; the most heavily loaded first. A promised visit takes a day. Without nested loops, as
--- the head of this file says.
+-- each manager has, and may have; the most heavily loaded first. A promised visit takes a day. The accounts of a
+-- manager who has left have none. Without nested loops, as the head of this file says.
 create or replace function report_capacity(params jsonb) returns jsonb
 stable set enable_nestloop = off language sql as $$
 with managed as (
-    select a.manager_id, s.holds_place as is_key, coalesce(v.visits, 0) as visits
+    select m.id as manager_id, s.holds_place as is_key, coalesce(v.visits, 0) as visits
       from account a
       join account_status s on s.account_id = a.id
+      left join app_user m on m.id = a.manager_id and m.active and m.deleted_at is null
       left join lateral (select sum(times_a_year(c ->> 'every')) as visits from jsonb_array_elements(a.cadence) c
                           where c ->> 'channel' = 'in_person') v on a.cadence <> '[]'
      where a.deleted_at is null and a.lifecycle <> 'former'
@@ -351,9 +352,9 @@ with facts as (
            array_remove(array [
                case when p.id is null then 'plan' end,
                case when r.overdue or not coalesce(r.current, false) then 'review' end,
-               case when a.sponsor_id is null then 'sponsor' end,
+               case when user_here(a.sponsor_id) is null then 'sponsor' end,
                case when a.cadence = '[]' then 'cadence' end,
-               case when a.manager_id is null then 'manager' end,
+               case when user_here(a.manager_id) is null then 'manager' end,
                case when f.checked_on is null or f.checked_on < current_date - g.fit_check_max_age_days
                     then 'fit_check' end,
                case when (s.designation #>> '{override,expires_on}')::date < current_date
@@ -499,8 +500,8 @@ with loads as materialized (
       left join account_status_why w on w.account_id = s.account_id
      cross join program_settings g
       left join fit_check f on f.account_id = a.id and f.deleted_at is null
-      left join app_user u on u.id = a.manager_id
-      left join loads l on l.manager_id = a.manager_id
+      left join app_user u on u.id = a.manager_id and u.active and u.deleted_at is null
+      left join loads l on l.manager_id = u.id
      where s.key_status = 'candidate' and s.customer_id = s.account_id
 )
 select jsonb_build_object(
