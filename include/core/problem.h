@@ -56,6 +56,9 @@
     X(MANAGER_OVERLOADED, 409, "manager_capacity_reached",                                         \
       "The manager has no room for another key account",                                           \
       "The accountable manager already has as many key accounts as the capacity allows.")          \
+    X(SECOND_MANAGER, 409, "second_account_manager", "A team has one account manager at a time",   \
+      "Somebody else is the team's account manager on one of these days; end that membership "     \
+      "first.")                                                                                    \
     X(USER_NEEDED, 409, "user_is_needed", "The person still answers for something",                \
       "counts says for what: accounts, open follow-ups, promises and so on. Hand it over with "    \
       "POST /v1/users/{id}/deactivate, which also ends the person's access.")                      \

@@ -335,6 +335,7 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   for (const status of [201, 200]) await send(status, 'PUT', '/v1/user-subjects/auth0%7C7', { name: 'Margaret Peacock' }, key());
   const [leaver, heir] = [await api.create('/v1/users', { name: 'Leaver' }), await api.create('/v1/users', { name: 'Heir' })];
   await api.create('/v1/follow-ups', { account_id: id, title: 'Call', due_at: '2099-01-01T00:00:00Z', assignee_id: leaver.id });
+  for (const user of [leaver, heir]) await send(user === leaver ? 201 : 409, 'POST', `/v1/accounts/${id}/team`, { user_id: user.id, role: 'account_manager' }, key());
   await send(409, 'PATCH', `/v1/users/${leaver.id}`, { active: false }, { 'if-match': '*' });
   for (const [status, to] of [[422, leaver], [200, heir]]) await send(status, 'POST', `/v1/users/${leaver.id}/deactivate`, { transfer_to_id: to.id }, key());
   await get('/v1/audit?action=created&resource=api_key');

@@ -314,6 +314,42 @@ test('a manager who has left is none: compliance says so, capacity leaves them o
   assert.deepEqual(problem.errors.map(({ code }) => code), ['manager_required', 'sponsor_required_for_tier_a']);
 });
 
+test('a team has one account manager at a time', async () => {
+  const [one, two, account] = [await addUser(api), await addUser(api), await makeAccount(api)];
+  const team = `/v1/accounts/${account.id}/team`;
+  const as = (user, fields = {}) => ({ user_id: user.id, role: 'account_manager', ...fields });
+  const second = async (method, path, body, headers) => assert.deepEqual(places(await api.fails(409, 'second_account_manager', method, path, { body, headers })), ['/role']);
+  const today = new Date().toISOString().slice(0, 10);
+  const day = (n) => new Date(Date.now() + n * 86_400_000).toISOString().slice(0, 10);
+  const first = await api.create(team, as(one));
+  await second('POST', team, as(two));
+  const other = await api.create(team, as(two, { role: 'controlling' }));
+  await second('PATCH', `${team}/${other.id}`, { role: 'account_manager' }, { 'if-match': '*' });
+  await api.create(team, as(await addUser(api), { active_until: day(-1) })); // somebody before
+  const ended = await api.patch(`${team}/${first.id}`, first.etag, { active_until: today });
+  await second('PATCH', `${team}/${other.id}`, { role: 'account_manager', active_from: today }, { 'if-match': '*' });
+  await api.remove(`${team}/${first.id}`, ended.etag);
+  await change(`${team}/${other.id}`, { active_from: today, title: undefined });
+  const three = await api.create(team, as(await addUser(api)));
+  await second('POST', `${team}/${first.id}/restore`, {});
+  await change(`${team}/${three.id}`, { allocation_pct: 10 });
+  const both = await Promise.all([0, 1].map(async () => api.send('POST', `/v1/accounts/${(await makeAccount(api)).id}/team`, { body: as(two) })));
+  assert.deepEqual(both.map(({ status }) => status), [201, 201], 'of two teams');
+  const fresh = await makeAccount(api);
+  const people = await Promise.all(Array.from({ length: 6 }, () => addUser(api)));
+  const tried = await Promise.all(people.map((user, i) => apis[i % 2].insist('POST', `/v1/accounts/${fresh.id}/team`, { body: as(user) })));
+  assert.deepEqual(tried.map(({ status }) => status).sort(), [201, 409, 409, 409, 409, 409]);
+});
+
+test('a merged account keeps its own account manager', async () => {
+  const [one, two, target, source] = [await addUser(api), await addUser(api), await makeAccount(api), await makeAccount(api)];
+  const kept = await api.create(`/v1/accounts/${target.id}/team`, { user_id: one.id, role: 'account_manager' });
+  await api.create(`/v1/accounts/${source.id}/team`, { user_id: two.id, role: 'account_manager' });
+  const past = await api.create(`/v1/accounts/${source.id}/team`, { user_id: one.id, role: 'controlling' });
+  await api.call(200, 'POST', `/v1/accounts/${target.id}/merge`, { body: { source_id: source.id } });
+  assert.deepEqual((await api.all(`/v1/accounts/${target.id}/team`)).map(({ id }) => id).sort(), [kept.id, past.id].sort());
+});
+
 // ---- whatever happens ----
 
 function numbers(seed) {

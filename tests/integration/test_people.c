@@ -99,10 +99,24 @@ static void departure_comes_first(void **state) {
                     "update app_user set active = true, deleted_at = null");
 }
 
+#define OTHER "01970000-0000-7000-8000-0000000000c3"
+#define MEMBER(user)                                                                               \
+    "insert into team_member (id, account_id, user_id, role) values (gen_random_uuid(), '" ACCOUNT \
+    "', '" user "', 'account_manager')"
+
+static void one_account_manager_of_a_team(void **state) {
+    (void)state;
+    struct store_options options = store_fixture_options(owner_url());
+    STORE(store, &options);
+    pg_do(owner_url(), "insert into app_user (id, name) values ('" OTHER "', 'Kim')");
+    in_turn(store, MEMBER(USER), MEMBER(OTHER), PROBLEM_SECOND_MANAGER, "delete from team_member");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gift_comes_first),
         cmocka_unit_test(departure_comes_first),
+        cmocka_unit_test(one_account_manager_of_a_team),
     };
 
     return cmocka_run_group_tests(tests, make, NULL);

@@ -16,10 +16,10 @@ create or replace function merge_tables() returns table (name text, moves boolea
 $$;
 
 -- `source` becomes part of `target`: what lies below it moves, `taken` names fields whose values come from it, and it
--- is gone. What both have, and can have once only, stays the target's: roles of the team, wallets of a period, open
--- nominations, assessed metrics, the fit check, an active plan (the source's is closed) and the stay-in-touch series.
--- Orders are never dropped: where both have one of the same number, nothing is merged. Both accounts are locked in the
--- order of their ids.
+-- is gone. What both have, and can have once only, stays the target's: roles of the team, its account manager, wallets
+-- of a period, open nominations, assessed metrics, the fit check, an active plan (the source's is closed) and the
+-- stay-in-touch series. Orders are never dropped: where both have one of the same number, nothing is merged. Both
+-- accounts are locked in the order of their ids.
 create or replace function merge_accounts(target uuid, source uuid, taken text[]) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 #variable_conflict use_variable
@@ -59,8 +59,8 @@ begin
     update team_member s set deleted_at = now(), version = version + 1, updated_at = now()
      where s.account_id = source and s.deleted_at is null
        and exists (select from team_member t
-                    where t.account_id = target and (t.user_id, t.role) = (s.user_id, s.role)
-                      and t.deleted_at is null);
+                    where t.account_id = target and t.deleted_at is null
+                      and ((t.user_id, t.role) = (s.user_id, s.role) or team_managers_clash(s, t)));
     update wallet s set deleted_at = now(), version = version + 1, updated_at = now()
      where s.account_id = source and s.deleted_at is null
        and exists (select from wallet t

@@ -83,6 +83,10 @@ create or replace trigger team_allocation_insert after insert on team_member
     referencing new table as new_rows for each statement execute function team_allocation();
 create or replace trigger team_allocation_update after update on team_member
     referencing new table as new_rows for each statement execute function team_allocation();
+create or replace trigger team_one_manager_insert after insert on team_member
+    referencing new table as new_rows for each statement execute function team_one_manager();
+create or replace trigger team_one_manager_update after update on team_member
+    referencing old table as old_rows new table as new_rows for each statement execute function team_one_manager();
 create or replace trigger team_follow_insert after insert on team_member
     referencing new table as new_rows for each statement execute function team_follow();
 create or replace trigger team_follow_update after update on team_member

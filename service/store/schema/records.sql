@@ -77,6 +77,48 @@ begin
     return null;
 end $$;
 
+-- Whether two memberships make two account managers of one team: both in that role on the same day, today or later.
+create or replace function team_managers_clash(a team_member, b team_member) returns boolean
+stable language sql as $$
+    select a.id <> b.id and a.role = 'account_manager' and b.role = 'account_manager'
+           and a.deleted_at is null and b.deleted_at is null
+           and not isempty(daterange(a.active_from, a.active_until, '[]')
+                           * daterange(b.active_from, b.active_until, '[]') * daterange(current_date, null))
+$$;
+
+-- Sees to it that a team has one account manager at a time (003-05). A member who has left is none. Two transactions
+-- that each add one to a team do so one after the other. What was so before is no reason to refuse another change.
+create or replace function team_one_manager() returns trigger
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    other record;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('kamd account manager of ' || i.account_id, 0))
+       from (select distinct n.account_id from new_rows n where n.role = 'account_manager' order by 1) i;
+    if not found then
+        return null;
+    end if;
+    if tg_op = 'UPDATE' then
+        perform 1 from new_rows n join old_rows o on o.id = n.id
+          where (n.account_id, n.role, n.active_from, n.active_until, n.deleted_at)
+                is distinct from (o.account_id, o.role, o.active_from, o.active_until, o.deleted_at);
+        if not found then
+            return null;
+        end if;
+    end if;
+    select u.name into other
+      from new_rows n
+      join team_member t on t.account_id = n.account_id and team_managers_clash(row (n.*)::team_member, t)
+      join app_user u on u.id = t.user_id and user_here(u.id) is not null
+     where user_here(n.user_id) is not null
+     limit 1;
+    if found then
+        raise exception using errcode = 'KD409', message = 'second_account_manager', column = 'role',
+            detail = format('%s is the team''s account manager already; a team has one at a time.', other.name);
+    end if;
+    return null;
+end $$;
+
 -- Keeps external_id in step with the external_ids of records: an id belongs to one record of a resource. Arguments: the
 -- resource's name; the column that holds the account ('' = none). The ids that are gone are found by EXCEPT, without a
 -- join of the rows before and after; which id another record has is looked up only when one could not be put. The
