@@ -350,6 +350,26 @@ test('a merged account keeps its own account manager', async () => {
   assert.deepEqual((await api.all(`/v1/accounts/${target.id}/team`)).map(({ id }) => id).sort(), [kept.id, past.id].sort());
 });
 
+test('one key customer for a manager, where the settings say so', async (t) => {
+  const manager = await addUser(api, { capacity: 5 });
+  const [first, second, third] = await Promise.all([0, 1, 2].map(() => makeAccount(api, { manager_id: manager.id })));
+  await designate(first);
+  await designate(second);
+  await settings({ one_key_customer_per_manager: true });
+  t.after(() => settings({ one_key_customer_per_manager: false }));
+  const problem = await api.fails(409, 'manager_capacity_reached', 'POST', `/v1/accounts/${third.id}/designate`, { body: { reason: 'Grows' } });
+  assert.match(problem.detail, /already manages 2 key accounts, and has capacity for 1/);
+  const { over_limits: over } = await api.get('/v1/program');
+  assert.deepEqual(over.find(({ user_id: id }) => id === manager.id), { rule: 'manager_capacity', most: 1, actual: 2, user_id: manager.id, name: manager.name });
+  assert.deepEqual((({ capacity, capacity_left: left, over_capacity: full }) => [capacity, left, full])((await api.get('/v1/program/capacity')).data.find(({ user_id: id }) => id === manager.id)), [1, -1, true]);
+  const other = await addUser(api);
+  await change(`/v1/accounts/${second.id}`, { manager_id: other.id });
+  await api.fails(409, 'manager_capacity_reached', 'PATCH', `/v1/accounts/${first.id}`, { body: { manager_id: other.id }, headers: { 'if-match': '*' } });
+  await change(`/v1/accounts/${third.id}`, { manager_id: other.id });
+  await settings({ one_key_customer_per_manager: false });
+  await designate(third);
+});
+
 // ---- whatever happens ----
 
 function numbers(seed) {

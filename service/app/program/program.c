@@ -45,6 +45,7 @@ static const struct field settings_fields[] = {
     DAYS("section_stale_days", 1), DAYS("commitment_grace_days", 0), DAYS("divestment_notice_days", 0), DAYS("silent_days", 1),
     {.name = "health_metrics", .type = FIELD_DOCS, .flags = F_REQUIRED, .min = 1, .max = 50, .shape = &metric_shape},
     {.name = "fallback_alert_user_id", .type = FIELD_ID},
+    {.name = "one_key_customer_per_manager", .type = FIELD_BOOL, .flags = F_REQUIRED},
 };
 /* clang-format on */
 

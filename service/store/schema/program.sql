@@ -278,12 +278,12 @@ stable language sql security definer set search_path = public, pg_temp as $$
     ), waiting as (
         select count(*)::int as n from account_status where key_status = 'candidate' and customer_id = account_id
     ), loads as (
-        select u.id, u.name, u.capacity, count(*)::int as load
+        select u.id, u.name, manager_limit(u.capacity) as capacity, count(*)::int as load
           from account_status s join account a on a.id = s.account_id join app_user u on u.id = a.manager_id
-         where s.holds_place and u.capacity is not null and session_setting('scope') = 'all'
+         where s.holds_place and session_setting('scope') = 'all'
            and u.active and u.deleted_at is null
          group by u.id
-        having count(*) > u.capacity
+        having count(*) > manager_limit(u.capacity)
     ), over as (
         select 1 as nth, jsonb_build_object('rule', 'max_key_accounts', 'most', p.max_key_accounts, 'actual', m.n) as j
           from p, members m where m.n > p.max_key_accounts
@@ -307,26 +307,34 @@ stable language sql security definer set search_path = public, pg_temp as $$
       from p, members m, waiting w
 $$;
 
--- Raises manager_capacity_reached when a person would manage more key accounts than their capacity (null: no limit).
+-- How many key accounts somebody with this capacity may manage (null: no limit): one, where the settings say so.
+create or replace function manager_limit(capacity int) returns int stable parallel safe language plpgsql as $$
+begin
+    return least(capacity, (select 1 from program_settings s where s.one_key_customer_per_manager));
+end $$;
+
+-- Raises manager_capacity_reached when a person would manage more key accounts than manager_limit() allows.
 -- `others`: how many are about to come that the table does not show yet. The person's row is locked, so that two
 -- transactions at once are counted one after the other.
 create or replace function manager_check(manager uuid, others int) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     u app_user;
+    most int;
     load int;
 begin
     select * into u from app_user t where t.id = manager for no key update;
-    if u.capacity is null then
+    most := manager_limit(u.capacity);
+    if most is null then
         return;
     end if;
     select count(*) into load
       from account_status s join account n on n.id = s.account_id
      where n.manager_id = manager and s.holds_place;
-    if load + others > u.capacity then
+    if load + others > most then
         raise exception using errcode = 'KD409', message = 'manager_capacity_reached', column = 'manager_id',
             detail = format('%s already manages %s key accounts, and has capacity for %s.', u.name, load + others - 1,
-                            u.capacity);
+                            most);
     end if;
 end $$;
 revoke execute on function manager_check(uuid, int) from kamd_app;

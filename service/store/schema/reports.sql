@@ -126,10 +126,11 @@ with managed as (
       from managed
      group by manager_id
 ), people as (
-    select l.manager_id, u.name, u.capacity, u.visit_days, l.accounts, l.key_accounts, l.visits, l.key_visits
+    select l.manager_id, u.name, case when u.id is not null then manager_limit(u.capacity) end as capacity,
+           u.visit_days, l.accounts, l.key_accounts, l.visits, l.key_visits
       from loads l left join app_user u on u.id = l.manager_id
     union all -- whoever has room and no accounts; only callers who see all accounts see that there are none
-    select u.id, u.name, u.capacity, u.visit_days, 0, 0, 0, 0
+    select u.id, u.name, manager_limit(u.capacity), u.visit_days, 0, 0, 0, 0
       from app_user u
      where session_setting('scope') = 'all' and u.active and u.deleted_at is null
        and (u.capacity is not null or u.visit_days is not null)
@@ -492,7 +493,9 @@ with loads as materialized (
                case when f.verdict = 'unsuitable' then 'fit_check_unsuitable' end,
                case when g.require_fit_check and coalesce(f.checked_on < current_date - g.fit_check_max_age_days, true)
                     then 'fit_check_required' end,
-               case when u.capacity <= coalesce(l.key_accounts, 0) then 'manager_capacity' end], null) as blocked_by,
+               case when u.id is not null and coalesce(l.key_accounts, 0)
+                              >= least(u.capacity, case when g.one_key_customer_per_manager then 1 end)
+                    then 'manager_capacity' end], null) as blocked_by,
            (select count(*) from nomination n
              where n.account_id = a.id and n.status = 'open' and n.deleted_at is null) as open_nominations
       from account_status s
