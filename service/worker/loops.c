@@ -201,8 +201,8 @@ bool loop_reviews(struct worker *worker, bool *ret_more, struct err *err) {
 bool loop_plans(struct worker *worker, bool *ret_more, struct err *err) {
     size_t slot;
     struct tx *tx CLEANUP(tx_end) = run_one(
-        worker, LONG_ROUND_MS, "select plan_id, version from plans_follow_template(" PLANS_PER_ROUND ")",
-        &slot, err);
+        worker, LONG_ROUND_MS,
+        "select plan_id, version from plans_follow_template(" PLANS_PER_ROUND ")", &slot, err);
 
     if (tx == NULL)
         return false;
@@ -257,7 +257,8 @@ bool loop_promises(struct worker *worker, bool *ret_more, struct err *err) {
     *ret_more = false;
     if (day == worker->promises_day && deadline_left_ms(worker->promises_due) > 0)
         return true;
-    struct tx *tx CLEANUP(tx_end) = run_one(worker, LONG_ROUND_MS, "select promises_check()", &slot, err);
+    struct tx *tx CLEANUP(tx_end) =
+        run_one(worker, LONG_ROUND_MS, "select promises_check()", &slot, err);
     if (tx == NULL)
         return false;
     worker->promises_day = day;
@@ -328,8 +329,8 @@ enum { MEASURE_OLDEST_US, MEASURE_BEHIND, MEASURE_DEAD_LETTERS, MEASURE_ENDPOINT
 static bool measure(struct worker *worker, struct err *err) {
     struct tx *tx CLEANUP(tx_end) = NULL;
 
-    if (!(tx = tx_begin(worker->options.store, TX_READ, &worker_context, deadline_in_ms(SHORT_ROUND_MS),
-                        err)))
+    if (!(tx = tx_begin(worker->options.store, TX_READ, &worker_context,
+                        deadline_in_ms(SHORT_ROUND_MS), err)))
         return false;
     size_t slot = tx_query(tx, SQL_MEASURE, NULL, 0);
     if (!tx_flush(tx, err))

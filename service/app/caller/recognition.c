@@ -90,11 +90,12 @@ bool recognition(struct action *action, struct outcome *outcome, struct err *err
         return err_set(err, PROBLEM_NOT_READY, "The key accounts have not been read yet.");
     }
     if (!found.known)
-        buf_text(body, "\"is_key\":false,\"account_id\":null,\"name\":null,\"account_number\":null,"
-                       "\"tier\":null,\"key_status\":null,\"benefits\":[],\"manager\":null,"
-                       "\"cover\":null,\"sponsor\":null,\"alert\":[],\"open_emergencies\":0,"
-                       "\"oldest_emergency_opened_at\":null,\"matched_by\":null,\"contact\":null,"
-                       "\"others\":0");
+        buf_text(body,
+                 "\"is_key\":false,\"account_id\":null,\"name\":null,\"account_number\":null,"
+                 "\"tier\":null,\"key_status\":null,\"benefits\":[],\"unit\":null,\"manager\":null,"
+                 "\"cover\":null,\"sponsor\":null,\"alert\":[],\"open_emergencies\":0,"
+                 "\"oldest_emergency_opened_at\":null,\"matched_by\":null,\"contact\":null,"
+                 "\"others\":0");
     buf_format(body, ",\"stale\":%s,\"as_of\":\"%s\"}", found.stale ? "true" : "false",
                found.as_of);
     return true;

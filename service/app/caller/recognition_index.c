@@ -8,7 +8,9 @@
 
 struct recognition_account {
     struct str id;
-    int64_t place;      /* by account number: who comes first where an identifier is shared */
+    int64_t place;      /* by account number, each customer before its units: who comes first where
+                         * an identifier is shared */
+    int64_t customer;   /* the same of customers alone */
     struct str members; /* of the answer */
 };
 
@@ -25,34 +27,50 @@ struct recognition_entry {
 #define UNTIL UTC_TEXT("a.delegate_until")
 #define OLDEST UTC_TEXT("e.oldest")
 
-/* Manager, cover and sponsor who have left are none. */
+/* Of a unit the answer is its customer (c), with the unit's own people first (p), then those of the
+ * customer (q). Manager, cover and sponsor who have left are none. */
 #define ACCOUNTS_SQL                                                                               \
-    "select a.id, row_number() over (order by a.account_number nulls last, a.id), a.name, "        \
-    "a.account_number, s.tier, s.key_status, coalesce(s.designation -> 'benefits', '[]'),"         \
-    " user_shown(m), user_shown(d) || jsonb_build_object('until', " UNTIL "), user_shown(x),"      \
-    " users_to_alert(d, m, x, u, f), e.n, to_json(" OLDEST ") from account_status s"               \
-    " join account a on a.id = s.account_id"                                                       \
-    " left join app_user m on m.id = a.manager_id and m.active and m.deleted_at is null"           \
-    " left join app_user d on d.id = a.delegate_id and d.active and d.deleted_at is null"          \
-    "  and coalesce(a.delegate_until, 'infinity') > now()"                                         \
-    " left join app_user x on x.id = a.sponsor_id and x.active and x.deleted_at is null"           \
-    " left join app_user g on g.id = a.manager_id"                                                 \
-    " left join app_user u on u.id = g.manager_id and u.active and u.deleted_at is null"           \
-    " cross join program_settings p"                                                               \
-    " left join app_user f on f.id = p.fallback_alert_user_id and f.active"                        \
-    "  and f.deleted_at is null"                                                                   \
-    " cross join lateral (select count(*) as n, min(p.opened_at) as oldest from problem p"         \
-    "  where p.account_id = a.id and p.resolved_at is null and p.deleted_at is null"               \
-    "  and p.severity = 'revenue_loss') e"                                                         \
-    " where s.key_status in ('key', 'at_risk') and a.deleted_at is null order by a.id"
+    "with k as materialized (select a.*, s.customer_id, s.tier, s.key_status, s.designation"       \
+    "  from account_status s join account a on a.id = s.account_id"                                \
+    "  where s.key_status in ('key', 'at_risk') and a.deleted_at is null),"                        \
+    " people as materialized (select a.id, user_shown(m) as manager, user_shown(x) as sponsor,"    \
+    "  user_shown(d) || jsonb_build_object('until', " UNTIL ") as cover,"                          \
+    "  users_to_alert(d, m, x, null, null) as own, users_to_alert(d, m, x, u, f) as alert"         \
+    "  from k a"                                                                                   \
+    "  left join app_user m on m.id = a.manager_id and m.active and m.deleted_at is null"          \
+    "  left join app_user d on d.id = a.delegate_id and d.active and d.deleted_at is null"         \
+    "   and coalesce(a.delegate_until, 'infinity') > now()"                                        \
+    "  left join app_user x on x.id = a.sponsor_id and x.active and x.deleted_at is null"          \
+    "  left join app_user g on g.id = a.manager_id"                                                \
+    "  left join app_user u on u.id = g.manager_id and u.active and u.deleted_at is null"          \
+    "  cross join program_settings p"                                                              \
+    "  left join app_user f on f.id = p.fallback_alert_user_id and f.active"                       \
+    "   and f.deleted_at is null),"                                                                \
+    " emergency as (select k.customer_id, count(*) as n, min(p.opened_at) as oldest from k"        \
+    "  join problem p on p.account_id = k.id and p.resolved_at is null and p.deleted_at is null"   \
+    "   and p.severity = 'revenue_loss' group by 1)"                                               \
+    " select k.id, row_number() over (order by c.account_number nulls last, c.id, k.id <> c.id, "  \
+    "k.account_number nulls last, k.id), dense_rank() over (order by c.account_number nulls "      \
+    "last, c.id), c.id, c.name, c.account_number, c.tier, c.key_status,"                           \
+    " coalesce(c.designation -> 'benefits', '[]'),"                                                \
+    " case when k.id <> c.id then jsonb_build_object('account_id', k.id, 'name', k.name, "         \
+    "'level', k.level) end,"                                                                       \
+    " coalesce(p.manager, q.manager), coalesce(p.cover, q.cover), coalesce(p.sponsor, q.sponsor)," \
+    " case when k.id = c.id then q.alert else alerts_joined(p.own, q.alert) end,"                  \
+    " coalesce(e.n, 0), to_json(" OLDEST ")"                                                       \
+    " from k join k c on c.id = k.customer_id join people p on p.id = k.id"                        \
+    " join people q on q.id = c.id left join emergency e on e.customer_id = c.id order by k.id"
 enum {
     ACCOUNT_ID,
     ACCOUNT_PLACE,
+    ACCOUNT_CUSTOMER_PLACE,
+    ACCOUNT_CUSTOMER_ID,
     ACCOUNT_NAME,
     ACCOUNT_NUMBER,
     ACCOUNT_TIER,
     ACCOUNT_KEY_STATUS,
     ACCOUNT_BENEFITS, /* from here on they are JSON */
+    ACCOUNT_UNIT,
     ACCOUNT_MANAGER,
     ACCOUNT_COVER,
     ACCOUNT_SPONSOR,
@@ -88,13 +106,16 @@ void recognition_index_ask(struct tx *tx, struct recognition_slots *ret) {
 /* Columns as members of the answer; NULL: of none. */
 static struct str members(struct tx *tx, size_t slot, size_t row, struct arena *arena) {
     static const char *const names[] = {
-        [ACCOUNT_ID] = "account_id",
+        [ACCOUNT_ID] = NULL,
         [ACCOUNT_PLACE] = NULL,
+        [ACCOUNT_CUSTOMER_PLACE] = NULL,
+        [ACCOUNT_CUSTOMER_ID] = "account_id",
         [ACCOUNT_NAME] = "name",
         [ACCOUNT_NUMBER] = "account_number",
         [ACCOUNT_TIER] = "tier",
         [ACCOUNT_KEY_STATUS] = "key_status",
         [ACCOUNT_BENEFITS] = "benefits",
+        [ACCOUNT_UNIT] = "unit",
         [ACCOUNT_MANAGER] = "manager",
         [ACCOUNT_COVER] = "cover",
         [ACCOUNT_SPONSOR] = "sponsor",
@@ -152,6 +173,7 @@ static bool read_accounts(struct tx *tx, size_t slot, struct arena *arena,
         ret->accounts[i] = (struct recognition_account){
             .id = arena_str(arena, tx_value(tx, slot, i, ACCOUNT_ID)),
             .place = tx_int(tx, slot, i, ACCOUNT_PLACE),
+            .customer = tx_int(tx, slot, i, ACCOUNT_CUSTOMER_PLACE),
             .members = members(tx, slot, i, arena),
         };
         if (!ret->accounts[i].id.ptr || !ret->accounts[i].members.ptr)
@@ -219,8 +241,8 @@ static size_t lower_bound(const struct recognition_index *index,
     return low;
 }
 
-/* The first account by number; a shared identifier says how many others it could be, and a contact
- * is named only when it is the only one. */
+/* The first account by number; a shared identifier says how many other customers it could be, and a
+ * contact is named only when it is the only one. */
 static bool find_exactly(const struct recognition_index *index, enum identifier kind,
                          struct str value, struct buf *ret) {
     const struct recognition_entry wanted = {.kind = kind, .value = value};
@@ -231,7 +253,7 @@ static bool find_exactly(const struct recognition_index *index, enum identifier 
         const struct recognition_entry *entry = &index->entries[i];
         if (compare_keys(entry, &wanted) != 0)
             break;
-        if (i > first && entry->account != entry[-1].account)
+        if (i > first && entry->account->customer != entry[-1].account->customer)
             others++;
         if (entry->account == found->account && entry->contact.ptr) {
             contacts++;

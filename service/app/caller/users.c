@@ -100,7 +100,7 @@ bool user_deactivate(struct action *action, struct outcome *outcome, struct err 
         return false;
     struct leave leave = {action_key(action), {.shape = &SHAPE_OF(leave_fields), .doc = clean}};
     if (str_eq(jv_text(jv_get(clean, "transfer_to_id")), leave.key.id))
-        return err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, "/transfer_to_id", "same_user",
+        return err_add(err, PROBLEM_VALIDATION, ERR_POINTER("/transfer_to_id"), "same_user",
                        "must be somebody else than who leaves");
     return write_once(action, leave_work, &leave, outcome, err);
 }

@@ -82,7 +82,7 @@ void metrics_check(const jv *metrics, const char *at, struct err *err) {
         }
         if (str_is(jv_text(jv_get(one, "metric")), "sentiment") && bound_below(one, -1)) {
             snprintf(where, sizeof where, "%s/%zu/floor", at, i);
-            err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, where, "out_of_range",
+            err_add(err, PROBLEM_VALIDATION, ERR_POINTER(where), "out_of_range",
                     "sentiment goes from -1 to 1; no bound may be below -1");
         }
         for (size_t k = 0; k < i; k++)

@@ -1,5 +1,5 @@
-/* Explains the key status of an account, or of the customer that it is a unit of, of today or another
- * day, and lists its history. */
+/* Explains the key status of an account, or of the customer that it is a unit of, of today or
+ * another day, and lists its history. */
 #include "program/key_status.h"
 
 #include "app/program.h"

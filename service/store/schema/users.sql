@@ -39,6 +39,13 @@ immutable parallel safe language sql as $$
                    else '[]' end
 $$;
 
+-- Whom to alert when a unit calls: its own people, then those of its customer who are not among them.
+create or replace function alerts_joined(unit jsonb, customer jsonb) returns jsonb
+immutable parallel safe language sql as $$
+    select unit || coalesce((select jsonb_agg(c order by n) from jsonb_array_elements(customer) with ordinality e(c, n)
+                              where not unit @> jsonb_build_array(jsonb_build_object('id', c -> 'id'))), '[]')
+$$;
+
 -- Whom to tell of an account when its manager (`first` = 'manager') or sponsor ('sponsor') is to be told: that person,
 -- else the next one who is here of the sponsor, the manager's manager, and the program's fallback.
 create or replace function user_to_tell(a account, first text) returns uuid stable language plpgsql as $$
