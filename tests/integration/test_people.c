@@ -1,10 +1,10 @@
 /* What two transactions at once do about the same people: whichever comes first holds the other up,
  * and the second sees what the first did. Each order is taken step by step, by transactions that
  * are open at the same time. */
+#include "redis_server.h"
 #include "store_fixture.h"
 
-#include <stdio.h>
-#include <string.h>
+#include <pthread.h>
 
 #define USER "01970000-0000-7000-8000-0000000000c1"
 #define ACCOUNT "01970000-0000-7000-8000-0000000000c2"
@@ -43,34 +43,54 @@ static int make(void **state) {
     return 0;
 }
 
-static bool begin(struct store *store, const char *sql, struct tx **ret, struct err *err) {
+/* A transaction of one statement, in a thread of its own. */
+struct attempt {
+    struct store *store;
+    const char *sql;
+    bool done;
+    struct err err;
+};
+
+static void *run(void *arg) {
+    struct attempt *attempt = arg;
     const struct tx_context context = {.scope = STR("all")};
-    assert_ok(tx_begin(store, TX_WRITE, &context, in_ms(20000), ret, err), *err);
-    tx_query(*ret, "select set_config('lock_timeout', '50ms', true)", NULL, 0);
-    tx_query(*ret, sql, NULL, 0);
-    return tx_flush(*ret, err);
+    TX(tx);
+    attempt->done = tx_begin(attempt->store, TX_WRITE, &context, in_ms(60000), &tx, &attempt->err);
+    if (attempt->done) {
+        tx_query(tx, attempt->sql, NULL, 0);
+        attempt->done = tx_commit(tx, &attempt->err);
+    }
+    return NULL;
 }
 
-/* The second is held up by the first, and fails once that is committed; then all is undone. */
+static void await_lock(struct store *store) {
+    for (int i = 0; i < 3000; i++) {
+        if (ask_int(store, "select count(*) from pg_locks where not granted") > 0)
+            return;
+        sleep_ms(10);
+    }
+    fail_msg("nobody is held up");
+}
+
+/* The second waits for the first, and then sees what it did; all is undone. */
 static void in_turn(struct store *store, const char *first, const char *second,
                     enum problem refusal, const char *undo) {
+    const struct tx_context context = {.scope = STR("all")};
+    struct attempt late = {.store = store, .sql = second, .err = ERR_INIT};
+    pthread_t thread;
     ERR(err);
-    TX(before);
-    assert_ok(begin(store, first, &before, &err), err);
-    {
-        TX(held);
-        ERR(busy);
-        assert_false(begin(store, second, &held, &busy));
-        assert_problem(busy, PROBLEM_OVERLOADED);
-    }
-    assert_ok(tx_commit(before, &err), err);
-    {
-        TX(late);
-        ERR(refused);
-        assert_false(begin(store, second, &late, &refused));
-        assert_problem(refused, refusal);
-    }
-    tx_end(&before);
+    TX(tx);
+    assert_ok(tx_begin(store, TX_WRITE, &context, in_ms(60000), &tx, &err), err);
+    tx_query(tx, first, NULL, 0);
+    assert_ok(tx_flush(tx, &err), err);
+    assert_int_equal(pthread_create(&thread, NULL, run, &late), 0);
+    await_lock(store);
+    assert_ok(tx_commit(tx, &err), err);
+    tx_end(&tx);
+    pthread_join(thread, NULL);
+    assert_false(late.done);
+    assert_problem(late.err, refusal);
+    err_release(&late.err);
     pg_do(owner_url(), undo);
 }
 

@@ -86,18 +86,14 @@ stable language sql as $$
                            * daterange(b.active_from, b.active_until, '[]') * daterange(current_date, null))
 $$;
 
--- Sees to it that a team has one account manager at a time (003-05). A member who has left is none. Two transactions
--- that each add one to a team do so one after the other. What was so before is no reason to refuse another change.
+-- Sees to it that a team has one account manager at a time (003-05). A member who has left is none. Of two transactions
+-- that each add one, the second waits in log_insert or log_update, whose names come first, for the account's events of
+-- the first, and then sees its member here. What was so before is no reason to refuse another change.
 create or replace function team_one_manager() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     other record;
 begin
-    perform pg_advisory_xact_lock(hashtextextended('kamd account manager of ' || i.account_id, 0))
-       from (select distinct n.account_id from new_rows n where n.role = 'account_manager' order by 1) i;
-    if not found then
-        return null;
-    end if;
     if tg_op = 'UPDATE' then
         perform 1 from new_rows n join old_rows o on o.id = n.id
           where (n.account_id, n.role, n.active_from, n.active_until, n.deleted_at)
