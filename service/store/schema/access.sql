@@ -75,11 +75,79 @@ begin
     return (select m.writes from my_access() m where m.account_id = account);
 end $$;
 
--- Works out anew who may see these accounts and those below them. An account is there for its manager, sponsor and
--- delegate, for the managers of the accounts above it, and for its team. Those who answer for an account see all of it;
--- the team sees what role and grants say, and a grant holds within the membership. Up to ten accounts share one generic
--- plan of index scans. For more, the function lets each call have a plan of its own with every kind of join; the header
--- names these settings so that they end with the function.
+-- Who answers for these accounts, and since when and until when: the manager, sponsor and delegate of each, and the
+-- managers of the accounts above it. They see all areas of it. Like access_wanted_by_team(), it is one query without
+-- settings or rights of its own, so that the planner puts it in the place of the call.
+create or replace function access_wanted_by_office(ids uuid[])
+returns table (account_id uuid, user_id uuid, reason text, areas bigint, removed bigint, since timestamptz,
+               until timestamptz)
+stable language sql as $$
+    with recursive affected as (
+        select unnest(ids) as id
+    ), chain as (
+        select a.id as account_id, p.id as above_id, p.parent_id, 0 as up from affected a join account p on p.id = a.id
+        union all
+        select c.account_id, p.id, p.parent_id, c.up + 1 from chain c join account p on p.id = c.parent_id
+         where c.up < 16
+    )
+    select distinct c.account_id, a.manager_id, case c.up when 0 then 'manager' else 'above' end,
+           areas_all(), 0::bigint, '-infinity'::timestamptz, 'infinity'::timestamptz
+      from chain c join account a on a.id = c.above_id
+     where a.manager_id is not null
+    union all
+    select a.id, a.sponsor_id, 'sponsor', areas_all(), 0, '-infinity', 'infinity'
+      from account a join affected f on f.id = a.id
+     where a.sponsor_id is not null
+    union all
+    select a.id, a.delegate_id, 'delegate', areas_all(), 0, '-infinity', coalesce(a.delegate_until, 'infinity')
+      from account a join affected f on f.id = a.id
+     where a.delegate_id is not null
+$$;
+
+-- What the members of these accounts' teams see: what their role in the team says, the sections that they fill, and
+-- what grants add and remove. A grant holds within the membership.
+create or replace function access_wanted_by_team(ids uuid[])
+returns table (account_id uuid, user_id uuid, reason text, areas bigint, removed bigint, since timestamptz,
+               until timestamptz)
+stable language sql as $$
+    with affected as (
+        select unnest(ids) as id
+    ), members as (
+        select t.account_id, t.user_id, coalesce(r.areas, o.areas) as areas, t.grants, t.function,
+               coalesce(t.active_from::timestamptz, '-infinity') as since,
+               coalesce((t.active_until + 1)::timestamptz, 'infinity') as until
+          from team_member t join affected f on f.id = t.account_id
+          left join team_role r on r.role = t.role
+          join team_role o on o.role = 'other'
+         where t.deleted_at is null
+    )
+    select m.account_id, m.user_id, 'team', m.areas | areas_mask(array ['profile']), 0::bigint, m.since, m.until
+      from members m
+    union all
+    select distinct s.account_id, t.user_id, 'contributor', areas_mask(array ['profile', 'plan', s.section]), 0::bigint,
+           t.since, t.until
+      from plan_section s join affected f on f.id = s.account_id,
+           jsonb_array_elements(s.contributors) c,
+           lateral (select m.user_id, m.since, m.until from members m
+                     where m.account_id = s.account_id
+                       and (c ->> 'user_id' is null or (c ->> 'user_id')::uuid = m.user_id)
+                       and (c ->> 'user_id' is not null or m.function = c ->> 'function')) t
+     where s.deleted_at is null
+    union all
+    select m.account_id, m.user_id, 'grant',
+           case when g ->> 'effect' = 'remove' then 0 else g.mask end,
+           case when g ->> 'effect' = 'remove' then g.mask else 0 end,
+           greatest(m.since, coalesce((g ->> 'visible_from')::timestamptz, '-infinity')),
+           least(m.until, coalesce((g ->> 'visible_until')::timestamptz, 'infinity'))
+      from members m,
+           lateral (select e as g, areas_mask(array(select jsonb_array_elements_text(e -> 'areas'))) as mask
+                      from jsonb_array_elements(m.grants) e) g
+$$;
+
+-- Works out anew who may see these accounts and those below them. Those who answer for an account see all of it; the
+-- team sees what role and grants say. Up to ten accounts share one generic plan of index scans. For more, the function
+-- lets each call have a plan of its own with every kind of join; the header names these settings so that they end with
+-- the function.
 create or replace function account_access_refresh(ids uuid[]) returns void
 language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan set enable_nestloop = on set enable_hashjoin = off
@@ -98,67 +166,17 @@ begin
         perform set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_hashjoin', 'on', true),
                 set_config('enable_mergejoin', 'on', true), set_config('enable_seqscan', 'on', true);
     end if;
-    with recursive affected as (
-        select unnest(ids) as id
-    ), chain as (
-        select a.id as account_id, p.id as above_id, p.parent_id, 0 as up from affected a join account p on p.id = a.id
+    with wanted as (
+        select * from access_wanted_by_office(ids)
         union all
-        select c.account_id, p.id, p.parent_id, c.up + 1 from chain c join account p on p.id = c.parent_id
-         where c.up < 16
-    ), members as (
-        select t.account_id, t.user_id, coalesce(r.areas, o.areas) as areas, t.grants, t.function,
-               coalesce(t.active_from::timestamptz, '-infinity') as since,
-               coalesce((t.active_until + 1)::timestamptz, 'infinity') as until
-          from team_member t join affected f on f.id = t.account_id
-          left join team_role r on r.role = t.role
-          join team_role o on o.role = 'other'
-         where t.deleted_at is null
-    ), wanted as (
-        select distinct c.account_id, a.manager_id as user_id,
-               case c.up when 0 then 'manager' else 'above' end as reason,
-               areas_all() as areas, 0::bigint as removed,
-               '-infinity'::timestamptz as since, 'infinity'::timestamptz as until
-          from chain c join account a on a.id = c.above_id
-         where a.manager_id is not null
-        union all
-        select a.id, a.sponsor_id, 'sponsor', areas_all(), 0, '-infinity', 'infinity'
-          from account a join affected f on f.id = a.id
-         where a.sponsor_id is not null
-        union all
-        select a.id, a.delegate_id, 'delegate', areas_all(), 0, '-infinity',
-               coalesce(a.delegate_until, 'infinity')
-          from account a join affected f on f.id = a.id
-         where a.delegate_id is not null
-        union all
-        select m.account_id, m.user_id, 'team', m.areas | areas_mask(array ['profile']), 0, m.since, m.until
-          from members m
-        union all
-        -- who fills a section sees it
-        select distinct s.account_id, t.user_id, 'contributor', areas_mask(array ['profile', 'plan', s.section]), 0,
-               t.since, t.until
-          from plan_section s join affected f on f.id = s.account_id,
-               jsonb_array_elements(s.contributors) c,
-               lateral (select m.user_id, m.since, m.until from members m
-                         where m.account_id = s.account_id
-                           and (c ->> 'user_id' is null or (c ->> 'user_id')::uuid = m.user_id)
-                           and (c ->> 'user_id' is not null or m.function = c ->> 'function')) t
-         where s.deleted_at is null
-        union all
-        select m.account_id, m.user_id, 'grant',
-               case when g ->> 'effect' = 'remove' then 0 else g.mask end,
-               case when g ->> 'effect' = 'remove' then g.mask else 0 end,
-               greatest(m.since, coalesce((g ->> 'visible_from')::timestamptz, '-infinity')),
-               least(m.until, coalesce((g ->> 'visible_until')::timestamptz, 'infinity'))
-          from members m,
-               lateral (select e as g, areas_mask(array(select jsonb_array_elements_text(e -> 'areas'))) as mask
-                          from jsonb_array_elements(m.grants) e) g
+        select * from access_wanted_by_team(ids)
     ), numbered as (
         select w.*, (row_number() over (partition by w.account_id, w.user_id, w.reason
                                         order by w.since, w.until, w.areas, w.removed))::int as nth
           from wanted w
          where w.since < w.until
     ), gone as (
-        delete from account_access x using affected f
+        delete from account_access x using unnest(ids) f(id)
          where x.account_id = f.id
            and not exists (select 1 from numbered o
                             where o.account_id = x.account_id and o.user_id = x.user_id
