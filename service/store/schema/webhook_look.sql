@@ -37,28 +37,21 @@ begin
     update webhook_endpoint_state set next_at = null where endpoint_id = d.endpoint_id;
 end $$;
 
--- Deliveries of the caller's endpoints, newest first, `most` at most. `endpoint` and `wanted` (a state) null: all;
--- `before` is the last id of the page before, null: from the newest. Events that an endpoint has not got to yet are
--- pending, too: the newest 20,000 places of the log are searched for them.
-create or replace function webhook_deliveries(endpoint uuid, wanted text, before uuid, most int)
-returns table (id uuid, event_id uuid, event_type text, state text, attempt_count int, next_attempt_at timestamptz,
-               endpoint_id uuid, account_id uuid, created_at timestamptz, last_status int)
-stable language plpgsql set search_path = public, pg_temp as $$
-#variable_conflict use_column
-declare
-    top uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
-    mine uuid[] := array(select e.id from webhook_endpoint e
-                          where (endpoint is null or e.id = endpoint) and is_callers(e.actor, e.reach));
-    ids uuid[] := '{}';
+-- The ids of at most `most` deliveries of the endpoints `mine` that were made, older than `top`, newest first; `wanted`
+-- (a state) null: of all. The ids of events that an endpoint has not got to yet are not among them. `of_all` says that
+-- `mine` are all endpoints there are: then they are read along one index, however many there are.
+create or replace function webhook_delivery_ids(mine uuid[], of_all boolean, wanted text, top uuid, most int)
+returns uuid[]
+stable language plpgsql as $$
 begin
     if wanted in ('failed', 'exhausted', 'withheld') then
-        ids := array(select r.delivery_id from webhook_retry r
+        return array(select r.delivery_id from webhook_retry r
                       where r.delivery_id < top and r.endpoint_id = any (mine)
                         and case when wanted = 'failed' then r.state not in ('exhausted', 'withheld') and r.attempts > 0
                                  else r.state = wanted end
                       order by r.delivery_id desc limit most);
     elsif wanted = 'pending' then
-        ids := array(select x.id from (
+        return array(select x.id from (
                         select r.delivery_id as id from webhook_retry r
                          where r.delivery_id < top and r.endpoint_id = any (mine)
                            and r.state not in ('exhausted', 'withheld') and r.attempts = 0
@@ -71,23 +64,38 @@ begin
                            and not exists (select 1 from webhook_attempt a where a.delivery_id = d.id)
                            and not exists (select 1 from webhook_retry r where r.delivery_id = d.id)) x
                       order by x.id desc limit most);
-    elsif endpoint is null and caller_is_admin() then -- read along one index, however many endpoints there are
-        ids := array(select d.id from webhook_delivery d
+    elsif of_all then
+        return array(select d.id from webhook_delivery d
                       where d.id < top
                         and (wanted is null
                              or (exists (select 1 from webhook_attempt a where a.delivery_id = d.id)
                                  and not exists (select 1 from webhook_retry r where r.delivery_id = d.id)))
                       order by d.id desc limit most);
-    else
-        ids := array(select x.id from unnest(mine) m(id) cross join lateral (
-                        select d.id from webhook_delivery d
-                         where d.endpoint_id = m.id and d.id < top
-                           and (wanted is null
-                                or (exists (select 1 from webhook_attempt a where a.delivery_id = d.id)
-                                    and not exists (select 1 from webhook_retry r where r.delivery_id = d.id)))
-                         order by d.id desc limit most) x
-                      order by x.id desc limit most);
     end if;
+    return array(select x.id from unnest(mine) m(id) cross join lateral (
+                    select d.id from webhook_delivery d
+                     where d.endpoint_id = m.id and d.id < top
+                       and (wanted is null
+                            or (exists (select 1 from webhook_attempt a where a.delivery_id = d.id)
+                                and not exists (select 1 from webhook_retry r where r.delivery_id = d.id)))
+                     order by d.id desc limit most) x
+                  order by x.id desc limit most);
+end $$;
+
+-- Deliveries of the caller's endpoints, newest first, `most` at most. `endpoint` and `wanted` (a state) null: all;
+-- `before` is the last id of the page before, null: from the newest. Events that an endpoint has not got to yet are
+-- pending, too: the newest 20,000 places of the log are searched for them.
+create or replace function webhook_deliveries(endpoint uuid, wanted text, before uuid, most int)
+returns table (id uuid, event_id uuid, event_type text, state text, attempt_count int, next_attempt_at timestamptz,
+               endpoint_id uuid, account_id uuid, created_at timestamptz, last_status int)
+stable language plpgsql set search_path = public, pg_temp as $$
+#variable_conflict use_column
+declare
+    top uuid := coalesce(before, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+    mine uuid[] := array(select e.id from webhook_endpoint e
+                          where (endpoint is null or e.id = endpoint) and is_callers(e.actor, e.reach));
+    ids uuid[] := webhook_delivery_ids(mine, endpoint is null and caller_is_admin(), wanted, top, most);
+begin
     return query
     select * from (
         select d.id, d.event_id, d.event_type,
@@ -104,25 +112,23 @@ begin
          where d.id = any (ids)
         union all
         select v.*
-          from webhook_endpoint_state s
-          join webhook_endpoint e on e.id = s.endpoint_id and e.deleted_at is null
-          join webhook_interest i on i.endpoint_id = s.endpoint_id
+          -- "offset 0": else the sub-selects of webhook_interest come into the calls, and keep the planner from
+          -- putting the functions' texts in their place.
+          from (select s, i
+                  from webhook_endpoint_state s
+                  join webhook_endpoint e on e.id = s.endpoint_id and e.deleted_at is null
+                  join webhook_interest i on i.endpoint_id = s.endpoint_id
+                 where s.endpoint_id = any (mine) offset 0) o
          cross join lateral (
-            select webhook_delivery_id(p.position, s.number), ev.id, ev.type, 'pending', 0, s.next_at, s.endpoint_id,
-                   ev.account_id, ev.at, null::int
+            select webhook_delivery_id(p.position, (o.s).number), ev.id, ev.type, 'pending', 0, (o.s).next_at,
+                   (o.s).endpoint_id, ev.account_id, ev.at, null::int
               from (select w.position, w.at, w.seq from event_position w
-                     where w.position > s.position and w.position <= webhook_delivery_position(top)
-                       and webhook_delivery_id(w.position, s.number) < top
+                     where w.position > (o.s).position and w.position <= webhook_delivery_position(top)
+                       and webhook_delivery_id(w.position, (o.s).number) < top
                      order by w.position desc limit 20000) p
-              cross join lateral (select * from event x where x.at = p.at and x.seq = p.seq limit 1) ev
-             where webhook_wants(i, ev.type, ev.record_id, ev.account_id, ev.data)
-               and (ev.seq > s.since_seq or not pg_visible_in_snapshot(ev.xid, s.since))
-               and (not (i).by_status or ev.type = 'webhook.ping'
-                    or exists (select 1 from account_status st where st.account_id = ev.account_id
-                                  and (cardinality((i).tiers) = 0 or st.tier = any ((i).tiers))
-                                  and (cardinality((i).statuses) = 0 or st.key_status = any ((i).statuses))))
+             cross join lateral webhook_event_for(o.s, o.i, p.at, p.seq) ev
              order by p.position desc limit most) v
-         where s.endpoint_id = any (mine) and (wanted is null or wanted = 'pending')) every
+         where wanted is null or wanted = 'pending') every
     order by 1 desc limit most;
 end $$;
 

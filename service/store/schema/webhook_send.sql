@@ -94,26 +94,15 @@ language sql security definer set search_path = public, pg_temp as $$
 $$;
 revoke execute on function webhook_doubt(uuid, uuid[]) from kamd_app;
 
--- Claims work for worker `me`: at most `most` endpoints that nobody alive is sending to (or that are its own and not
--- `busy`), least recently served first, and `batch` deliveries of each: what is due again, then new events. An endpoint
--- that is failing gets little; one whose breaker is half open gets one. The endpoints claimed from have claimed_at =
--- now(). What the owner may not read is withheld: it becomes a delivery that is not sent. Gaps of the log are passed
--- over.
-create or replace function webhook_claim(me uuid, busy uuid[], batch int, most int)
-returns table (delivery_id uuid, endpoint_id uuid, at_position bigint, n int, base int, lane boolean, account_id uuid,
-               event_id uuid, event_type text, event_at timestamptz, sequence bigint, traceparent text,
-               data jsonb, previous jsonb)
-language plpgsql security definer set search_path = public, pg_temp as $$
-#variable_conflict use_column
+-- Claims for worker `me` at most `most` endpoints that nobody alive is sending to, or that are its own and not `busy`,
+-- least recently served first, and makes due what the worker of a lost endpoint had claimed. `head` is the end of the
+-- log. Null: there are no such endpoints.
+create or replace function webhook_claim_endpoints(me uuid, busy uuid[], most int, head bigint) returns uuid[]
+language plpgsql as $$
 declare
-    head bigint;
     ids uuid[];
-    lost uuid[];
-    again webhook_retry[];
-    held webhook_retry[];
+    lost uuid[]; -- endpoints whose worker does not live any more
 begin
-    select s.position into head from sequencer s;
-    -- `lost`: endpoints whose worker does not live any more.
     select array_agg(c.endpoint_id), array_agg(c.endpoint_id) filter (where c.owner <> me) into ids, lost
       from (select s.endpoint_id, s.owner
               from webhook_endpoint_state s
@@ -126,12 +115,27 @@ begin
                     or exists (select 1 from webhook_retry r
                                 where r.endpoint_id = s.endpoint_id and r.state = 'waiting' and r.next_at <= now()))
              order by s.claimed_at nulls first limit most for update of s skip locked) c;
-    if ids is null then
-        return;
-    end if;
     if lost is not null then
         perform webhook_recover(lost, '{}');
     end if;
+    return ids;
+end $$;
+revoke execute on function webhook_claim_endpoints(uuid, uuid[], int, bigint) from kamd_app;
+
+-- How many deliveries of an endpoint are claimed at a time, by its failures in a row: `batch`; little where it is
+-- failing, one where its breaker is half open.
+create or replace function webhook_room(failures int, batch int) returns int
+immutable parallel safe language sql as
+$$ select case when failures >= 5 then 1 when failures > 0 then least(4, batch) else batch end $$;
+
+-- Claims what is due again of these endpoints. What the owner read when it happened, but does not read now, is withheld
+-- instead, and so is not among what is returned. (An event that is gone cannot be asked; its attempt fails.)
+create or replace function webhook_claim_again(ids uuid[], batch int) returns webhook_retry[]
+language plpgsql as $$
+declare
+    again webhook_retry[];
+    held webhook_retry[];
+begin
     with due as (
         select d.delivery_id
           from webhook_endpoint_state s
@@ -139,11 +143,9 @@ begin
              select r.delivery_id from webhook_retry r
               where r.endpoint_id = s.endpoint_id and r.state = 'waiting' and r.next_at <= now()
               order by r.position
-              limit case when s.failures >= 5 then 1 when s.failures > 0 then least(4, batch) else batch end) d
+              limit webhook_room(s.failures, batch)) d
          where s.endpoint_id = any (ids)
     ), judged as materialized (
-        -- An event that the owner read when it happened may be one that the owner does not read now. (An event that is
-        -- gone cannot be asked; its attempt fails.)
         select due.delivery_id, r.account_id is null or e.owner_sees_all
                or coalesce(webhook_owner_areas(e.owner_scope, e.owner_user_id, e.owner_areas, r.account_id)
                                >> ev.area & 1 = 1, ev.area is null) as fine
@@ -167,40 +169,61 @@ begin
         perform webhook_lanes(array(select distinct h.endpoint_id from unnest(held) h),
                               array(select distinct h.account_id from unnest(held) h));
     end if;
+    return again;
+end $$;
+revoke execute on function webhook_claim_again(uuid[], int) from kamd_app;
+
+-- The endpoints that new events are claimed for: how far each goes in the log this time, and how many deliveries it has
+-- room for beside those that are claimed `again`. One query without settings or rights of its own, so that the planner
+-- puts it in the place of the call; so are webhook_events_next() and webhook_event_for().
+create or replace function webhook_claim_rooms(ids uuid[], batch int, again webhook_retry[], head bigint)
+returns table (s webhook_endpoint_state, e webhook_endpoint, i webhook_interest, until bigint, free bigint)
+stable language sql as $$
+    select s, e, i,
+           coalesce((select w.position from event_position w where w.position > s.position
+                      order by w.position offset 1999 limit 1), head),
+           webhook_room(s.failures, batch) - (select count(*) from unnest(again) a where a.endpoint_id = s.endpoint_id)
+      from webhook_endpoint_state s
+      join webhook_endpoint e on e.id = s.endpoint_id
+      join webhook_interest i on i.endpoint_id = s.endpoint_id
+     where s.endpoint_id = any (ids)
+$$;
+
+-- The next events for an endpoint, from its place in the log on and up to `until`, `most` at most. The limits have the
+-- planner go along the index: from the place on, until there is enough.
+create or replace function webhook_events_next(
+    s webhook_endpoint_state, i webhook_interest, until bigint, most bigint)
+returns table (at_position bigint, event_id uuid, event_type text, event_at timestamptz, sequence bigint,
+               traceparent text, data jsonb, previous jsonb, account_id uuid, area smallint)
+stable language sql as $$
+    select p.position, ev.id, ev.type, ev.at, ev.sequence, ev.traceparent, ev.data, ev.previous, ev.account_id, ev.area
+      from (select w.position, w.at, w.seq from event_position w
+             where w.position > s.position and w.position <= until order by w.position limit 2000) p
+     cross join lateral webhook_event_for(s, i, p.at, p.seq) ev
+     order by p.position limit greatest(most, 0)
+$$;
+
+-- Claims new events for these endpoints, as far as there is room beside what is claimed `again`, and moves the
+-- endpoints on in the log up to `head`. What the owner may not read is withheld: it becomes a delivery that is not
+-- sent. What waits behind an earlier delivery of its lane is parked.
+create or replace function webhook_claim_new(me uuid, ids uuid[], batch int, again webhook_retry[], head bigint)
+returns table (delivery_id uuid, endpoint_id uuid, at_position bigint, n int, base int, lane boolean, account_id uuid,
+               event_id uuid, event_type text, event_at timestamptz, sequence bigint, traceparent text,
+               data jsonb, previous jsonb)
+language plpgsql as $$
+#variable_conflict use_column
+begin
     return query
     with room as materialized (
-        select s.endpoint_id, s.number, s.since, s.since_seq, s.position, i, e.ordering = 'account' as ordered,
-               e.owner_sees_all, e.owner_scope, e.owner_user_id, e.owner_areas,
-               coalesce((select w.position from event_position w where w.position > s.position
-                          order by w.position offset 1999 limit 1), head) as until,
-               case when s.failures >= 5 then 1 when s.failures > 0 then least(4, batch) else batch end
-                   - (select count(*) from unnest(again) a where a.endpoint_id = s.endpoint_id) as free
-          from webhook_endpoint_state s
-          join webhook_endpoint e on e.id = s.endpoint_id
-          join webhook_interest i on i.endpoint_id = s.endpoint_id
-         where s.endpoint_id = any (ids)
+        select * from webhook_claim_rooms(ids, batch, again, head)
     ), fresh as materialized (
-        select r.endpoint_id, webhook_delivery_id(f.at_position, r.number) as delivery_id, f.*,
-               r.ordered and f.account_id is not null as lane,
-               f.account_id is not null and not r.owner_sees_all
-                   and webhook_owner_areas(r.owner_scope, r.owner_user_id, r.owner_areas, f.account_id)
+        select (r.s).endpoint_id, webhook_delivery_id(f.at_position, (r.s).number) as delivery_id, f.*,
+               (r.e).ordering = 'account' and f.account_id is not null as lane,
+               f.account_id is not null and not (r.e).owner_sees_all
+                   and webhook_owner_areas((r.e).owner_scope, (r.e).owner_user_id, (r.e).owner_areas, f.account_id)
                            >> f.area & 1 = 0 as withheld
           from room r
-         cross join lateral (
-             -- The limits have the planner go along the index: from the cursor on, until there is enough.
-             select p.position as at_position, ev.id as event_id, ev.type as event_type, ev.at as event_at,
-                    ev.sequence, ev.traceparent, ev.data, ev.previous, ev.account_id, ev.area
-               from (select w.position, w.at, w.seq from event_position w
-                      where w.position > r.position and w.position <= r.until order by w.position limit 2000) p
-               cross join lateral (select * from event x where x.at = p.at and x.seq = p.seq limit 1) ev
-              where webhook_wants(r.i, ev.type, ev.record_id, ev.account_id, ev.data)
-                -- Events that were committed before the endpoint was made are not for it.
-                and (ev.seq > r.since_seq or not pg_visible_in_snapshot(ev.xid, r.since))
-                and (not (r.i).by_status or ev.type = 'webhook.ping'
-                     or exists (select 1 from account_status st where st.account_id = ev.account_id
-                                   and (cardinality((r.i).tiers) = 0 or st.tier = any ((r.i).tiers))
-                                   and (cardinality((r.i).statuses) = 0 or st.key_status = any ((r.i).statuses))))
-              order by p.position limit greatest(r.free, 0)) f
+         cross join lateral webhook_events_next(r.s, r.i, r.until, r.free) f
     ), behind as materialized (
         select f.delivery_id from fresh f
          where f.lane and not f.withheld
@@ -217,9 +240,9 @@ begin
           from fresh f
          where f.withheld or f.delivery_id in (select b.delivery_id from behind b)
     ), counted as (
-        select r.endpoint_id, r.free, r.until,
-               (select count(*) from fresh f where f.endpoint_id = r.endpoint_id) as found,
-               (select max(f.at_position) from fresh f where f.endpoint_id = r.endpoint_id) as last
+        select (r.s).endpoint_id, r.free, r.until,
+               (select count(*) from fresh f where f.endpoint_id = (r.s).endpoint_id) as found,
+               (select max(f.at_position) from fresh f where f.endpoint_id = (r.s).endpoint_id) as last
           from room r
     ), moved as (
         update webhook_endpoint_state s
@@ -235,7 +258,29 @@ begin
     select f.delivery_id, f.endpoint_id, f.at_position, 1, 0, f.lane, f.account_id, f.event_id, f.event_type,
            f.event_at, f.sequence, f.traceparent, f.data, f.previous
       from fresh f
-     where not f.withheld and f.delivery_id not in (select b.delivery_id from behind b)
+     where not f.withheld and f.delivery_id not in (select b.delivery_id from behind b);
+end $$;
+revoke execute on function webhook_claim_new(uuid, uuid[], int, webhook_retry[], bigint) from kamd_app;
+
+-- Claims work for worker `me`: at most `most` endpoints that are not `busy`, and `batch` deliveries of each: what is
+-- due again, then new events. The endpoints claimed from have claimed_at = now(). Gaps of the log are passed over.
+create or replace function webhook_claim(me uuid, busy uuid[], batch int, most int)
+returns table (delivery_id uuid, endpoint_id uuid, at_position bigint, n int, base int, lane boolean, account_id uuid,
+               event_id uuid, event_type text, event_at timestamptz, sequence bigint, traceparent text,
+               data jsonb, previous jsonb)
+language plpgsql security definer set search_path = public, pg_temp as $$
+#variable_conflict use_column
+declare
+    head bigint := (select s.position from sequencer s);
+    ids uuid[] := webhook_claim_endpoints(me, busy, most, head);
+    again webhook_retry[];
+begin
+    if ids is null then
+        return;
+    end if;
+    again := webhook_claim_again(ids, batch);
+    return query
+    select * from webhook_claim_new(me, ids, batch, again, head)
     union all
     select a.delivery_id, a.endpoint_id, a.position, a.attempts, a.base, a.lane, a.account_id, d.event_id, d.event_type,
            ev.at, ev.sequence, ev.traceparent, ev.data, ev.previous
@@ -247,22 +292,10 @@ begin
 end $$;
 revoke execute on function webhook_claim(uuid, uuid[], int, int) from kamd_app;
 
--- Writes what came out, for the endpoints that `me` still owns; returns those that it must let go: taken over by
--- another, disabled, or deleted. An endpoint of which every attempt has failed for five days, or that its receiver says
--- is gone, is disabled, and its owner told; a warning comes at half of that time.
-create or replace function webhook_settle(me uuid, results webhook_result[], endpoints webhook_endpoint_result[])
-returns setof uuid
-language plpgsql security definer set search_path = public, pg_temp as $$
-#variable_conflict use_column
-declare
-    mine uuid[];
-    news event_in[];
+-- Writes the attempts on deliveries of the endpoints `mine`, and what waits for another one; then keeps the lanes.
+create or replace function webhook_settle_results(mine uuid[], results webhook_result[]) returns void
+language plpgsql as $$
 begin
-    select array_agg(s.endpoint_id) into mine
-      from (select s.endpoint_id
-              from webhook_endpoint_state s
-             where s.owner = me and s.endpoint_id in (select e.endpoint_id from unnest(endpoints) e)
-             order by s.endpoint_id for update) s;
     insert into webhook_attempt
            (delivery_id, n, account_id, started_at, duration_ms, status, error, address, response_excerpt)
     select r.delivery_id, r.n, r.account_id, now() - make_interval(secs => r.ago_us / 1e6), r.duration_ms, r.status,
@@ -287,16 +320,16 @@ begin
        from unnest(results) r
       where r.endpoint_id = any (mine) and r.lane
      having count(*) > 0;
-    update webhook_endpoint_state s
-       set settled = greatest(s.settled, coalesce(e.settled, s.position)), failures = e.failures, opened = e.opened,
-           failing_since = case when e.failures > 0 then coalesce(s.failing_since, now()) end,
-           warned_at = case when e.failures > 0 then s.warned_at end,
-           next_at = case when e.pause_ms is not null then now() + make_interval(secs => e.pause_ms / 1e3)
-                          when e.failures = 0 then null
-                          else s.next_at end,
-           owner = case when e.release then null else s.owner end
-      from unnest(endpoints) e
-     where s.endpoint_id = e.endpoint_id and s.endpoint_id = any (mine);
+end $$;
+revoke execute on function webhook_settle_results(uuid[], webhook_result[]) from kamd_app;
+
+-- Disables those of the endpoints `mine` of which every attempt has failed for five days, or whose receiver says that
+-- it is gone, and tells the owner; a warning comes at half of that time.
+create or replace function webhook_give_up(mine uuid[], endpoints webhook_endpoint_result[]) returns void
+language plpgsql as $$
+declare
+    news event_in[];
+begin
     with closed as (
         update webhook_endpoint w
            set state = 'disabled', version = w.version + 1, updated_at = now(),
@@ -321,6 +354,35 @@ begin
     )
     select array_agg(t) into news from told;
     perform event_write(news);
+end $$;
+revoke execute on function webhook_give_up(uuid[], webhook_endpoint_result[]) from kamd_app;
+
+-- Writes what came out, for the endpoints that `me` still owns; returns those that it must let go: taken over by
+-- another, disabled, or deleted.
+create or replace function webhook_settle(me uuid, results webhook_result[], endpoints webhook_endpoint_result[])
+returns setof uuid
+language plpgsql security definer set search_path = public, pg_temp as $$
+#variable_conflict use_column
+declare
+    mine uuid[];
+begin
+    select array_agg(s.endpoint_id) into mine
+      from (select s.endpoint_id
+              from webhook_endpoint_state s
+             where s.owner = me and s.endpoint_id in (select e.endpoint_id from unnest(endpoints) e)
+             order by s.endpoint_id for update) s;
+    perform webhook_settle_results(mine, results);
+    update webhook_endpoint_state s
+       set settled = greatest(s.settled, coalesce(e.settled, s.position)), failures = e.failures, opened = e.opened,
+           failing_since = case when e.failures > 0 then coalesce(s.failing_since, now()) end,
+           warned_at = case when e.failures > 0 then s.warned_at end,
+           next_at = case when e.pause_ms is not null then now() + make_interval(secs => e.pause_ms / 1e3)
+                          when e.failures = 0 then null
+                          else s.next_at end,
+           owner = case when e.release then null else s.owner end
+      from unnest(endpoints) e
+     where s.endpoint_id = e.endpoint_id and s.endpoint_id = any (mine);
+    perform webhook_give_up(mine, endpoints);
     return query
     select e.endpoint_id
       from unnest(endpoints) e

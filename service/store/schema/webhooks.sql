@@ -43,8 +43,8 @@ $$;
 
 -- Whether an event is for an endpoint: by its type, its account, what the owner sees, and what changed. A ping is for
 -- the endpoint that it names. One expression, so that the planner puts it in the place of the call: called as a
--- function it takes 200 us. Whether the account has a tier and a key status that the endpoint wants is asked where this
--- is called: a sub-select here would keep the planner from that.
+-- function it takes 200 us. Whether the account has a tier and a key status that the endpoint wants is asked by
+-- webhook_event_for(): a sub-select here would keep the planner from that.
 create or replace function webhook_wants(
     i webhook_interest, type text, record_id uuid, account_id uuid, data jsonb) returns boolean
 immutable language sql as $$
@@ -55,6 +55,22 @@ immutable language sql as $$
                      and (cardinality(i.changed_fields) = 0 or not data ? 'changed_fields'
                           or data -> 'changed_fields' ?| i.changed_fields)
                      and (type not like 'webhook.%' or i.siblings is null or record_id = any (i.siblings)) end
+$$;
+
+-- The event that was written at this time with this number, if it is for an endpoint; no row: it is not. Events that
+-- were committed before the endpoint was made are not for it.
+create or replace function webhook_event_for(
+    s webhook_endpoint_state, i webhook_interest, written_at timestamptz, event_seq bigint)
+returns setof event
+stable language sql as $$
+    select ev.*
+      from (select * from event x where x.at = written_at and x.seq = event_seq limit 1) ev
+     where webhook_wants(i, ev.type, ev.record_id, ev.account_id, ev.data)
+       and (ev.seq > s.since_seq or not pg_visible_in_snapshot(ev.xid, s.since))
+       and (not i.by_status or ev.type = 'webhook.ping'
+            or exists (select 1 from account_status st where st.account_id = ev.account_id
+                          and (cardinality(i.tiers) = 0 or st.tier = any (i.tiers))
+                          and (cardinality(i.statuses) = 0 or st.key_status = any (i.statuses))))
 $$;
 
 -- The records that the deliveries just claimed for endpoints with payload 'full' tell of, and the areas of them that
