@@ -13,16 +13,32 @@ stable strict parallel safe language sql as $$
               from (select (wall at time zone zone) - interval '1 day' as day_before) d) b
 $$;
 
--- The first day after `after` that belongs to a rule (RFC 5545, 3.3.10) whose first day is `first_on`; null: none
--- before UNTIL, or in a hundred years. COUNT is the caller's. check_recurrence() has let through FREQ, INTERVAL, BYDAY,
--- BYMONTHDAY, BYMONTH, COUNT, UNTIL and WKST. A day belongs to the rule when its day, week, month or year is an
--- INTERVAL-th one counted from the first day's, and every BY part holds; what FREQ needs and no BY part says comes from
--- the first day. So one day is tried after the other, and days that a month does not have are left out by themselves.
-create or replace function recurrence_next(rule text, first_on date, after date) returns date
-stable strict parallel safe language plpgsql as $$
+-- The parts of a rule by their names, in upper case. What FREQ needs and no BY part says comes from the first day.
+create or replace function recurrence_parts(rule text, first_on date) returns jsonb
+stable parallel safe language plpgsql as $$
 declare
     part jsonb := (select jsonb_object_agg(split_part(p, '=', 1), replace(split_part(p, '=', 2), '+', ''))
                      from unnest(string_to_array(upper(rule), ';')) p);
+begin
+    if part ? 'BYDAY' or part ? 'BYMONTHDAY' or part ->> 'FREQ' = 'DAILY' then
+        return part;
+    elsif part ->> 'FREQ' = 'WEEKLY' then
+        return part || jsonb_build_object('BYDAY', left(to_char(first_on, 'DY'), 2));
+    elsif part ->> 'FREQ' = 'YEARLY' and not part ? 'BYMONTH' then
+        part := part || jsonb_build_object('BYMONTH', extract(month from first_on));
+    end if;
+    return part || jsonb_build_object('BYMONTHDAY', extract(day from first_on));
+end $$;
+
+-- The first day after `after` that belongs to a rule (RFC 5545, 3.3.10) whose first day is `first_on`; null: none
+-- before UNTIL, or in a hundred years. COUNT is the caller's. check_recurrence() has let through FREQ, INTERVAL, BYDAY,
+-- BYMONTHDAY, BYMONTH, COUNT, UNTIL and WKST. A day belongs to the rule when its day, week, month or year is an
+-- INTERVAL-th one counted from the first day's, and every BY part holds. So one day is tried after the other, and days
+-- that a month does not have are left out by themselves.
+create or replace function recurrence_next(rule text, first_on date, after date) returns date
+stable strict parallel safe language plpgsql as $$
+declare
+    part jsonb := recurrence_parts(rule, first_on);
     freq text := part ->> 'FREQ';
     every int := coalesce((part ->> 'INTERVAL')::int, 1);
     months int[] := string_to_array(part ->> 'BYMONTH', ',')::int[];
@@ -39,16 +55,6 @@ declare
 begin
     if length(part ->> 'UNTIL') = 8 then
         last_on := last_on - 1;
-    end if;
-    if weekdays is null and days is null and freq <> 'DAILY' then
-        if freq = 'WEEKLY' then
-            weekdays := array [names[extract(isodow from first_on)]];
-        else
-            days := array [extract(day from first_on)];
-            if freq = 'YEARLY' and months is null then
-                months := array [extract(month from first_on)];
-            end if;
-        end if;
     end if;
     while from_on < last_on loop
         -- o: the year or month in which BYDAY counts its weekdays, from the front (2TU) and from the end (-1FR).
