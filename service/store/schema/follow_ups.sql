@@ -1,16 +1,30 @@
 -- Follow-ups: their series, the events that tell of due and overdue ones, and the stay-in-touch follow-ups that kamd
 -- makes from the cadence of each key account.
 
+-- The follow-up as the first occurrence of a series, or of the rest of one that goes on by another rule.
+create or replace function follow_up_begin_series(f follow_up) returns follow_up stable language plpgsql as $$
+declare
+    wall timestamp := coalesce(f.due_on::timestamp, f.due_at at time zone coalesce(f.time_zone, 'UTC'));
+begin
+    if f.due_at < now() - interval '366 days' then
+        raise exception using
+            errcode = 'KD422', message = 'too_early',
+            column = case when f.due_on is null then 'due_at' else 'due_on' end,
+            detail = 'A series may begin at most 366 days ago: every occurrence since would fall due at once.';
+    end if;
+    f.series_id := coalesce(f.series_id, f.id);
+    f.series_first_on := wall::date;
+    f.series_time := case when f.due_on is null then wall::time end;
+    f.series_first_no := f.occurrence_no;
+    f.slot_on := wall::date;
+    return f;
+end $$;
+
 -- Works out, before a follow-up is written, what follows from its columns. A date falls due when that day begins in its
 -- time zone. A new due time is a new revision, which makes another event. `completed_at` and `completed_by` stand only
 -- while the follow-up is done. A new recurrence begins a series. `continued` makes follow_up_continue() insert the next
 -- occurrence: it is set here when somebody is done with this one, and by follow_ups_fire() when this one is due.
 create or replace function follow_up_due() returns trigger language plpgsql as $$
-declare
-    starts boolean := new.recurrence is not null
-                      and (tg_op = 'INSERT' and new.slot_on is null
-                           or tg_op = 'UPDATE' and new.recurrence is distinct from old.recurrence);
-    wall timestamp;
 begin
     if new.due_on is not null
        and (tg_op = 'INSERT' or (new.due_on, new.time_zone) is distinct from (old.due_on, old.time_zone)) then
@@ -46,19 +60,10 @@ begin
             hint = (select jsonb_build_object('next_id', f.id)::text from follow_up f
                      where f.series_id = old.series_id and f.occurrence_no = old.occurrence_no + 1);
     end if;
-    if starts then -- a series begins here, or goes on from here by another rule
-        if new.due_at < now() - interval '366 days' then
-            raise exception using
-                errcode = 'KD422', message = 'too_early',
-                column = case when new.due_on is null then 'due_at' else 'due_on' end,
-                detail = 'A series may begin at most 366 days ago: every occurrence since would fall due at once.';
-        end if;
-        wall := coalesce(new.due_on::timestamp, new.due_at at time zone coalesce(new.time_zone, 'UTC'));
-        new.series_id := coalesce(new.series_id, new.id);
-        new.series_first_on := wall::date;
-        new.series_time := case when new.due_on is null then wall::time end;
-        new.series_first_no := new.occurrence_no;
-        new.slot_on := wall::date;
+    if new.recurrence is not null
+       and (tg_op = 'INSERT' and new.slot_on is null
+            or tg_op = 'UPDATE' and new.recurrence is distinct from old.recurrence) then
+        new := follow_up_begin_series(new);
     end if;
     -- Done or cancelled, mostly before it fell due. The lock of the row lets this happen once, and the next occurrence
     -- is inserted in the same transaction.
@@ -381,18 +386,57 @@ begin
     return day;
 end $$;
 
+-- What the cadences of these accounts ask for, as far as they are key now: a row for each account and channel, with who
+-- is to stay in touch (the manager, or who covers) and when somebody last did, by a contact that counts. A channel that
+-- the customer does not wish is left out.
+create or replace function stay_in_touch_wanted(ids uuid[])
+returns table (account_id uuid, channel text, months int, note text, contact_preference jsonb, key_since timestamptz,
+               assignee_id uuid, interaction_at timestamptz)
+stable language sql as $$
+    select a.id, c.channel, c.months, c.note, a.contact_preference, s.key_since,
+           coalesce(case when coalesce(a.delegate_until, 'infinity') > now() then user_here(a.delegate_id) end,
+                    user_here(a.manager_id)),
+           (select max(i.occurred_at) from interaction i
+             where i.account_id = a.id and i.channel = c.channel and i.deleted_at is null and i.is_contact
+               and i.occurred_at <= now())
+      from account a join account_status s on s.account_id = a.id
+      cross join lateral (
+          select e ->> 'channel' as channel,
+                 min(case e ->> 'every' when 'monthly' then 1
+                                        when 'quarterly' then 3
+                                        when 'semiannual' then 6
+                                        else 12 end) as months,
+                 max(e ->> 'note') as note
+            from jsonb_array_elements(a.cadence) e
+           group by 1) c
+     where a.id = any (ids) and a.deleted_at is null and s.key_status in ('key', 'at_risk')
+       and (coalesce(a.contact_preference -> 'channels', '[]') in ('[]', 'null')
+            or a.contact_preference -> 'channels' ? c.channel)
+$$;
+
+-- The day of the last stay-in-touch follow-up of an account and channel that was done, or cancelled by hand; null:
+-- none. It is PL/pgSQL because that keeps its plan for the connection.
+create or replace function stay_in_touch_ended_on(account uuid, by_channel text) returns date
+stable language plpgsql as $$
+begin
+    return (select max(case f.status when 'done' then (f.completed_at at time zone 'UTC')::date
+                                     when 'cancelled' then (f.due_at at time zone 'UTC')::date end)
+              from follow_up f
+             where f.account_id = account and f.kind = 'stay_in_touch' and f.channel = by_channel
+               and f.deleted_at is null);
+end $$;
+
 -- Keeps one open follow-up per key account and channel of its cadence, and deletes the open ones that no cadence asks
--- for. It is due one interval after the last contact in that channel, or after the last occurrence that was done or
--- cancelled by hand, on the first day that the customer's wishes allow; its assignee is the manager, or who covers.
--- `planned` holds the day and the assignee as kamd last worked them out: when the result is another one, the follow-up
--- moves; what a person changed stays while the result is the same.
+-- for. It is due one interval after the last contact in that channel, or after the last occurrence that was
+-- done or cancelled by hand, on the first day that the customer's wishes allow. `planned` holds the day and the
+-- assignee as kamd last worked them out: when the result is another one, the follow-up moves; what a person changed
+-- stays while the result is the same.
 create or replace function stay_in_touch_refresh(ids uuid[]) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     w record;
     was follow_up;
     due date;
-    who uuid;
     plan jsonb;
 begin
     update follow_up f set deleted_at = now(), version = version + 1, updated_at = now()
@@ -402,43 +446,16 @@ begin
                           and a.cadence @> jsonb_build_array(jsonb_build_object('channel', f.channel))
                           and (coalesce(a.contact_preference -> 'channels', '[]') in ('[]', 'null')
                                or a.contact_preference -> 'channels' ? f.channel));
-    for w in
-        select a.id as account_id, c.channel, c.months, c.note, a.contact_preference, s.key_since,
-               coalesce(case when coalesce(a.delegate_until, 'infinity') > now() then user_here(a.delegate_id) end,
-                        user_here(a.manager_id)) as assignee_id,
-               (select max(i.occurred_at) from interaction i
-                 where i.account_id = a.id and i.channel = c.channel and i.deleted_at is null and i.is_contact
-                   and i.occurred_at <= now()) as interaction_at
-          from account a join account_status s on s.account_id = a.id
-          cross join lateral (
-              select e ->> 'channel' as channel,
-                     min(case e ->> 'every' when 'monthly' then 1
-                                            when 'quarterly' then 3
-                                            when 'semiannual' then 6
-                                            else 12 end) as months,
-                     max(e ->> 'note') as note
-                from jsonb_array_elements(a.cadence) e
-               group by 1) c
-         where a.id = any (ids) and a.deleted_at is null and s.key_status in ('key', 'at_risk')
-           and (coalesce(a.contact_preference -> 'channels', '[]') in ('[]', 'null')
-                or a.contact_preference -> 'channels' ? c.channel)
-         order by a.id, c.channel
-    loop
+    for w in select * from stay_in_touch_wanted(ids) x order by x.account_id, x.channel loop
         select * into was from follow_up f
          where f.account_id = w.account_id and f.kind = 'stay_in_touch' and f.channel = w.channel
          order by (f.status = 'open' and f.deleted_at is null) desc, f.occurrence_no desc
          limit 1
            for update;
-        select greatest((w.interaction_at at time zone 'UTC')::date,
-                        max(case f.status when 'done' then (f.completed_at at time zone 'UTC')::date
-                                          when 'cancelled' then (f.due_at at time zone 'UTC')::date end))
-          into due
-          from follow_up f
-         where f.account_id = w.account_id and f.kind = 'stay_in_touch' and f.channel = w.channel
-           and f.deleted_at is null;
-        -- 31 January + 1 month = the last of February
-        due := (coalesce(due, (coalesce(w.key_since, now()) at time zone 'UTC')::date)
-                + make_interval(months => w.months))::date;
+        due := coalesce(greatest((w.interaction_at at time zone 'UTC')::date,
+                                 stay_in_touch_ended_on(w.account_id, w.channel)),
+                        (coalesce(w.key_since, now()) at time zone 'UTC')::date);
+        due := (due + make_interval(months => w.months))::date; -- 31 January + 1 month = the last of February
         due := contact_day(due, nullif(w.contact_preference, 'null'), w.account_id, null);
         if was.contact_id is not null then
             due := contact_day(
