@@ -15,29 +15,16 @@ create or replace function merge_tables() returns table (name text, moves boolea
      where c.relkind in ('r', 'p') and not c.relispartition and c.relnamespace = 'public'::regnamespace
 $$;
 
--- `source` becomes part of `target`: what lies below it moves, `taken` names fields whose values come from it, and it
--- is gone. What both have, and can have once only, stays the target's: roles of the team, its account manager, wallets
--- of a period, open nominations, assessed metrics, the fit check, an active plan (the source's is closed) and the
--- stay-in-touch series. Orders are never dropped: where both have one of the same number, nothing is merged. Both
--- accounts are locked in the order of their ids.
-create or replace function merge_accounts(target uuid, source uuid, taken text[]) returns void
-language plpgsql security definer set search_path = public, pg_temp as $$
-#variable_conflict use_variable
+-- Refuses to merge two accounts where one of them is not there, or both have an order of the same number.
+create or replace function merge_refuse(target uuid, source uuid) returns void language plpgsql as $$
 declare
-    into_it account;
-    gone account;
     doubled text;
-    tab text;
-    given text := '';
 begin
-    perform 1 from account a where a.id in (target, source) order by a.id for update;
-    select * into into_it from account a where a.id = target and a.deleted_at is null;
-    if not found then
+    if not exists (select from account a where a.id = target and a.deleted_at is null) then
         raise exception using errcode = 'KD404', message = 'not_found',
             detail = 'There is no such account that you can see.';
     end if;
-    select * into gone from account a where a.id = source and a.deleted_at is null;
-    if not found then
+    if not exists (select from account a where a.id = source and a.deleted_at is null) then
         raise exception using errcode = 'KD422', message = 'unknown_reference', column = 'source_id',
             detail = 'There is no such account.';
     end if;
@@ -52,8 +39,13 @@ begin
         raise exception using errcode = 'KD409', message = 'conflict', column = 'source_id',
             detail = format('Both accounts have orders of the same number: %s. Delete one of each first.', doubled);
     end if;
+end $$;
 
-    -- links of the two with each other
+-- Ends the source's records of which an account can have one only, where the target has one, too; and the links of the
+-- two accounts with each other.
+create or replace function merge_end_doubles(target uuid, source uuid) returns void language plpgsql as $$
+#variable_conflict use_variable
+begin
     update allied_organisation s set deleted_at = now(), version = version + 1, updated_at = now()
      where s.deleted_at is null and (s.account_id, s.linked_account_id) in ((source, target), (target, source));
     update team_member s set deleted_at = now(), version = version + 1, updated_at = now()
@@ -79,8 +71,14 @@ begin
        and exists (select from follow_up t
                     where t.account_id = target and t.channel = s.channel and t.kind = 'stay_in_touch'
                       and t.status = 'open' and t.deleted_at is null);
+end $$;
 
-    -- Records move with what they refer to, whichever table comes first.
+-- Moves the source's records to the target, but for metrics and a fit check that the target has, too; and the links of
+-- other accounts with the source. Records move with what they refer to, whichever table comes first.
+create or replace function merge_move_records(target uuid, source uuid) returns void language plpgsql as $$
+declare
+    tab text;
+begin
     set constraints all deferred;
     for tab in select m.name from merge_tables() m where m.moves order by 1 loop
         execute format(
@@ -98,16 +96,43 @@ begin
     set constraints all immediate;
     update allied_organisation s set linked_account_id = target, version = version + 1, updated_at = now()
      where s.linked_account_id = source;
+end $$;
 
-    -- A target that was below the source steps into the source's place.
-    if into_it.parent_id = source then
+-- Places the target in the hierarchy: a target that was below the source steps into the source's place, and what was
+-- below the source is below the target.
+create or replace function merge_hierarchy(into_it account, gone account, taken text[]) returns void
+language plpgsql as $$
+begin
+    if into_it.parent_id = gone.id then
         update account a
            set version = version + 1, parent_id = gone.parent_id,
                level = case when 'level' = any (taken) then gone.level else a.level end
-         where a.id = target;
+         where a.id = into_it.id;
     end if;
-    update account a set parent_id = target, version = version + 1, updated_at = now()
-     where a.parent_id = source and a.id <> target and a.deleted_at is null;
+    update account a set parent_id = into_it.id, version = version + 1, updated_at = now()
+     where a.parent_id = gone.id and a.id <> into_it.id and a.deleted_at is null;
+end $$;
+
+-- `source` becomes part of `target`: what lies below it moves, `taken` names fields whose values come from it, and it
+-- is gone. What both have, and can have once only, stays the target's: roles of the team, its account manager, wallets
+-- of a period, open nominations, assessed metrics, the fit check, an active plan (the source's is closed) and the
+-- stay-in-touch series. Orders are never dropped: where both have one of the same number, nothing is merged. Both
+-- accounts are locked in the order of their ids.
+create or replace function merge_accounts(target uuid, source uuid, taken text[]) returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+#variable_conflict use_variable
+declare
+    into_it account;
+    gone account;
+    given text := '';
+begin
+    perform 1 from account a where a.id in (target, source) order by a.id for update;
+    perform merge_refuse(target, source);
+    select * into into_it from account a where a.id = target;
+    select * into gone from account a where a.id = source;
+    perform merge_end_doubles(target, source);
+    perform merge_move_records(target, source);
+    perform merge_hierarchy(into_it, gone, taken);
 
     -- The source goes, so that its number is free for the target, and its ids in other systems, too, but for those of
     -- systems in which the target has an id.
