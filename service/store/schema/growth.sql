@@ -73,54 +73,82 @@ select jsonb_build_object(
   from account a where a.id = account and a.deleted_at is null
 $$;
 
--- What was invested in an account against the margin it brought, month by month from the first investment to the day,
--- in the reporting currency (000-18, 002-05). An amount that is unknown in one month makes every sum from that month on
--- unknown (null); `missing` lists the reasons. Cost to serve is never known. Null for an account that the caller does
--- not see.
-create or replace function account_economics(account uuid, on_day date) returns jsonb stable language sql as $$
-with spent as materialized (
-    select i.kind, i.invested_on, i.payback_on, i.currency_code, i.amount * r.rate as amount
+-- What was invested in an account until a day, in the reporting currency; `amount` is null where the rate is unknown.
+create or replace function account_investments(account uuid, on_day date)
+returns table (kind text, invested_on date, payback_on date, currency_code text, amount numeric)
+stable language sql as $$
+    select i.kind, i.invested_on, i.payback_on, i.currency_code, i.amount * r.rate
       from investment i left join growth_rates() r on r.currency_code = i.currency_code
      where i.account_id = account and i.deleted_at is null and i.invested_on <= on_day
-), ours as (
-    select *, date_trunc('month', invested_on)::date as month from spent where kind in ('ours', 'joint')
-), span as (
-    select min(invested_on) as first, max(payback_on) as payback from ours
-), sold as materialized (
-    select date_trunc('month', d.day)::date as month, d.currency_code, sum(d.amount - d.cost) * r.rate as margin,
-           bool_or(d.unknown_costs > 0) as cost_unknown, r.rate is null as rate_unknown
-      from span s
-      join day_sales d on d.account_id = account and d.day between s.first and on_day and d.orders <> 0
-      left join growth_rates() r on r.currency_code = d.currency_code
-     group by 1, 2, r.rate
-), invested as (
-    select month, case when count(*) = count(amount) then sum(amount) end as amount from ours group by 1
-), earned as (
-    select month, case when not bool_or(cost_unknown or rate_unknown) then sum(margin) end as amount
-      from sold
-     group by 1
-), lines as (
-    select m.month::date as month, (m.month + interval '1 month' - interval '1 day')::date as ends,
-           case when i.month is null then 0 else i.amount end as invested,
-           case when e.month is not null then e.amount when orders_known() then 0 end as margin
-      from span s
-     cross join lateral generate_series(date_trunc('month', s.first), on_day::timestamp, interval '1 month') m(month)
-      left join invested i on i.month = m.month::date
-      left join earned e on e.month = m.month::date
-), sums as materialized (
+$$;
+
+-- What was invested in an account against the margin it brought, month by month from the first investment to the day,
+-- in the reporting currency, and the sums up to each month. An amount that is unknown in one month makes every sum from
+-- that month on unknown (null); no_cost and no_rate are the currencies of orders with an unknown cost, or without a
+-- rate. It is PL/pgSQL because that keeps its plan for the connection.
+create or replace function economics_months(account uuid, on_day date)
+returns table (month date, ends date, invested numeric, margin numeric, all_invested numeric, all_margin numeric,
+               no_cost text[], no_rate text[])
+stable rows 24 language plpgsql as $$
+#variable_conflict use_column
+begin
+    return query
+    with ours as materialized (
+        select date_trunc('month', i.invested_on)::date as month, i.invested_on, i.amount
+          from account_investments(account, on_day) i
+         where i.kind in ('ours', 'joint')
+    ), span as (
+        select min(invested_on) as first from ours
+    ), invested as (
+        select month, case when count(*) = count(amount) then sum(amount) end as amount from ours group by 1
+    ), sold as (
+        select date_trunc('month', d.day)::date as month, d.currency_code, sum(d.amount - d.cost) * r.rate as margin,
+               bool_or(d.unknown_costs > 0) as cost_unknown, r.rate is null as rate_unknown
+          from span s
+          join day_sales d on d.account_id = account and d.day between s.first and on_day and d.orders <> 0
+          left join growth_rates() r on r.currency_code = d.currency_code
+         group by 1, 2, r.rate
+    ), earned as (
+        select month, case when not bool_or(cost_unknown or rate_unknown) then sum(margin) end as amount,
+               array_agg(currency_code) filter (where cost_unknown) as no_cost,
+               array_agg(currency_code) filter (where rate_unknown) as no_rate
+          from sold
+         group by 1
+    ), lines as (
+        select m.month::date as month, (m.month + interval '1 month' - interval '1 day')::date as ends,
+               case when i.month is null then 0 else i.amount end as invested,
+               case when e.month is not null then e.amount when orders_known() then 0 end as margin,
+               e.no_cost, e.no_rate
+          from span s
+         cross join generate_series(date_trunc('month', s.first), on_day::timestamp, interval '1 month') m(month)
+          left join invested i on i.month = m.month::date
+          left join earned e on e.month = m.month::date
+    )
     select month, ends, invested, margin,
-           case when count(*) over w = count(invested) over w then sum(invested) over w end as all_invested,
-           case when count(*) over w = count(margin) over w then sum(margin) over w end as all_margin
+           case when count(*) over w = count(invested) over w then sum(invested) over w end,
+           case when count(*) over w = count(margin) over w then sum(margin) over w end, no_cost, no_rate
       from lines
-    window w as (order by month)
+    window w as (order by month);
+end $$;
+
+-- What was invested in an account against the margin it brought (000-18, 002-05), as economics_months() says, and where
+-- it stands on the day; `missing` lists why a sum is unknown. Cost to serve is never known. Null for an account that the
+-- caller does not see.
+create or replace function account_economics(account uuid, on_day date) returns jsonb stable language sql as $$
+with spent as materialized (
+    select * from account_investments(account, on_day)
+), span as (
+    select min(invested_on) as first, max(payback_on) as payback from spent where kind in ('ours', 'joint')
+), sums as materialized (
+    select * from economics_months(account, on_day)
 ), last as (
     select all_invested as invested, all_margin as margin from sums order by month desc limit 1
 ), even as (
     select min(ends) as reached from sums where ends <= on_day and all_margin >= all_invested
 ), gaps as (
-    select 'cost' as input, month, currency_code from sold where cost_unknown
+    select 'cost' as input, month, unnest(no_cost) as currency_code from sums
     union
-    select 'rate', month, currency_code from sold where rate_unknown
+    select 'rate', month, unnest(no_rate) from sums
     union
     select 'rate', date_trunc('month', invested_on)::date, currency_code from spent where amount is null
     union
