@@ -132,8 +132,8 @@ begin
 end $$;
 
 -- What was invested in an account against the margin it brought (000-18, 002-05), as economics_months() says, and where
--- it stands on the day; `missing` lists why a sum is unknown. Cost to serve is never known. Null for an account that the
--- caller does not see.
+-- it stands on the day; `missing` lists why a sum is unknown. Cost to serve is never known. Null for an account that
+-- the caller does not see.
 create or replace function account_economics(account uuid, on_day date) returns jsonb stable language sql as $$
 with spent as materialized (
     select * from account_investments(account, on_day)
@@ -177,6 +177,100 @@ select jsonb_build_object(
  where a.id = account and a.deleted_at is null
 $$;
 
+-- The opportunities of an account's plans that are not closed, each with the unit that it names (else the account), its
+-- product as it is compared (key) and as it is shown, and its value in the reporting currency. Like unit_purchases(),
+-- it is one query without settings or rights of its own, so that the planner puts it in the place of the call.
+create or replace function open_opportunities(account uuid)
+returns table (plan_id uuid, n bigint, unit uuid, key text, product text, d jsonb, value numeric, currency_code text)
+stable language sql as $$
+    select p.id, o.n, coalesce((o.d ->> 'unit_account_id')::uuid, p.account_id),
+           nullif(lower(btrim(o.d ->> 'product')), ''), btrim(o.d ->> 'product'), o.d,
+           (o.d ->> 'value')::numeric * r.rate, o.d ->> 'currency_code'
+      from plan p
+     cross join lateral jsonb_array_elements(p.opportunities) with ordinality o(d, n)
+      left join growth_rates() r on r.currency_code = o.d ->> 'currency_code'
+     where p.account_id = account and p.deleted_at is null and p.status <> 'closed'
+$$;
+
+-- What an account bought in the last 730 days, by product: when last, for how much in the reporting currency (null
+-- where a rate is unknown), and the currencies without a rate. "offset 0": else the planner reads the orders of all
+-- accounts.
+create or replace function unit_purchases(account uuid)
+returns table (key text, product text, last_on date, amount numeric, no_rate text)
+stable language sql as $$
+    select lower(btrim(l.product)), min(btrim(l.product) collate "C"), max(o.ordered_on),
+           case when count(*) = count(r.rate) then sum(l.amount * r.rate) end,
+           string_agg(distinct o.currency_code, ' ') filter (where r.rate is null)
+      from (select * from sales_order o
+             where o.account_id = account and o.ordered_on > current_date - 730 and o.deleted_at is null offset 0) o
+     cross join lateral jsonb_to_recordset(o.lines) l(product text, amount numeric)
+      left join growth_rates() r on r.currency_code = o.currency_code
+     where btrim(l.product) <> ''
+     group by 1
+$$;
+
+-- The units that an account's whitespace is about: the account, those `below` it, its allies that have accounts, and
+-- `named` units of opportunities, in this order; a unit that is there twice comes by the first of its relations.
+create or replace function whitespace_units(account uuid, below uuid[], named uuid[])
+returns table (id uuid, relation text, n bigint, name text, account_number text, level text)
+stable language sql as $$
+    select u.id, u.relation, row_number() over (order by u.rank, u.name, u.id), u.name, u.account_number, u.level
+      from (select distinct on (r.id) r.id, r.relation, r.rank, a.name, a.account_number, a.level
+              from (select b as id, case when b = account then 'self' else 'below' end as relation,
+                           case when b = account then 0 else 1 end as rank
+                      from unnest(below) b
+                    union all
+                    select l.linked_account_id, l.kind, 2
+                      from allied_organisation l
+                     where l.account_id = account and l.deleted_at is null and l.linked_account_id is not null
+                    union all
+                    select x, 'opportunity', 3 from unnest(named) x) r
+              join account a on a.id = r.id and a.deleted_at is null
+             order by r.id, r.rank, r.relation) u
+$$;
+
+-- The products that these units bought, or that opportunities (rows of open_opportunities() as a document) name for
+-- them, the largest first: which unit buys the product, or could (cells); the units' places that have it (taken), how
+-- many these are, and how many of them bought it; what is unknown; and the currencies without a rate.
+create or replace function whitespace_products(units uuid[], opportunities jsonb)
+returns table (nth bigint, product text, amount numeric, cells jsonb, taken bigint[], n bigint, bought bigint,
+               value numeric, amount_unknown boolean, value_unknown boolean, no_rate text)
+stable language sql as $$
+    with bought as (
+        select u.id as unit, u.n, l.*
+          from unnest(units) with ordinality u(id, n) cross join lateral unit_purchases(u.id) l
+    ), wanted as (
+        select o.unit, u.n, o.key, min(o.product collate "C") as product,
+               case when count(*) = count(o.value) then sum(o.value) end as value,
+               jsonb_agg(jsonb_build_object(
+                   'plan_id', o.plan_id, 'kind', o.d -> 'kind', 'value', o.d -> 'value',
+                   'currency_code', o.d -> 'currency_code', 'stage', o.d -> 'stage') order by o.plan_id, o.n) as list
+          from jsonb_to_recordset(opportunities) o(plan_id uuid, n bigint, unit uuid, key text, product text, d jsonb,
+                                                   value numeric)
+          join unnest(units) with ordinality u(id, n) on u.id = o.unit
+         where o.key is not null
+         group by 1, 2, 3
+    ), cell as (
+        select key, unit, coalesce(b.n, w.n) as n, b.amount, b.last_on, b.no_rate, w.value, w.list,
+               b.n is not null as bought, least(b.product collate "C", w.product collate "C") as product
+          from bought b full join wanted w using (unit, key)
+    ), line as (
+        select key, min(product collate "C") as product, sum(amount) as amount,
+               jsonb_agg(jsonb_build_object(
+                   'account_id', unit, 'state', case when bought then 'bought' else 'opportunity' end,
+                   'amount', round(amount, 4)::text, 'last_on', last_on, 'opportunity_value', round(value, 4)::text,
+                   'opportunities', coalesce(list, '[]')) order by n) as cells,
+               array_agg(n) as taken, count(*) as n, count(*) filter (where bought) as bought, sum(value) as value,
+               bool_or(bought and amount is null) as amount_unknown,
+               bool_or(list is not null and value is null) as value_unknown,
+               string_agg(no_rate, ' ') as no_rate
+          from cell
+         group by key
+    )
+    select row_number() over (order by amount desc nulls last, key), product, amount, cells, taken, n, bought, value,
+           amount_unknown, value_unknown, no_rate
+      from line
+$$;
 -- Who buys what, and who could (000-04, 000-06): products of the last 730 days and of opportunities in plans that are
 -- not closed, against units: the account, those below it, its allies that have accounts, and units that opportunities
 -- name. At most 100 units, in that order, and 300 products, the largest first: what a request has time for. Amounts of
@@ -190,82 +284,26 @@ with recursive below as (
       from account c join below b on c.parent_id = b.id
      where c.deleted_at is null and b.depth < 16
 ), opportunity as materialized (
-    select p.id as plan_id, o.n, coalesce((o.d ->> 'unit_account_id')::uuid, p.account_id) as unit,
-           nullif(lower(btrim(o.d ->> 'product')), '') as key, btrim(o.d ->> 'product') as product, o.d,
-           (o.d ->> 'value')::numeric * r.rate as value, o.d ->> 'currency_code' as currency_code
-      from below b
-      join plan p on p.account_id = b.id and p.deleted_at is null and p.status <> 'closed'
-     cross join lateral jsonb_array_elements(p.opportunities) with ordinality o(d, n)
-      left join growth_rates() r on r.currency_code = o.d ->> 'currency_code'
-), related as (
-    select id, case depth when 0 then 'self' else 'below' end as relation, least(depth, 1) as rank from below
-    union all
-    select l.linked_account_id, l.kind, 2
-      from allied_organisation l
-     where l.account_id = account and l.deleted_at is null and l.linked_account_id is not null
-    union all
-    select o.unit, 'opportunity', 3 from opportunity o
+    select o.* from below b cross join lateral open_opportunities(b.id) o
 ), every_unit as materialized (
-    select distinct on (r.id) r.id, r.relation, r.rank, a.name, a.account_number, a.level
-      from related r join account a on a.id = r.id and a.deleted_at is null
-     order by r.id, r.rank, r.relation
+    select u.*
+      from (select array_agg(id) as ids from below) b
+     cross join (select array_agg(distinct unit) as ids from opportunity) o
+     cross join lateral whitespace_units(account, b.ids, o.ids) u
 ), unit as materialized (
-    select *, row_number() over (order by rank, name, id) as n from every_unit order by rank, name, id limit 100
-), bought as materialized (
-    -- for each unit by itself ("offset 0"): else the planner reads the orders of all accounts
-    select u.id as unit, u.n, l.*
-      from unit u
-     cross join lateral (
-        select lower(btrim(l.product)) as key, min(btrim(l.product) collate "C") as product,
-               max(o.ordered_on) as last_on,
-               case when count(*) = count(r.rate) then sum(l.amount * r.rate) end as amount,
-               array_agg(distinct o.currency_code) filter (where r.rate is null) as no_rate
-          from (select * from sales_order o
-                 where o.account_id = u.id and o.ordered_on > current_date - 730 and o.deleted_at is null offset 0) o
-         cross join lateral jsonb_to_recordset(o.lines) l(product text, amount numeric)
-          left join growth_rates() r on r.currency_code = o.currency_code
-         where btrim(l.product) <> ''
-         group by 1) l
+    select * from every_unit where n <= 100
 ), every_product as materialized (
-    select key, min(product collate "C") as product, sum(amount) as amount
-      from (select key, product, amount from bought
-            union all
-            select o.key, o.product, null from opportunity o join unit u on u.id = o.unit where o.key is not null) x
-     group by key
+    select p.*
+      from (select array_agg(id order by n) as ids from unit) u
+     cross join (select jsonb_agg(o) as list from opportunity o) o
+     cross join lateral whitespace_products(u.ids, o.list) p
 ), product as materialized (
-    select * from every_product order by amount desc nulls last, key limit 300
-), wanted as materialized (
-    select o.unit, u.n, o.key, case when count(*) = count(o.value) then sum(o.value) end as value,
-           jsonb_agg(jsonb_build_object(
-               'plan_id', o.plan_id, 'kind', o.d -> 'kind', 'value', o.d -> 'value',
-               'currency_code', o.d -> 'currency_code', 'stage', o.d -> 'stage') order by o.plan_id, o.n) as list
-      from opportunity o join unit u on u.id = o.unit
-     where o.key is not null
-     group by 1, 2, 3
-), cell as materialized (
-    select key, unit, coalesce(b.n, w.n) as n, b.amount, b.last_on, w.value, w.list, b.n is not null as bought
-      from bought b full join wanted w using (unit, key)
-), line as materialized (
-    select key,
-           jsonb_agg(jsonb_build_object(
-               'account_id', unit, 'state', case when bought then 'bought' else 'opportunity' end,
-               'amount', round(amount, 4)::text, 'last_on', last_on, 'opportunity_value', round(value, 4)::text,
-               'opportunities', coalesce(list, '[]')) order by n) as cells,
-           array_agg(n) as taken, count(*) as n, count(*) filter (where bought) as bought, sum(value) as value,
-           bool_or(bought and amount is null) as amount_unknown,
-           bool_or(list is not null and value is null) as value_unknown
-      from cell
-     group by key
-), shown as materialized (
-    select p.key, p.product, p.amount, l.cells, l.taken, l.n, l.bought, l.value, l.amount_unknown, l.value_unknown
-      from product p join line l on l.key = p.key
+    select * from every_product where nth <= 300
 ), counted as (
-    select coalesce(sum(bought), 0) as bought, coalesce(sum(n - bought), 0) as opportunity,
+    select count(*) as products, coalesce(sum(bought), 0) as bought, coalesce(sum(n - bought), 0) as opportunity,
            case when bool_or(amount_unknown) then null else coalesce(sum(amount), 0) end as amount,
            case when bool_or(value_unknown) then null else coalesce(sum(value), 0) end as value
-      from shown
-), size as (
-    select (select count(*) from unit) as units, (select count(*) from product) as products
+      from product
 )
 select jsonb_build_object(
     'account_id', account, 'since', current_date - 729, 'reporting_currency', p.reporting_currency,
@@ -275,21 +313,22 @@ select jsonb_build_object(
     'products', coalesce((select jsonb_agg(jsonb_build_object(
         'product', l.product, 'amount', round(l.amount, 4)::text, 'cells', l.cells,
         'white_account_ids', array(select u.id from unit u where u.n <> all (l.taken) order by u.n))
-        order by l.amount desc nulls last, l.key) from shown l), '[]'),
+        order by l.nth) from product l), '[]'),
     'totals', jsonb_build_object(
-        'units', s.units, 'products', s.products, 'bought', c.bought, 'opportunity', c.opportunity,
-        'white', s.units * s.products - c.bought - c.opportunity,
+        'units', s.units, 'products', c.products, 'bought', c.bought, 'opportunity', c.opportunity,
+        'white', s.units * c.products - c.bought - c.opportunity,
         'amount', round(c.amount, 4)::text, 'opportunity_value', round(c.value, 4)::text,
         'without_product', (select count(*) from opportunity o where o.key is null),
         'left_off_units', (select count(*) from every_unit) - s.units,
-        'left_off_products', (select count(*) from every_product) - s.products),
+        'left_off_products', (select count(*) from every_product) - c.products),
     'missing_rates', coalesce((
         select jsonb_agg(distinct x.code)
-          from (select unnest(b.no_rate) as code from bought b
+          from (select unnest(string_to_array(l.no_rate, ' ')) as code from every_product l
                 union all
                 select o.currency_code from opportunity o where o.d ->> 'value' is not null and o.value is null) x
          where x.code is not null), '[]'))
-  from program p cross join counted c cross join size s where exists (select 1 from below)
+  from program p cross join counted c cross join (select count(*) as units from unit) s
+ where exists (select 1 from below)
 $$;
 
 -- A document of account_whitespace() as rows, one for each product and unit, also where the unit does not buy the
