@@ -233,7 +233,7 @@ const VARIANTS = ['asan', 'tsan'];
 const hasThreads = (source) => /<pthread\.h>|"client\.h"/.test(readFileSync(source, 'utf8'));
 
 async function house() {
-  for (const file of chosen([...find('tests/lint', /\.test\.mjs$/), 'tests/run-tap.test.mjs'])) await nodeTest(aside, file);
+  for (const file of chosen([...find('tests/lint', /\.test\.mjs$/), 'tests/client.test.mjs', 'tests/run-tap.test.mjs'])) await nodeTest(aside, file);
 }
 
 async function unit() {

@@ -6,9 +6,6 @@ import { PATIENCE, sleep } from './wait.mjs';
 
 let insisted = 0;
 const PROBLEM = 'application/problem+json';
-// The service closes connections that idle. A test that waited long for a program of its own has not read that yet, and
-// would send into a closed connection; none is closed after so short a time (KAMD_IDLE_SECONDS).
-const STALE_MS = 10_000;
 
 export function checkProblem(answer, what) {
   const { status, headers, body } = answer;
@@ -25,12 +22,15 @@ export function checkProblem(answer, what) {
   if (status === 401) assert.ok(headers['www-authenticate'], `${what}: WWW-Authenticate`);
 }
 
+// kamd closes a connection on which nothing comes (KAMD_IDLE_SECONDS). A process that waits for psql hears nothing of that, and would send on it.
+const STALE_MS = 10_000;
+
 export class Client {
-  constructor(url, key) {
+  constructor(url, key, staleMs = STALE_MS) {
     this.url = new URL(url);
     this.key = key;
+    this.staleMs = staleMs;
     this.agent = new Agent({ keepAlive: true, maxFreeSockets: 64 });
-    this.sentAt = Date.now();
   }
 
   // The same server for somebody else; the same person at another server.
@@ -38,12 +38,12 @@ export class Client {
   at(url) { return new Client(url, this.key); }
   close() { this.agent.destroy(); }
 
-  dropStale() {
-    const now = Date.now();
-    if (now - this.sentAt > STALE_MS) {
-      for (const sockets of Object.values(this.agent.freeSockets)) for (const socket of [...sockets]) socket.destroy();
+  dropStale(now) {
+    for (const socket of Object.values(this.agent.freeSockets).flat()) {
+      if (now - socket.sentAt < this.staleMs) continue;
+      socket.emit('agentRemove'); // at once; that it was closed the agent would hear later
+      socket.destroy();
     }
-    this.sentAt = now;
   }
 
   // {status, headers, text, body, ms}. `body` is sent as JSON, `raw` (text or bytes) as it is.
@@ -55,8 +55,8 @@ export class Client {
       ...headers,
     };
     for (const name of Object.keys(all)) if (all[name] === undefined) delete all[name];
-    this.dropStale();
     const started = Date.now();
+    this.dropStale(started);
     return new Promise((done, fail) => {
       const options = { host: this.url.hostname, port: this.url.port, method, path, headers: all, agent: this.agent };
       const request = httpRequest(options, (answer) => {
@@ -75,7 +75,7 @@ export class Client {
         });
       });
       request.setTimeout(ms * PATIENCE, () => request.destroy(new Error(`${method} ${path}: no answer within ${ms * PATIENCE} ms`)));
-      request.on('error', fail);
+      request.on('socket', (socket) => { socket.sentAt = started; }).on('error', fail);
       request.end(content);
     });
   }
