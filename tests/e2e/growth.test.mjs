@@ -24,15 +24,17 @@ const orders = (account, list) => api.call(200, 'POST', `${under(account, 'order
 });
 const plan = (account, opportunities, more = {}) => api.create('/v1/plans', { account_id: account.id, title: unique('Plan'), period_start: '2026-01-01', period_end: '2026-12-31', opportunities, ...more });
 
-test('003-10: diagnose, prescribe, resolve: only forward, and nothing is prescribed before it is diagnosed', async () => {
+test('003-10: diagnose, prescribe, resolve: only forward, and nothing is prescribed or resolved before it is diagnosed', async () => {
   const account = await makeAccount(api);
   const path = under(account, 'needs');
   const make = (more) => api.create(path, { kind: 'problem', title: unique('Late'), ...more });
   let need = await make();
   assert.deepEqual([need.status, need.is_open, need.diagnosed_at, need.prescribed_at, need.resolved_at], ['stated', true, null, null, null]);
-  assert.deepEqual(await refused(path, need, { status: 'prescribed' }), [['/status', 'no_prescription_without_diagnosis']]);
-  const created = await api.fails(422, 'validation_failed', 'POST', path, { body: { kind: 'growth', title: 'x', status: 'prescribed' } });
-  assert.equal(created.errors[0].code, 'no_prescription_without_diagnosis');
+  for (const [status, code] of [['prescribed', 'no_prescription_without_diagnosis'], ['resolved', 'no_resolution_without_diagnosis']]) {
+    assert.deepEqual(await refused(path, need, { status }), [['/status', code]]);
+    const created = await api.fails(422, 'validation_failed', 'POST', path, { body: { kind: 'growth', title: 'x', status } });
+    assert.equal(created.errors[0].code, code);
+  }
   for (const status of ['diagnosed', 'prescribed', 'resolved']) {
     const before = need;
     need = await patch(path, need, { status });
@@ -42,8 +44,8 @@ test('003-10: diagnose, prescribe, resolve: only forward, and nothing is prescri
   assert.equal(need.is_open, false);
   for (const status of ['stated', 'diagnosed', 'prescribed']) assert.deepEqual(await refused(path, need, { status }), [['/status', 'no_step_back']]);
   const aside = await make({ in_scope: false, depth: 'secret', horizon: 'future' }); // 001-16, 003-11, 000-39
-  const gone = await patch(path, aside, { status: 'resolved' });
-  assert.deepEqual([gone.in_scope, gone.diagnosed_at, Boolean(gone.resolved_at)], [false, null, true], 'what resolves by itself needs no diagnosis');
+  const gone = await patch(path, await patch(path, aside, { status: 'diagnosed' }), { status: 'resolved' });
+  assert.deepEqual([gone.in_scope, gone.prescribed_at, Boolean(gone.diagnosed_at && gone.resolved_at)], [false, null, true], 'what resolves by itself is diagnosed, and needs no prescription');
   const open = await make({ in_scope: false });
   assert.deepEqual((await api.all(`${path}?is_open=true`)).map(({ id }) => id), [open.id]);
   assert.deepEqual((await api.all(`${path}?depth=secret&horizon=future&in_scope=false`)).map(({ id }) => id), [aside.id]);

@@ -14,7 +14,7 @@ static const struct field need_fields[] = {
     {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .about = "In a few words."},
     {.name = "description", .type = FIELD_TEXT, .max = 10000, .about = "More about it."},
     {.name = "status", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("stated", "diagnosed", "prescribed", "resolved"), .preset = "\"stated\"",
-     .about = "Only forward, and prescribed only after diagnosed (003-10)."},
+     .about = "Only forward; prescribed and resolved only after diagnosed (003-10)."},
     {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER | F_SAME_ACCOUNT, .ref = "contact", .about = "Whose need it is; who works on it with us."},
     {.name = "owner_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Who of us answers for it."},
     {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .about = "Words to find it by."},

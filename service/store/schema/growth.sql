@@ -2,7 +2,7 @@
 -- made with the caller's rights: row level security says what goes into them.
 
 -- Lets a need only go forward: stated, diagnosed, prescribed, resolved (003-10), and notes the time of each step.
--- Nothing is prescribed before it is diagnosed; a need that resolves by itself needs neither of these steps.
+-- Nothing is prescribed or resolved before it is diagnosed; what was diagnosed may be resolved without a prescription.
 create or replace function need_step() returns trigger language plpgsql as $$
 declare
     steps text[] := array ['stated', 'diagnosed', 'prescribed', 'resolved'];
@@ -12,9 +12,11 @@ begin
         raise exception using errcode = 'KD422', message = 'no_step_back', column = 'status',
             detail = format('The need is %s already. What comes up again is a new need.', before);
     end if;
-    if new.status = 'prescribed' and before = 'stated' then
-        raise exception using errcode = 'KD422', message = 'no_prescription_without_diagnosis', column = 'status',
-            detail = 'Nothing is prescribed before it is diagnosed.';
+    if before = 'stated' and new.status in ('prescribed', 'resolved') then
+        raise exception using errcode = 'KD422', column = 'status',
+            message = case new.status when 'prescribed' then 'no_prescription_without_diagnosis'
+                                      else 'no_resolution_without_diagnosis' end,
+            detail = format('Nothing is %s before it is diagnosed.', new.status);
     end if;
     if new.status = before and tg_op = 'UPDATE' then
         return new;
