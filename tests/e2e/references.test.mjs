@@ -1,13 +1,11 @@
 // What one does not see is answered like what never was: every reference of every descriptor, and every path, in status, body and what it costs.
 import assert from 'node:assert/strict';
-import { execFile, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
+import { execFile, execFileSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { KINDS } from './lib/lifecycle.mjs';
 import { addUser, makePlan } from './lib/planning.mjs';
-import { KAMD, sql } from './lib/stack.mjs';
+import { KAMD, openSession, sql } from './lib/stack.mjs';
 import { until } from './lib/wait.mjs';
 import { DEADLINES, makeAccount, openWorld, unique } from './lib/world.mjs';
 
@@ -176,20 +174,10 @@ test('a contact of one\'s own account is hidden, too, from who does not read its
   assert.deepEqual(plain(await problem(mine.contact.id)), plain(none));
 });
 
-// A superuser's session: sends a statement, gives its one line.
-function openSession() {
-  const psql = spawn('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', world.settings.DATABASE_SUPERUSER_URL], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface(psql.stdout)[Symbol.asyncIterator]();
-  return {
-    async ask(statement) { psql.stdin.write(`${statement};\n`); return (await lines.next()).value; },
-    async close() { psql.stdin.end(); await once(psql, 'exit'); },
-  };
-}
-
 // ---- nothing dangles ----------------------------------------------------------------------------------
 
 test('nothing is put below an account that is being deleted', async () => {
-  const parent = await makeAccount(api, { level: 'global' }), session = openSession();
+  const parent = await makeAccount(api, { level: 'global' }), session = openSession(world.settings);
   await session.ask(`begin; update account set deleted_at = now() where id = '${parent.id}' returning 'deleted'`);
   const child = `insert into account (id, name, level, parent_id) values (gen_random_uuid(), 'Orphan', 'regional', '${parent.id}')`;
   const refused = assert.rejects(promisify(execFile)('psql', ['-Xq', '-v', 'ON_ERROR_STOP=1', '-c', child, world.settings.DATABASE_SUPERUSER_URL]), /The parent was deleted/);
@@ -227,7 +215,7 @@ test(`${paths.length} paths, and references: hidden and never been are one, also
   const nowhere = { account: NONE, contact: NONE, plan: NONE, review: NONE, follow_up: NONE };
   const [kamd] = [await world.add({}, 'serve', '--no-worker'), await world.kamds.shift().stop()];
   api = api.at(kamd.url);
-  const session = openSession();
+  const session = openSession(world.settings);
   await session.ask('select pg_stat_statements_reset()');
   const polls = "select max(calls) >= 8, string_agg(queryid::text, ',') from pg_stat_statements where userid = 'kamd_app'::regrole";
   const [, idle] = await until(async () => { const now = (await session.ask(polls)).split('|'); return now[0] === 't' && now; }, { what: 'what a process asks by itself' });

@@ -20,13 +20,13 @@ static const struct field contact_fields[] = {
     {.name = "level", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("executive", "manager", "user"), .about = "Business people, not only users (000-36)."},
     {.name = "influence", .type = FIELD_INT, .flags = F_FILTER, .min = 0, .max = 100, .about = "0 to 100: weight in decisions (004-17)."},
     {.name = "disposition", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("advocate", "supporter", "neutral", "critic", "opponent"), .about = "How the person thinks of us."},
-    {.name = "reports_to_id", .type = FIELD_ID, .flags = F_SAME_ACCOUNT, .ref = "contact", .about = "The person's superior, another contact."},
+    {.name = "reports_to_id", .type = FIELD_ID, .flags = F_SAME_ACCOUNT, .ref = "contact", .about = "The person's superior, another contact; nobody is above themselves, at any distance."},
     {.name = "linkedin_url", .type = FIELD_TEXT, .flags = F_PII, .max = 500, .check = check_url_https, .about = "Address of the person's LinkedIn profile (004-30)."},
     {.name = "contact_preference", .type = FIELD_DOC, .shape = &contact_preference_shape, .about = "The person's wish beats our cadence (001-11)."},
     {.name = "active_from", .type = FIELD_DATE, .about = "First day in this role."},
     {.name = "active_until", .type = FIELD_DATE, .about = "Last day in this role."},
     {.name = "mirror_user_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Our counterpart (004-06)."},
-    {.name = "influences", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(influence_fields), .preset = "[]", .about = "Whom the person sways, and how much (004-17)."},
+    {.name = "influences", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(influence_fields), .preset = "[]", .about = "Whom the person sways, and how much; never themselves (004-17)."},
     {.name = "last_interaction_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .area = AREA_INTERACTIONS, .about = "Derived from interactions."},
 };
 static const struct expansion contact_expansions[] = {

@@ -11,7 +11,7 @@ static const struct field user_fields[] = {
     {.name = "email", .type = FIELD_TEXT, .flags = F_FILTER, .max = 254, .check = check_email, .about = "Business address."},
     {.name = "title", .type = FIELD_TEXT, .max = 200, .about = "Job title."},
     {.name = "function", .type = FIELD_TEXT, .flags = F_FILTER, .max = 100, .about = "Marketing, finance, production, ... (004-07)."},
-    {.name = "manager_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Whom the person reports to."},
+    {.name = "manager_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Whom the person reports to; nobody is above themselves, at any distance."},
     {.name = "capacity", .type = FIELD_INT, .min = 0, .max = 10000, .about = "Key accounts that the person can carry; null: no limit (001-09)."},
     {.name = "visit_days", .type = FIELD_INT, .min = 0, .max = 366, .about = "Days a year that the person can be with customers; null: unknown (001-09)."},
     {.name = "active", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "true", .about = "False: has left, and takes on nothing new. Who still answers for something is kept from leaving: see POST /v1/users/{id}/deactivate."},

@@ -12,6 +12,9 @@ create or replace trigger team_role_delete after delete on team_role
 
 call log_changes('app_user', 'user', '', 'events');
 call track_external_ids('app_user', 'user', '');
+create or replace trigger superiors_check after update on app_user
+    referencing old table as old_rows new table as new_rows for each statement
+    execute function superiors_check('manager_id');
 create or replace trigger revoked after update on app_user for each row
     when ((old.active and not new.active) or (old.deleted_at is null and new.deleted_at is not null)
           or old.subject is distinct from new.subject)

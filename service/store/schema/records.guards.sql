@@ -35,6 +35,11 @@ create or replace trigger note_cache_invalidation after update on contact
     referencing new table as new_rows for each statement execute function note_cache_invalidation('contact');
 create or replace trigger cadence_follow after update on contact
     referencing old table as old_rows new table as new_rows for each statement execute function cadence_follow();
+create or replace trigger superiors_check after update on contact
+    referencing old table as old_rows new table as new_rows for each statement
+    execute function superiors_check('reports_to_id');
+create or replace trigger contact_influences before update on contact for each row
+    when (new.influences is distinct from old.influences) execute function contact_influences();
 create or replace trigger erasure_is_final before update on contact for each row
     when (old.erased_at is not null and new.deleted_at is null) execute function erasure_is_final();
 create or replace trigger erasure_bars_id_insert before insert on contact for each row

@@ -219,6 +219,54 @@ begin
     return new;
 end $$;
 
+-- Refuses a circle of people who report to each other, of whatever length. Argument: the column of the superior.
+-- Triggers fire in the order of their names: log_update has locked the chain of history that all these people's changes
+-- go to, so of two transactions that write at once, the later one waits and sees here what the earlier one wrote. The
+-- line is followed after the whole statement, so that one statement may turn it around; new records are not looked at,
+-- because nobody reports to them yet. Whether a superior changed is asked first, because the statement that follows the
+-- line is planned at each call; the settings make it find each superior by the index.
+create or replace function superiors_check() returns trigger
+language plpgsql security definer set search_path = public, pg_temp
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+    changed uuid[];
+    superior text := tg_argv[0];
+    circle boolean;
+begin
+    execute format('select array_agg(id) from (select n.id, n.%1$I from new_rows n where n.%1$I is not null'
+                   ' except select o.id, o.%1$I from old_rows o) c', superior)
+       into changed;
+    if changed is null then
+        return null;
+    end if;
+    execute format('with recursive line as ('
+                   ' select t.id as person, t.%1$I as above from %2$s t where t.id = any ($1)'
+                   ' union select l.person, t.%1$I from line l join %2$s t on t.id = l.above where l.above <> l.person)'
+                   ' select exists (select from line where above = person)', superior, tg_relid::regclass)
+       into circle using changed;
+    if circle then
+        raise exception using errcode = 'KD422', message = 'reports_in_a_circle', column = superior,
+            detail = 'The superior named is the person itself or reports to it, directly or through others.';
+    end if;
+    return null;
+end $$;
+
+-- Refuses a contact that influences itself. A new contact cannot: nobody knows its id yet.
+create or replace function contact_influences() returns trigger language plpgsql as $$
+declare
+    nth bigint;
+begin
+    select i.nth - 1 into nth
+      from jsonb_array_elements(new.influences) with ordinality i(one, nth)
+     where i.one ->> 'contact_id' = new.id::text
+     limit 1;
+    if found then
+        raise exception using errcode = 'KD422', message = 'itself', column = format('influences/%s/contact_id', nth),
+            detail = 'Nobody influences themselves.';
+    end if;
+    return new;
+end $$;
+
 -- Gives a new account its status and its access, and refreshes the access when the people in charge or the parent
 -- change; looks anew whose unit it is when its place in the tree changes. Queues the account to be scored when it is new, and when its lifecycle, deletion or cadence changes. Nested
 -- loops are off because the plan is made once for a connection, and mostly for one row: the rows before and after would

@@ -1,10 +1,12 @@
 // Where PostgreSQL and Redis come from. The test runner gives each file a database of its own by the
 // environment; a file that is run by hand, or that is about to stop the servers, starts some itself.
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { until } from './wait.mjs';
@@ -98,6 +100,33 @@ export function sql(settings, statement) {
 }
 // The same while other work of this process goes on.
 export const sqlBeside = async (settings, statement) => (await promisify(execFile)('psql', psql(settings, statement), { maxBuffer: 1 << 28 })).stdout.trim();
+
+// A superuser's session, whose transactions may stay open: ask() sends a statement and gives its one line.
+export function openSession(settings) {
+  const child = spawn('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', settings.DATABASE_SUPERUSER_URL], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  return {
+    async ask(statement) { child.stdin.write(`${statement};\n`); return (await lines.next()).value; },
+    async close() { child.stdin.end(); await once(child, 'exit'); },
+  };
+}
+
+// The answer to a request that is sent while a session has a change that is not committed yet: `change` is a statement that gives one line. It is committed
+// when the request waits for it, or was answered without waiting.
+export async function answerBeside(settings, change, request) {
+  const session = openSession(settings);
+  const waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+  try {
+    await session.ask(`begin; ${change}`);
+    let answered = false;
+    const answer = request().finally(() => { answered = true; });
+    await until(() => answered || Number(sql(settings, waiting)) > 0, { what: 'a request that waits, or its answer' });
+    await session.ask("commit; select 'committed'");
+    return await answer;
+  } finally {
+    await session.close();
+  }
+}
 
 // Runs one of PostgreSQL's own programs, as who the servers run as: it refuses to run as root.
 export function asPostgres(program, ...args) {
