@@ -72,6 +72,9 @@
     X(PLAN_NOT_READY, 409, "plan_not_ready", "The plan cannot be activated yet",                   \
       "errors[] names everything that is missing: the fit check, sections, win-win on both "       \
       "sides, the manager, the sponsor.")                                                          \
+    X(REVIEW_SCHEDULED, 409, "review_is_scheduled",                                                \
+      "The account has a scheduled review of this cadence",                                        \
+      "Hold, move or cancel the scheduled review, or give the new one another cadence.")           \
     X(CURSOR_EXPIRED, 410, "cursor_expired", "That far back is no longer kept",                    \
       "Events are kept for " EVENTS_KEPT                                                           \
       ", and a restore of the database takes some back. Read the "                                 \

@@ -164,6 +164,28 @@ static void field(struct err *err, const struct row *row, struct str column) {
     err_add(err, row->problem, ERR_POINTER(where), row->code, "%s", row->detail);
 }
 
+/* Unique indexes whose violation is a problem of its own. */
+static const struct {
+    const char *index;
+    enum problem problem;
+} indexes[] = {
+    {"review_account_id_cadence_key", PROBLEM_REVIEW_SCHEDULED},
+};
+
+/* The row with the words of the index that was violated. */
+static struct row with_index(const struct row *row, const char *index) {
+    struct row ret = *row;
+
+    for (size_t i = 0; i < COUNT_OF(indexes); i++) {
+        if (index == NULL || strcmp(index, indexes[i].index) != 0)
+            continue;
+        ret.problem = indexes[i].problem;
+        ret.code = problem_info(ret.problem)->code;
+        ret.detail = problem_info(ret.problem)->meaning;
+    }
+    return ret;
+}
+
 static void apply(struct err *err, const struct row *row, const struct sql_error *error,
                   struct str column) {
     switch (row->rule) {
@@ -200,7 +222,8 @@ bool store_sqlstate(struct err *err, const struct sql_error *error) {
             where = row->rule == RULE_FIELD ? STR_ABSENT : column_of_detail(error->detail);
         if (row->rule != RULE_BUSINESS && where.ptr == NULL)
             where = column_of_constraint(error->constraint, error->table);
-        apply(err, row, error, where);
+        struct row found = with_index(row, error->constraint);
+        apply(err, &found, error, where);
     }
     /* The detail of a constraint's violation holds the values, and so stays out of the log. */
     return err_cause(err, "%s %s%s%s", sqlstate == NULL ? "?????" : sqlstate,

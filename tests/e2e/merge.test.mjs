@@ -40,6 +40,15 @@ test('what lies below the one goes to the other: every kind of record, by its ow
   assert.equal(left, '', 'tables with rows of the account that is no more');
 });
 
+test('004-32: of two scheduled reviews of a cadence the target keeps its own; the other ones move as they are', async () => {
+  const [target, source] = [await makeAccount(api), await makeAccount(api)];
+  const review = ({ id }, cadence) => api.create('/v1/reviews', { account_id: id, cadence, due_on: '2099-01-31' });
+  const [kept, doubled, alone] = [await review(target, 'monthly'), await review(source, 'monthly'), await review(source, 'annual')];
+  await merge(target, source);
+  const after = await Promise.all([kept, doubled, alone].map(({ id }) => api.get(`/v1/reviews/${id}`)));
+  assert.deepEqual(after.map(({ account_id, status }) => [account_id, status]), [[target.id, 'scheduled'], [target.id, 'cancelled'], [target.id, 'scheduled']]);
+});
+
 test('every table of what belongs to an account moves, or is derived or a log', () => {
   const stays = sql(world.settings, "select string_agg(name, ' ' order by name) from merge_tables() where not moves");
   assert.equal(stays, 'account_access account_health account_sequence account_status attention_gap audit audit_anchored audit_leaf audit_read_head cadence_missed day_sales evaluation_result event external_id history key_status_history rescore_queue stay_in_touch_queue webhook_attempt webhook_delivery webhook_retry');

@@ -74,6 +74,8 @@ test('all schema files applied once more leave the schema as it was', () => {
 test('what was recorded before the upgrade is served after it, and goes on', async () => {
   const settings = makeDatabase('served');
   restore(settings);
+  // Two reviews of one cadence were scheduled; both stay.
+  sql(settings, "insert into review (id, account_id, cadence, due_on) select gen_random_uuid(), id, 'semiannual', '2099-01-31' from account, generate_series(1, 2)");
   migrate(settings);
   const kamd = await startKamd({ ...settings, ...DEADLINES, KAMD_RATE_LIMIT: '0' });
   const api = new Client(kamd.url, await makeKey(settings, 'admin'));
@@ -84,6 +86,8 @@ test('what was recorded before the upgrade is served after it, and goes on', asy
     const read = async (path) => (await api.get(`/v1/accounts/${account.id}/${path}`)).data;
     assert.deepEqual((await read('orders')).map(({ amount }) => amount), ['60000.0000']);
     assert.equal((await read('contacts')).length, 1);
+    assert.deepEqual((await read('reviews?cadence=semiannual')).map(({ version, status }) => [version, status]), [[1, 'scheduled'], [1, 'scheduled']]);
+    await api.fails(409, 'review_is_scheduled', 'POST', '/v1/reviews', { body: { account_id: account.id, cadence: 'semiannual', due_on: '2099-01-31' } });
     const last = sql(settings, 'select max(seq) from event');
     const changed = await api.patch(`/v1/accounts/${account.id}`, (await api.get(`/v1/accounts/${account.id}`)).etag, { industry: 'dairy' });
     assert.equal(changed.version, account.version + 1);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { events, places } from './lib/client.mjs';
 import { addUser, readyPlan } from './lib/planning.mjs';
-import { sql } from './lib/stack.mjs';
+import { answerBeside, sql } from './lib/stack.mjs';
 import { inParallel, sleep, until } from './lib/wait.mjs';
 import { makeAccount, openWorld } from './lib/world.mjs';
 
@@ -16,7 +16,8 @@ before(async () => {
 });
 after(() => world?.close());
 
-const review = (fields = {}, its = account) => api.create('/v1/reviews', { account_id: its.id, cadence: 'monthly', due_on: '2099-01-31', time_zone: 'Europe/Berlin', ...fields });
+// Of an account of its own, unless another is given: one review of a cadence is scheduled at a time.
+const review = async (fields = {}, its) => api.create('/v1/reviews', { account_id: (its ?? await makeAccount(api)).id, cadence: 'monthly', due_on: '2099-01-31', time_zone: 'Europe/Berlin', ...fields });
 const complete = (status, { id }, body = { outcome: 'keep' }, client = api) => client.call(status, 'POST', `/v1/reviews/${id}/complete`, { body }).then((answer) => answer.body);
 const get = ({ id }) => api.get(`/v1/reviews/${id}`);
 const told = async (type, { id, account_id }) => (await events(api, `types=${type}&account_id=${account_id}`)).filter(({ data }) => data.review_id === id);
@@ -74,6 +75,52 @@ test('one date that is moved does not move the series; the first one, or another
   assert.equal((await get({ id: (await complete(200, next)).next_review_id })).due_on, '2100-02-28');
 });
 
+// ---- one at a time ---------------------------------------------------------------------------------
+
+test('004-32: one review of a cadence is scheduled at a time, whatever would make a second one; another cadence may be due on the same day', async () => {
+  const its = await makeAccount(api);
+  const again = (fields = {}) => ({ body: { account_id: its.id, cadence: 'monthly', due_on: '2099-03-31', ...fields } });
+  const twice = async (...request) => {
+    const { errors } = await api.fails(409, 'review_is_scheduled', ...request);
+    assert.deepEqual(errors.map(({ pointer, code }) => [pointer, code]), [['/cadence', 'review_is_scheduled']]);
+  };
+  const change = ({ id, etag }, body) => ['PATCH', `/v1/reviews/${id}`, { body, headers: { 'if-match': etag } }];
+  const first = await review({}, its);
+  await twice('POST', '/v1/reviews', again());
+  await twice('POST', '/v1/reviews', again({ due_on: first.due_on }));
+  const yearly = await review({ cadence: 'annual' }, its);
+  await twice(...change(yearly, { cadence: 'monthly' }));
+  const cancelled = await api.patch(`/v1/reviews/${first.id}`, first.etag, { status: 'cancelled' });
+  const second = await api.create('/v1/reviews', again().body);
+  await twice(...change(cancelled, { status: 'scheduled' }));
+  await api.remove(`/v1/reviews/${second.id}`, second.etag);
+  await api.create('/v1/reviews', again().body);
+  await twice('POST', `/v1/reviews/${second.id}/restore`);
+});
+
+test('004-32: the next of a series takes the place of the one before; one that was missed is not scheduled again beside it', async () => {
+  const its = await makeAccount(api);
+  const first = await review({ due_on: '2000-01-31', time_zone: 'UTC' }, its);
+  query(`update review set created_at = '2000-01-01' where id = '${first.id}'`);
+  const missed = await until(async () => { const now = await get(first); return now.status === 'missed' && now; }, { ms: 20_000, what: 'it to be missed' });
+  assert.equal((await get({ id: missed.next_review_id })).status, 'scheduled');
+  await api.fails(409, 'review_is_scheduled', 'PATCH', `/v1/reviews/${first.id}`, { body: { status: 'scheduled' }, headers: { 'if-match': missed.etag } });
+  // One that came in as missed has no next one; held late, it makes none beside the one that is scheduled.
+  const late = await review({ status: 'missed', due_on: '2020-01-31' }, its);
+  assert.deepEqual([(await complete(200, late)).status, (await get(late)).next_review_id], ['held', null]);
+});
+
+test('004-32: of many at once, one is scheduled; nor is one beside one that is not committed yet', async () => {
+  const its = await makeAccount(api);
+  const post = (client = api) => client.insist('POST', '/v1/reviews', { body: { account_id: its.id, cadence: 'quarterly', due_on: '2099-03-31' } });
+  const answers = await inParallel(10, Array(10).fill(), (_, i) => post(world.apis[i % 2]));
+  assert.deepEqual(answers.map(({ status }) => status).sort(), [201, ...Array(9).fill(409)]);
+  query(`update review set status = 'cancelled' where account_id = '${its.id}'`);
+  const { status, body } = await answerBeside(world.settings,
+    `insert into review (id, account_id, cadence, due_on) values (gen_random_uuid(), '${its.id}', 'quarterly', '2099-03-31') returning 'held'`, post);
+  assert.deepEqual([status, body.code], [409, 'review_is_scheduled']);
+});
+
 // ---- completion ----------------------------------------------------------------------------------------
 
 test('completion: held, follow-ups, the next version of the plan, the next review, one event (002-26, 004-33)', async () => {
@@ -115,7 +162,7 @@ test('keep leaves the plan alone; replace closes it, and the next review is of n
   const replaced = await complete(200, { id: kept.next_review_id }, { outcome: 'replace' });
   assert.equal((await api.get(`/v1/plans/${plan.id}`)).status, 'closed');
   assert.equal((await get({ id: replaced.next_review_id })).plan_id, null);
-  assert.equal((await complete(409, await review({ plan_id: plan.id }, its), { outcome: 'adapt' })).code, 'conflict');
+  assert.equal((await complete(409, await review({ plan_id: plan.id, cadence: 'annual' }, its), { outcome: 'adapt' })).code, 'conflict');
 });
 
 test('a review that names no plan is of the one in force', async () => {
@@ -227,7 +274,7 @@ test('review.due: when its day has begun there, and not where it has not', async
   const has = ({ due_on: day, time_zone: zone }) => new Date().toLocaleDateString('sv-SE', { timeZone: zone }) >= day;
   const due = made.filter(has);
   assert.ok(due.length >= 6 && due.length < made.length);
-  const toldOf = async () => new Set((await events(api, `types=review.due&account_id=${account.id}`)).map(({ data }) => data.review_id));
+  const toldOf = async () => new Set((await events(api, 'types=review.due')).map(({ data }) => data.review_id));
   await until(async () => { const seen = await toldOf(); return due.every(({ id }) => seen.has(id)); }, { ms: 20_000, what: 'those that are due' });
   await sleep(1500);
   const seen = await toldOf();
@@ -243,7 +290,7 @@ test('review.due: never early, and once, though two processes look', async () =>
   const made = await Promise.all(Array.from({ length: 20 }, () => review({ due_on: '2099-06-30', time_zone: 'UTC' })));
   query(`update review set due_on = '${day}', time_zone = '<K>${west < 0 ? '-' : '+'}${clock}' where id in (${made.map(({ id }) => `'${id}'`)})`);
   const ids = new Set(made.map(({ id }) => id));
-  const mine = async () => (await events(api, `types=review.due&account_id=${account.id}`)).filter(({ data }) => ids.has(data.review_id));
+  const mine = async () => (await events(api, 'types=review.due')).filter(({ data }) => ids.has(data.review_id));
   await until(async () => (await mine()).length >= 20, { ms: 30_000, what: '20 events' });
   await sleep(1500);
   const all = await mine();
@@ -253,12 +300,11 @@ test('review.due: never early, and once, though two processes look', async () =>
 });
 
 test('review.missed: after the days of grace; the next one is scheduled; it may still be held late', async () => {
-  const its = await makeAccount(api);
   const ago = (days) => new Date(Date.now() - days * 86400e3).toISOString().slice(0, 10);
-  const fresh = await review({ due_on: ago(60), cadence: 'annual', time_zone: 'UTC' }, its);
-  const waiting = await review({ due_on: ago(14), cadence: 'annual', time_zone: 'UTC' }, its);
-  const missed = await review({ due_on: ago(16), cadence: 'annual', time_zone: 'UTC' }, its);
-  const long = await review({ due_on: '2024-01-31', cadence: 'monthly', time_zone: 'UTC' }, its);
+  const fresh = await review({ due_on: ago(60), cadence: 'annual', time_zone: 'UTC' });
+  const waiting = await review({ due_on: ago(14), cadence: 'annual', time_zone: 'UTC' });
+  const missed = await review({ due_on: ago(16), cadence: 'annual', time_zone: 'UTC' });
+  const long = await review({ due_on: '2024-01-31', cadence: 'monthly', time_zone: 'UTC' });
   query(`update review set created_at = now() - interval '300 days' where id in ('${waiting.id}', '${missed.id}', '${long.id}')`);
   for (const one of [missed, long]) await until(async () => (await get(one)).status === 'missed', { ms: 20_000, what: 'it to be missed' });
   const [event] = await until(async () => { const all = await told('review.missed', missed); return all.length > 0 && all; }, { ms: 20_000, what: 'review.missed' });

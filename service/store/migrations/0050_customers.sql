@@ -3,7 +3,8 @@
 -- A program that does not know of customers would count units: min-binary is this.
 -- min-binary: 50
 
-alter table account add column standalone jsonb; -- {reason}: a customer of its own, though it lies below another account
+-- {reason}: a customer of its own, though it lies below another account
+alter table account add column standalone jsonb;
 alter table program add column counts text not null default 'customer'
     constraint program_counts_check check (counts in ('customer', 'unit'));
 alter table account_status add column customer_id uuid;

@@ -1,6 +1,7 @@
 -- Customers and their units. A customer is a tree of accounts, known by its top: it is scored, ranked and counted once.
 -- An account below another is a unit of that one's customer, unless a director has made it a customer of its own
--- (standalone), or the program counts units. A unit shows the key status and the tier of its customer, and has no score.
+-- (standalone), or the program counts units. A unit shows the key status and the tier of its customer, and has no
+-- score.
 
 -- The top of the customer that an account belongs to. A deleted account belongs to none but itself. The planner's
 -- settings are for one account after the other, found by its id, with one plan for a connection.

@@ -71,6 +71,11 @@ begin
        and exists (select from follow_up t
                     where t.account_id = target and t.channel = s.channel and t.kind = 'stay_in_touch'
                       and t.status = 'open' and t.deleted_at is null);
+    update review s set status = 'cancelled', version = version + 1, updated_at = now()
+     where s.account_id = source and s.deleted_at is null and s.status = 'scheduled'
+       and exists (select from review t
+                    where t.account_id = target and t.cadence = s.cadence and t.status = 'scheduled'
+                      and t.deleted_at is null);
 end $$;
 
 -- Moves the source's records to the target, but for metrics and a fit check that the target has, too; and the links of
@@ -115,9 +120,9 @@ end $$;
 
 -- `source` becomes part of `target`: what lies below it moves, `taken` names fields whose values come from it, and it
 -- is gone. What both have, and can have once only, stays the target's: roles of the team, its account manager, wallets
--- of a period, open nominations, assessed metrics, the fit check, an active plan (the source's is closed) and the
--- stay-in-touch series. Orders are never dropped: where both have one of the same number, nothing is merged. Both
--- accounts are locked in the order of their ids.
+-- of a period, open nominations, assessed metrics, the fit check, an active plan (the source's is closed), the
+-- scheduled review of a cadence and the stay-in-touch series (the source's are cancelled). Orders are never dropped:
+-- where both have one of the same number, nothing is merged. Both accounts are locked in the order of their ids.
 create or replace function merge_accounts(target uuid, source uuid, taken text[]) returns void
 language plpgsql security definer set search_path = public, pg_temp as $$
 #variable_conflict use_variable

@@ -136,9 +136,9 @@ stable language sql security definer set search_path = public, pg_temp as $$
 $$;
 revoke execute on function status_evaluated(uuid[], boolean) from kamd_app;
 
--- Scores these customers (null: all) as of today, and moves the status machine. Only statuses in `locked` are moved: any
--- other could be designated or scored between reading and writing. The history and the events are written for a hundred
--- at a time, which bounds their arrays. The work memory holds the scores of a whole portfolio.
+-- Scores these customers (null: all) as of today, and moves the status machine. Only statuses in `locked` are moved:
+-- any other could be designated or scored between reading and writing. The history and the events are written for a
+-- hundred at a time, which bounds their arrays. The work memory holds the scores of a whole portfolio.
 create or replace function evaluate_customers(customers uuid[], locked uuid[], with_rank boolean, cause text)
 returns setof account_status_touch
 language sql security definer set search_path = public, pg_temp set work_mem = '64MB' as $$
@@ -176,9 +176,9 @@ language sql security definer set search_path = public, pg_temp set work_mem = '
 $$;
 revoke execute on function evaluate_customers(uuid[], uuid[], boolean, text) from kamd_app;
 
--- Scores the customers of these accounts (`ids` null: all customers) as of today, moves the status machine, and lets the
--- units follow. Returns the accounts whose status changed, with their cache versions. A full evaluation notes how many
--- customers each tier has.
+-- Scores the customers of these accounts (`ids` null: all customers) as of today, moves the status machine, and lets
+-- the units follow. Returns the accounts whose status changed, with their cache versions. A full evaluation notes how
+-- many customers each tier has.
 create or replace function evaluate(ids uuid[], with_rank boolean, cause text) returns setof account_status_touch
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
@@ -353,6 +353,50 @@ begin
 end $$;
 revoke execute on function unit_refused(account_status) from kamd_app;
 
+-- Raises the first gate that stands against an account: a transactional sales cycle, a fit check that found it
+-- unsuitable, or none that is recent enough where one is needed.
+create or replace function admission_gates(a account) returns void
+language plpgsql stable security definer set search_path = public, pg_temp as $$
+declare
+    f fit_check;
+begin
+    select * into f from fit_check c where c.account_id = a.id and c.deleted_at is null;
+    if coalesce(f.sales_cycle, a.sales_cycle) = 'transactional' then
+        raise exception using errcode = 'KD409', message = 'transactional_sales_cycle',
+            detail = 'The sales cycle is transactional: key account management does not work there. A director may'
+                     ' override it with a reason and an expiry.';
+    end if;
+    if f.verdict = 'unsuitable' then
+        raise exception using errcode = 'KD409', message = 'fit_check_unsuitable',
+            detail = format('The fit check found the account unsuitable (%s). A director may override it with a'
+                            ' reason and an expiry.', array_to_string(f.failing, ', '));
+    end if;
+    if (select s.require_fit_check and (f.id is null or f.checked_on < current_date - s.fit_check_max_age_days)
+          from program_settings s) then
+        raise exception using errcode = 'KD409', message = 'fit_check_required',
+            detail = 'A fit check is needed that is recent enough; see /v1/accounts/{id}/fit-check.';
+    end if;
+end $$;
+revoke execute on function admission_gates(account) from kamd_app;
+
+-- Raises the limit that the list has come to: its places, or its growth in a program year.
+create or replace function admission_limits(p program) returns void
+language plpgsql stable security definer set search_path = public, pg_temp as $$
+declare
+    grown record;
+begin
+    perform program_place(p);
+    if p.max_net_growth is not null then
+        select * into grown from program_growth(p);
+        if grown.net + 1 > p.max_net_growth then
+            raise exception using errcode = 'KD409', message = 'key_account_growth_reached',
+                detail = format('The list grew by %s since %s; at most %s in a program year.', grown.net,
+                                grown.year_start, p.max_net_growth);
+        end if;
+    end if;
+end $$;
+revoke execute on function admission_limits(program) from kamd_app;
+
 -- Puts an account onto the list, or raises the first rule that stands against it. `terms` are kept as the designation;
 -- an override among them passes over sales cycle and fit check, but not over cap, growth and load. The caller holds the
 -- program's row, the lock under which these three are counted. Returns the account with its cache version.
@@ -360,10 +404,8 @@ create or replace function key_admit(p program, account uuid, terms jsonb, cause
 returns setof account_status_touch language plpgsql security definer set search_path = public, pg_temp as $$
 declare
     a account;
-    f fit_check;
     before account_status;
     after account_status;
-    grown record;
     overridden boolean := terms ? 'override';
 begin
     perform rescore_enqueue(array [account]); -- a worker scores the account once this is committed
@@ -386,33 +428,10 @@ begin
         raise exception using errcode = 'KD422', message = 'validation_failed', column = 'override/expires_on',
             detail = 'An override ends on a day to come.';
     end if;
-    select * into f from fit_check c where c.account_id = a.id and c.deleted_at is null;
     if not overridden then
-        if coalesce(f.sales_cycle, a.sales_cycle) = 'transactional' then
-            raise exception using errcode = 'KD409', message = 'transactional_sales_cycle',
-                detail = 'The sales cycle is transactional: key account management does not work there. A director may'
-                         ' override it with a reason and an expiry.';
-        end if;
-        if f.verdict = 'unsuitable' then
-            raise exception using errcode = 'KD409', message = 'fit_check_unsuitable',
-                detail = format('The fit check found the account unsuitable (%s). A director may override it with a'
-                                ' reason and an expiry.', array_to_string(f.failing, ', '));
-        end if;
-        if (select s.require_fit_check and (f.id is null or f.checked_on < current_date - s.fit_check_max_age_days)
-              from program_settings s) then
-            raise exception using errcode = 'KD409', message = 'fit_check_required',
-                detail = 'A fit check is needed that is recent enough; see /v1/accounts/{id}/fit-check.';
-        end if;
+        perform admission_gates(a);
     end if;
-    perform program_place(p);
-    if p.max_net_growth is not null then
-        select * into grown from program_growth(p);
-        if grown.net + 1 > p.max_net_growth then
-            raise exception using errcode = 'KD409', message = 'key_account_growth_reached',
-                detail = format('The list grew by %s since %s; at most %s in a program year.', grown.net,
-                                grown.year_start, p.max_net_growth);
-        end if;
-    end if;
+    perform admission_limits(p);
     if a.manager_id is not null then
         perform manager_check(a.manager_id, 1);
     end if;

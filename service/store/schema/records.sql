@@ -24,8 +24,8 @@ begin
     return new;
 end $$;
 
--- Keeps a contact's last interaction: the latest one that is a contact, has taken place and is not deleted. Contacts are
--- locked in the order of their ids. The plan is made once for a connection, not at each call.
+-- Keeps a contact's last interaction: the latest one that is a contact, has taken place and is not deleted. Contacts
+-- are locked in the order of their ids. The plan is made once for a connection, not at each call.
 create or replace function interaction_contacts() returns trigger
 language plpgsql security definer set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan as $$
@@ -268,9 +268,10 @@ begin
 end $$;
 
 -- Gives a new account its status and its access, and refreshes the access when the people in charge or the parent
--- change; looks anew whose unit it is when its place in the tree changes. Queues the account to be scored when it is new, and when its lifecycle, deletion or cadence changes. Nested
--- loops are off because the plan is made once for a connection, and mostly for one row: the rows before and after would
--- then be joined by nested loops also when there are thousands.
+-- change; looks anew whose unit it is when its place in the tree changes. Queues the account to be scored when it is
+-- new, and when its lifecycle, deletion or cadence changes. Nested loops are off because the plan is made once for a
+-- connection, and mostly for one row: the rows before and after would then be joined by nested loops also when there
+-- are thousands.
 create or replace function account_follow() returns trigger
 language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
 begin

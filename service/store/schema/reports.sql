@@ -261,10 +261,10 @@ $$;
 
 -- Contacts that were promised and kept in the 365 days up to the day, for each account and channel. `accounts`: only
 -- these; null: all. A channel that is promised twice counts once, with the shorter interval. The customer's wish beats
--- the promise: a channel that the customer does not want, or contacts beyond those wanted, are not owed. Nor is anything
--- owed for a time before the account was known, which is when it was made here or its first contact, the earlier of the
--- two. `kept` of those `owed` are null where less than one was owed; kept / owed, each summed up, is the adherence of a
--- channel, an account, or all. A month after 31 January is the last of February.
+-- the promise: a channel that the customer does not want, or contacts beyond those wanted, are not owed. Nor is
+-- anything owed for a time before the account was known, which is when it was made here or its first contact, the
+-- earlier of the two. `kept` of those `owed` are null where less than one was owed; kept / owed, each summed up, is the
+-- adherence of a channel, an account, or all. A month after 31 January is the last of February.
 create or replace function contact_promises(on_day date, accounts uuid[], key_only boolean)
 returns table (account_id uuid, channel text, every text, promised int, wanted numeric, actual bigint,
                last_at timestamptz, due_on date, days_late int, kept numeric, owed numeric, channel_wanted boolean)

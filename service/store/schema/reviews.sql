@@ -3,7 +3,8 @@
 
 -- Checks a review before it is written: its time zone exists, and one that was held stays held. A series counts its
 -- dates from its anchor, so that the 31st is not forgotten in February. Here the anchor begins as the due date, and
--- moves to it when the cadence changes, or when the first review of the series is moved.
+-- moves to it when the cadence changes, or when the first review of the series is moved. One that is scheduled again
+-- counts anew for review_account_id_cadence_key, also where the next review of its series was made (`continued`).
 create or replace function review_keep() returns trigger language plpgsql as $$
 begin
     if tg_op = 'INSERT' or (new.due_on, new.time_zone) is distinct from (old.due_on, old.time_zone) then
@@ -25,13 +26,16 @@ begin
     end if;
     if new.status = 'held' then
         new.held_at := coalesce(new.held_at, now());
+    elsif tg_op = 'UPDATE' and new.status = 'scheduled' and old.status <> 'scheduled' then
+        new.continued := false;
     end if;
     return new;
 end $$;
 
 -- Makes the review that follows `r` in its series, on the first of its dates that is after `r` and not before
 -- `earliest`, and returns its id; where there is a following review already, returns that one's. The new review is of
--- the same plan, unless that was closed or deleted. The caller has locked the review.
+-- the same plan, unless that was closed or deleted. The caller has locked the review, which is scheduled still: the
+-- mark `continued` makes room for the next one. Null: the account has another scheduled review of the cadence.
 create or replace function review_next(r review, earliest date) returns uuid language plpgsql as $$
 declare
     made uuid;
@@ -48,10 +52,12 @@ begin
         exit when due > r.due_on and due >= earliest;
         no := no + 1;
     end loop;
+    update review t set continued = true where t.id = r.id;
     insert into review (id, account_id, plan_id, cadence, due_on, time_zone, anchor_on, series_no, previous_review_id)
     select uuid_v7(), r.account_id,
            (select p.id from plan p where p.id = r.plan_id and p.status <> 'closed' and p.deleted_at is null),
            r.cadence, due, r.time_zone, anchor, no, r.id
+    on conflict (account_id, cadence) where status = 'scheduled' and deleted_at is null and not continued do nothing
     returning id into made;
     return made;
 end $$;
@@ -177,7 +183,8 @@ stable language sql as $$
       from review r, jsonb_array_elements(r.expectations) e,
            lateral (values ('customer', (e ->> 'customer')::int), ('internal', (e ->> 'internal')::int))
                    v(rater, rating)
-     where (accounts is null or r.account_id = any (accounts)) and r.status = 'held' and r.deleted_at is null and v.rating is not null
+     where (accounts is null or r.account_id = any (accounts)) and r.status = 'held' and r.deleted_at is null
+       and v.rating is not null
     union all
     select x.account_id, x.rated_at, x.id, x.expectation, x.rater, x.rating
       from expectation_rating x

@@ -99,13 +99,14 @@ end $$;
 -- records of an account count. No window reaches beyond the day.
 
 -- The sub-select u. A customer owns what its units have. Where not only customers are scored, a unit owns its own, too.
-create or replace function score_units(customers_only boolean, limited boolean) returns text immutable language sql as $$
+create or replace function score_units(customers_only boolean, limited boolean) returns text
+immutable language sql as $$
     select '(select x.account_id, x.customer_id as owner from account_status x'
            || case when limited then ' where x.account_id = any ($4)' else '' end
            || case when customers_only then '' else
                   ' union all select x.account_id, x.account_id from account_status x'
-                  ' where x.customer_id <> x.account_id' || case when limited then ' and x.account_id = any ($4)' else '' end
-              end || ') u using (account_id)'
+                  ' where x.customer_id <> x.account_id'
+                  || case when limited then ' and x.account_id = any ($4)' else '' end end || ') u using (account_id)'
 $$;
 
 -- The sub-select of currencies and their rates: what one unit is in the reporting currency.
@@ -348,7 +349,8 @@ declare
                        from jsonb_array_elements(metrics) with ordinality u(m, i));
     limited boolean := ids is not null;
     members uuid[] := case when limited then
-        array(select s.account_id from account_status s where s.customer_id = any (ids) or s.account_id = any (ids)) end;
+        array(select s.account_id from account_status s
+               where s.customer_id = any (ids) or s.account_id = any (ids)) end;
 begin
     return query execute
         score_sql(metrics, format('select a.id, %s from account a %s %s where a.deleted_at is null %s',
@@ -393,10 +395,10 @@ begin
 end $$;
 revoke execute on function rescore_process(int) from kamd_app;
 
--- Scores the health of accounts and of their customers (`ids` null: of all) as of today: 0 to 100, null when every input is missing. Health is
--- only shown; it moves no key status. The values before the latest change of the score are kept beside the new ones.
--- Returns the accounts whose health changed, with their cache versions. The work memory holds the scores of a whole
--- portfolio.
+-- Scores the health of accounts and of their customers (`ids` null: of all) as of today: 0 to 100, null when every
+-- input is missing. Health is only shown; it moves no key status. The values before the latest change of the score are
+-- kept beside the new ones. Returns the accounts whose health changed, with their cache versions. The work memory holds
+-- the scores of a whole portfolio.
 create or replace function evaluate_health(ids uuid[]) returns setof account_status_touch
 language plpgsql security definer set search_path = public, pg_temp set work_mem = '64MB' as $$
 declare
@@ -406,7 +408,8 @@ begin
     select * into s from program_settings;
     select * into p from program;
     if ids is not null then
-        ids := array(select x.customer_id from account_status x where x.account_id = any (ids) union select unnest(ids));
+        ids := array(select x.customer_id from account_status x where x.account_id = any (ids)
+                     union select unnest(ids));
     end if;
     return query
     with scored as materialized (

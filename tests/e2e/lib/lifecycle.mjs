@@ -2,6 +2,8 @@
 import { unique } from './world.mjs';
 
 const user = () => ({ name: unique('Person') });
+const reviewed = new Set();
+const firstReview = ({ id }) => !reviewed.has(id) && Boolean(reviewed.add(id));
 
 // name: {path, make(under), change, wrong: [[fields, status, [places]]], filter(made)}
 export const KINDS = {
@@ -62,8 +64,9 @@ export const KINDS = {
   },
   reviews: {
     path: () => '/v1/reviews',
+    // One of a cadence is scheduled at a time: the further ones were missed.
     make: (under) => ({
-      account_id: under.id, cadence: 'quarterly', due_on: '2027-02-28', time_zone: 'Europe/Berlin', participants: [{ name: 'Maria' }], findings: [{ text: 'Late twice' }],
+      account_id: under.id, cadence: 'quarterly', status: firstReview(under) ? 'scheduled' : 'missed', due_on: '2027-02-28', time_zone: 'Europe/Berlin', participants: [{ name: 'Maria' }], findings: [{ text: 'Late twice' }],
       decisions: [{ text: 'Own stock', customer_impact: 'positive' }], expectations: [{ expectation: 'accessible', customer: 3, internal: 4 }],
     }),
     change: { status: 'cancelled', notes: 'Moved' },
