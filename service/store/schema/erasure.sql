@@ -169,6 +169,146 @@ begin
       using person, words, accounts, not_of, after_id, until_id, most, person_words_roughly(words);
 end $$;
 
+-- One of the parts 1 to 7 of personal_data(), whose rows are found by the person's id: `most` rows behind the key
+-- `start`.
+create or replace function personal_data_own(person uuid, part_no int, start text, most int)
+returns table (part int, key text, kind text, document jsonb)
+stable language plpgsql as $$
+#variable_conflict use_column
+begin
+    if part_no = 1 then
+        return query
+        select 1, 'contact', 'contact', to_jsonb(c) - 'derived_version'
+          from contact c where c.id = person and start = '';
+    elsif part_no = 2 then
+        return query
+        select 2, x.system, 'external_id', jsonb_build_object(
+                   'system', x.system, 'external_id', x.external_id, 'system_modstamp', s.system_modstamp,
+                   'is_deleted', s.is_deleted)
+          from external_id x
+          left join sync_state s on (s.system, s.resource, s.external_id) = (x.system, x.resource, x.external_id)
+         where x.record_id = person and x.system collate "C" > start
+         order by x.system collate "C" limit most;
+    elsif part_no = 3 then
+        return query
+        select 3, lpad(h.id::text, 20, '0'), 'history', jsonb_build_object(
+                   'at', h.at, 'op', h.op, 'version', h.version, 'actor', h.actor, 'origin', h.origin,
+                   'request_id', h.request_id, 'changes', h.changes)
+          from history h
+         where h.record_id = person and h.id > coalesce(nullif(start, '')::bigint, 0)
+         order by h.id limit most;
+    elsif part_no = 4 then
+        return query
+        select 4, lpad(a.id::text, 20, '0'), 'access', jsonb_build_object(
+                   'at', a.at, 'actor', a.actor, 'origin', a.origin, 'request_id', a.request_id, 'resource', a.resource)
+          from audit a
+         where a.record_id = person and a.kind = 'read' and a.id > coalesce(nullif(start, '')::bigint, 0)
+         order by a.id limit most;
+    elsif part_no = 5 then
+        return query
+        select 5, i.id::text, 'import', jsonb_build_object(
+                   'id', i.id, 'created_at', i.created_at, 'system', i.system, 'source', i.source, 'status', i.status)
+          from import i
+         where i.id::text > start
+           and i.id in (
+               select substr(h.request_id, 8)::uuid
+                 from history h
+                where h.record_id = person
+                  and h.request_id ~ '^import-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$')
+         order by i.id limit most;
+    elsif part_no = 6 then
+        return query
+        select 6, s.id::text, 'conflict', to_jsonb(s)
+          from sync_conflict s where s.record_id = person and s.id::text > start order by s.id limit most;
+    elsif part_no = 7 then
+        return query
+        select 7, d.system || '|' || d.external_id, 'deferred', to_jsonb(d)
+          from external_id x
+          join sync_deferred d on (d.system, d.resource, d.external_id) = (x.system, 'contact', x.external_id)
+         where x.record_id = person and (d.system || '|' || d.external_id) collate "C" > start
+         order by (d.system || '|' || d.external_id) collate "C" limit most;
+    end if;
+end $$;
+
+-- The records that refer to a person, or say the person's name, `most` behind `start` (table|id). One call looks
+-- through 2000 rows at most; a last row without a document says how far it came.
+create or replace function personal_data_records(person uuid, start text, most int)
+returns table (part int, key text, kind text, document jsonb)
+stable language plpgsql as $$
+#variable_conflict use_column
+declare
+    w record;
+    accounts uuid[] := person_accounts(person);
+    got int;
+    tab record;
+    begin_id uuid;
+    end_id uuid;
+    looked int;
+    budget int := 2000;
+begin
+    select * into w from person_words(person);
+    for tab in
+        select * from person_tables() t
+         where t.name collate "C" >= split_part(start, '|', 1)
+         order by t.name collate "C"
+    loop
+        begin_id := case when tab.name = split_part(start, '|', 1)
+                         then nullif(split_part(start, '|', 2), '')::uuid end;
+        execute format(
+            'select count(*), max(k.id::text) from (select %2$s as id from %1$I x where x.%3$I = any ($1) '
+            'and ($2 is null or %2$s > $2) order by 1 limit $3) k', tab.name, tab.key, tab.account)
+           into looked, end_id using accounts, begin_id, budget;
+        return query
+        select 8, tab.name || '|' || r.id, 'record', jsonb_build_object(
+                   'resource', table_resource(tab.name), 'id', r.id, 'refers', r.refers, 'says_in', r.fields,
+                   'record', r.document)
+          from person_records(person, w.names || '|' || w.exact, accounts, null, tab.name,
+                              begin_id, end_id, most) r;
+        get diagnostics got = row_count;
+        most := most - got;
+        budget := budget - looked;
+        exit when most <= 0;
+        if budget <= 0 then
+            return query select 8, tab.name || '|' || end_id, null::text, null::jsonb;
+            return;
+        end if;
+    end loop;
+end $$;
+
+-- The events about a person with the endpoints that they were sent to, `most` behind the position `start` of the log.
+-- One call goes through 20,000 places of the log at most, whatever it finds there; a last row without a document says
+-- how far it came.
+create or replace function personal_data_events(person uuid, start text, most int)
+returns table (part int, key text, kind text, document jsonb)
+stable language plpgsql as $$
+#variable_conflict use_column
+declare
+    behind bigint := nullif(start, '')::bigint;
+    log_end bigint := (select s.position from sequencer s);
+    until bigint := least(coalesce(behind, (select min(p.position) - 1 from event_position p), 0) + 20000, log_end);
+    got int;
+begin
+    return query
+    select 9, lpad(p.position::text, 20, '0'), 'event', jsonb_build_object(
+               'id', e.id, 'at', e.at, 'type', e.type, 'data', e.data,
+               'sent_to', (
+                   select coalesce(jsonb_agg(jsonb_build_object(
+                              'endpoint_id', d.endpoint_id, 'at', d.created_at)), '[]')
+                     from webhook_endpoint_state s
+                     join webhook_delivery d on d.id = webhook_delivery_id(p.position, s.number)))
+      from event_position p
+     cross join lateral (select * from event e where e.at = p.at and e.seq = p.seq offset 0) e
+     where p.position > coalesce(behind, 0) and p.position <= until
+       and (e.record_id = person
+            or e.data @> jsonb_build_object('contact_id', person)
+            or e.data @> jsonb_build_object('made_to_contact_id', person))
+     order by p.position limit most;
+    get diagnostics got = row_count;
+    if got < most and until < log_end then
+        return query select 9, lpad(until::text, 20, '0'), null::text, null::jsonb;
+    end if;
+end $$;
+
 -- What is kept about a person, `most` rows behind (after_part, after_key; null: from the beginning), in nine parts: the
 -- record, its ids in other systems, its history, who read it, imports that brought it, values that lost in a conflict,
 -- messages that wait, records that refer to it or say its name, and events with the endpoints that they were sent to. A
@@ -179,139 +319,28 @@ returns table (part int, key text, kind text, document jsonb)
 stable language plpgsql security definer set search_path = public, pg_temp as $$
 #variable_conflict use_column
 declare
-    w record;
-    accounts uuid[] := person_accounts(person);
     n int := coalesce(after_part, 1);
     start text := coalesce(after_key, '');
     left_over int := most;
-    got int;
-    tab record;
-    begin_id uuid;
-    end_id uuid;
-    looked int;
-    budget int := 2000; -- rows of records that one page looks through
-    until bigint;
 begin
     if session_setting('scope') is distinct from 'all' or caller_reads() <> areas_all() then
         raise exception using errcode = 'KD403', message = 'forbidden',
             detail = 'What is kept about a person lies in all areas of an account.';
     end if;
     while n <= 9 and left_over > 0 loop
-        if n = 1 then
-            return query
-            select 1, 'contact', 'contact', to_jsonb(c) - 'derived_version'
-              from contact c
-             where c.id = person and start = '';
-        elsif n = 2 then
-            return query
-            select 2, x.system, 'external_id', jsonb_build_object(
-                       'system', x.system, 'external_id', x.external_id, 'system_modstamp', s.system_modstamp,
-                       'is_deleted', s.is_deleted)
-              from external_id x
-              left join sync_state s on (s.system, s.resource, s.external_id) = (x.system, x.resource, x.external_id)
-             where x.record_id = person and x.system collate "C" > start
-             order by x.system collate "C" limit left_over;
-        elsif n = 3 then
-            return query
-            select 3, lpad(h.id::text, 20, '0'), 'history', jsonb_build_object(
-                       'at', h.at, 'op', h.op, 'version', h.version, 'actor', h.actor, 'origin', h.origin,
-                       'request_id', h.request_id, 'changes', h.changes)
-              from history h
-             where h.record_id = person and h.id > coalesce(nullif(start, '')::bigint, 0)
-             order by h.id limit left_over;
-        elsif n = 4 then
-            return query
-            select 4, lpad(a.id::text, 20, '0'), 'access', jsonb_build_object(
-                       'at', a.at, 'actor', a.actor, 'origin', a.origin, 'request_id', a.request_id,
-                       'resource', a.resource)
-              from audit a
-             where a.record_id = person and a.kind = 'read' and a.id > coalesce(nullif(start, '')::bigint, 0)
-             order by a.id limit left_over;
-        elsif n = 5 then
-            return query
-            select 5, i.id::text, 'import', jsonb_build_object(
-                       'id', i.id, 'created_at', i.created_at, 'system', i.system, 'source', i.source,
-                       'status', i.status)
-              from import i
-             where i.id::text > start
-               and i.id in (
-                   select substr(h.request_id, 8)::uuid
-                     from history h
-                    where h.record_id = person
-                      and h.request_id ~ '^import-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$')
-             order by i.id limit left_over;
-        elsif n = 6 then
-            return query
-            select 6, s.id::text, 'conflict', to_jsonb(s)
-              from sync_conflict s
-             where s.record_id = person and s.id::text > start
-             order by s.id limit left_over;
-        elsif n = 7 then
-            return query
-            select 7, d.system || '|' || d.external_id, 'deferred', to_jsonb(d)
-              from external_id x
-              join sync_deferred d on (d.system, d.resource, d.external_id) = (x.system, 'contact', x.external_id)
-             where x.record_id = person and (d.system || '|' || d.external_id) collate "C" > start
-             order by (d.system || '|' || d.external_id) collate "C" limit left_over;
-        elsif n = 8 then
-            select * into w from person_words(person);
-            for tab in
-                select * from person_tables() t
-                 where t.name collate "C" >= split_part(start, '|', 1)
-                 order by t.name collate "C"
-            loop
-                begin_id := case when tab.name = split_part(start, '|', 1)
-                                 then nullif(split_part(start, '|', 2), '')::uuid end;
-                execute format(
-                    'select count(*), max(k.id::text) from (select %2$s as id from %1$I x where x.%3$I = any ($1) '
-                    'and ($2 is null or %2$s > $2) order by 1 limit $3) k', tab.name, tab.key, tab.account)
-                   into looked, end_id using accounts, begin_id, budget;
-                return query
-                select 8, tab.name || '|' || r.id, 'record', jsonb_build_object(
-                           'resource', table_resource(tab.name), 'id', r.id, 'refers', r.refers, 'says_in', r.fields,
-                           'record', r.document)
-                  from person_records(person, w.names || '|' || w.exact, accounts, null, tab.name,
-                                      begin_id, end_id, left_over) r;
-                get diagnostics got = row_count;
-                left_over := left_over - got;
-                budget := budget - looked;
-                exit when left_over <= 0;
-                if budget <= 0 then
-                    return query select 8, tab.name || '|' || end_id, null::text, null::jsonb;
-                    return;
-                end if;
-            end loop;
-            got := 0;
-        else
-            -- A page goes through 20,000 places of the log at most, whatever it finds there.
-            until := least(
-                coalesce(nullif(start, '')::bigint, (select min(p.position) - 1 from event_position p), 0) + 20000,
-                (select s.position from sequencer s));
-            return query
-            select 9, lpad(p.position::text, 20, '0'), 'event', jsonb_build_object(
-                       'id', e.id, 'at', e.at, 'type', e.type, 'data', e.data,
-                       'sent_to', (
-                           select coalesce(jsonb_agg(jsonb_build_object(
-                                      'endpoint_id', d.endpoint_id, 'at', d.created_at)), '[]')
-                             from webhook_endpoint_state s
-                             join webhook_delivery d on d.id = webhook_delivery_id(p.position, s.number)))
-              from event_position p
-             cross join lateral (select * from event e where e.at = p.at and e.seq = p.seq offset 0) e
-             where p.position > coalesce(nullif(start, '')::bigint, 0) and p.position <= until
-               and (e.record_id = person
-                    or e.data @> jsonb_build_object('contact_id', person)
-                    or e.data @> jsonb_build_object('made_to_contact_id', person))
-             order by p.position limit left_over;
-            get diagnostics got = row_count;
-            if got < left_over and until < (select s.position from sequencer s) then
-                return query select 9, lpad(until::text, 20, '0'), null::text, null::jsonb;
+        for part, key, kind, document in
+            select * from personal_data_own(person, n, start, left_over)
+            union all
+            select * from personal_data_records(person, start, left_over) where n = 8
+            union all
+            select * from personal_data_events(person, start, left_over) where n = 9
+        loop
+            return next;
+            if document is null then -- the part has more
+                return;
             end if;
-            return;
-        end if;
-        if n <> 8 then
-            get diagnostics got = row_count;
-        end if;
-        left_over := left_over - got;
+            left_over := left_over - 1;
+        end loop;
         n := n + 1;
         start := '';
     end loop;
