@@ -477,54 +477,53 @@ begin
 end $$;
 revoke execute on function erasure_of_record(text, uuid, uuid, text, text) from kamd_app;
 
--- Erases what there is of a person beside records: answers kept for repeated requests, imported files and their errors,
--- answers of webhook receivers, messages that wait, values that lost in a conflict. `every` matches all words of the
--- person, `exact` those that nobody else has; `ids` are [[system, id]]. Returns how many there were of each. Raises a
--- conflict while an import that names the person has not ended.
-create or replace function erasure_of_copies(person uuid, every text, exact text, ids jsonb) returns jsonb
-language plpgsql security definer set search_path = public, pg_temp as $$
+-- The imports that brought a person: that made the person's record, or whose file says what `exact` matches, also
+-- across the end of one part and the beginning of the next. Raises a conflict while one of them has not ended.
+create or replace function erasure_imports(person uuid, exact text) returns uuid[] stable language plpgsql as $$
 declare
-    n bigint;
-    ret jsonb := '{}';
-    read uuid[]; -- imports that brought the person
-    roughly text := person_words_roughly(every);
-    roughly_exact text := person_words_roughly(exact);
+    roughly text := person_words_roughly(exact);
+    ids uuid[];
+    going text;
 begin
-    update idempotency i set body = erasure_of_json(i.body::jsonb, every, person)::text
-     where i.body <> '' and (strpos(i.body, person::text) > 0 or person_words_match(i.body, every, roughly));
-    get diagnostics n = row_count;
-    ret := ret || jsonb_build_object('stored_answers', n);
-
-    select coalesce(array_agg(distinct i.id), '{}') into read
+    select coalesce(array_agg(distinct i.id), '{}') into ids
       from import i
       join (select r.import_id from import_record r where r.record_id = person
             union
             select p.import_id
               from import_part p
-             where person_words_match(encode(p.content, 'escape'), exact, roughly_exact)
+             where person_words_match(encode(p.content, 'escape'), exact, roughly)
             union
-            -- what lies across the end of one part and the beginning of the next
             select s.import_id
               from (select p.import_id,
                            encode(substring(p.content from greatest(length(p.content) - 255, 1)), 'escape')
                            || lead(encode(substring(p.content for 256), 'escape'))
                                   over (partition by p.import_id order by p.n) as text
                       from import_part p) s
-             where person_words_match(s.text, exact, roughly_exact)) named on named.import_id = i.id;
-    select count(*) into n
+             where person_words_match(s.text, exact, roughly)) named on named.import_id = i.id;
+    select string_agg(i.id::text, ', ') into going
       from import i
-     where i.id = any (read) and i.status not in ('succeeded', 'failed', 'reverted');
-    if n > 0 then
+     where i.id = any (ids) and i.status not in ('succeeded', 'failed', 'reverted');
+    if going is not null then
         raise exception using errcode = 'KD409', message = 'conflict',
-            detail = format('An import that has not ended names the person: %s. Erase again when it has.',
-                            (select string_agg(i.id::text, ', ')
-                               from import i
-                              where i.id = any (read) and i.status not in ('succeeded', 'failed', 'reverted')));
+            detail = format('An import that has not ended names the person: %s. Erase again when it has.', going);
     end if;
-    -- The file was read to its end and is not needed any more.
+    return ids;
+end $$;
+
+-- Erases the files of the imports that brought a person, and the person from the errors of all imports. Returns how
+-- many there were of each.
+create or replace function erasure_of_imports(person uuid, every text, exact text, ids jsonb) returns jsonb
+language plpgsql as $$
+declare
+    read uuid[] := erasure_imports(person, exact);
+    roughly text := person_words_roughly(every);
+    roughly_exact text := person_words_roughly(exact);
+    parts bigint;
+    failed bigint;
+begin
+    -- The files were read to their ends and are not needed any more.
     update import_part p set content = '' where p.import_id = any (read) and p.content <> '';
-    get diagnostics n = row_count;
-    ret := ret || jsonb_build_object('import_parts', n);
+    get diagnostics parts = row_count;
     update import_error e
        set external_id = case when exists (select from jsonb_array_elements(ids) k where k ->> 1 = e.external_id)
                                    or e.external_id ~* exact then null
@@ -534,9 +533,54 @@ begin
         or exists (select from jsonb_array_elements(ids) k
                      join import i on i.id = e.import_id
                     where i.resource = 'contact' and i.system = k ->> 0 and k ->> 1 = e.external_id);
-    get diagnostics n = row_count;
-    ret := ret || jsonb_build_object('import_errors', n);
+    get diagnostics failed = row_count;
+    return jsonb_build_object('import_parts', parts, 'import_errors', failed);
+end $$;
+revoke execute on function erasure_of_imports(uuid, text, text, jsonb) from kamd_app;
 
+-- Erases a person from what came from other systems: messages that wait, the state of the person's ids, and values that
+-- lost in a conflict. Returns how many there were of each.
+create or replace function erasure_of_sync(person uuid, every text, ids jsonb) returns jsonb language plpgsql as $$
+declare
+    deferred bigint;
+    conflicts bigint;
+begin
+    delete from sync_deferred d
+     using jsonb_array_elements(ids) k
+     where d.resource = 'contact' and d.system = k ->> 0 and d.external_id = k ->> 1;
+    get diagnostics deferred = row_count;
+    update sync_deferred d
+       set record = erasure_of_json(d.record, every, person),
+           failure = regexp_replace(d.failure, every, '(erased)', 'gi')
+     where d.resource <> 'contact' and (d.record::text ~* every or d.failure ~* every);
+    delete from sync_state s
+     using jsonb_array_elements(ids) k
+     where s.resource = 'contact' and s.system = k ->> 0 and s.external_id = k ->> 1;
+    update sync_conflict c
+       set kamd_value = null, system_value = null, external_id = '(erased) ' || person,
+           resolution = coalesce(c.resolution, 'kamd'), resolved_at = coalesce(c.resolved_at, now()),
+           resolved_by = coalesce(c.resolved_by, session_setting('actor'))
+     where c.record_id = person;
+    get diagnostics conflicts = row_count;
+    return jsonb_build_object('sync_deferred', deferred, 'sync_conflicts', conflicts);
+end $$;
+revoke execute on function erasure_of_sync(uuid, text, jsonb) from kamd_app;
+
+-- Erases what there is of a person beside records: answers kept for repeated requests, imported files and their errors,
+-- answers of webhook receivers, messages that wait, values that lost in a conflict. `every` matches all words of the
+-- person, `exact` those that nobody else has; `ids` are [[system, id]]. Returns how many there were of each. Raises a
+-- conflict while an import that names the person has not ended.
+create or replace function erasure_of_copies(person uuid, every text, exact text, ids jsonb) returns jsonb
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    n bigint;
+    ret jsonb;
+    roughly text := person_words_roughly(every);
+begin
+    update idempotency i set body = erasure_of_json(i.body::jsonb, every, person)::text
+     where i.body <> '' and (strpos(i.body, person::text) > 0 or person_words_match(i.body, every, roughly));
+    get diagnostics n = row_count;
+    ret := jsonb_build_object('stored_answers', n) || erasure_of_imports(person, every, exact, ids);
     update webhook_attempt a set response_excerpt = null
      where a.response_excerpt is not null
        and (strpos(a.response_excerpt, person::text) > 0
@@ -546,7 +590,6 @@ begin
                                   where e.record_id = person));
     get diagnostics n = row_count;
     ret := ret || jsonb_build_object('webhook_attempts', n);
-
     update import i
        set source = regexp_replace(i.source, every, '(erased)', 'gi'),
            failure = regexp_replace(i.failure, every, '(erased)', 'gi'),
@@ -556,25 +599,7 @@ begin
        set request = erasure_of_json(o.request, every, person), result = erasure_of_json(o.result, every, person),
            failure = regexp_replace(o.failure, every, '(erased)', 'gi')
      where concat_ws(' ', o.request, o.result, o.failure) ~* every;
-    delete from sync_deferred d
-     using jsonb_array_elements(ids) k
-     where d.resource = 'contact' and d.system = k ->> 0 and d.external_id = k ->> 1;
-    get diagnostics n = row_count;
-    update sync_deferred d
-       set record = erasure_of_json(d.record, every, person),
-           failure = regexp_replace(d.failure, every, '(erased)', 'gi')
-     where d.resource <> 'contact' and (d.record::text ~* every or d.failure ~* every);
-    ret := ret || jsonb_build_object('sync_deferred', n);
-    delete from sync_state s
-     using jsonb_array_elements(ids) k
-     where s.resource = 'contact' and s.system = k ->> 0 and s.external_id = k ->> 1;
-    update sync_conflict c
-       set kamd_value = null, system_value = null, external_id = '(erased) ' || person,
-           resolution = coalesce(c.resolution, 'kamd'), resolved_at = coalesce(c.resolved_at, now()),
-           resolved_by = coalesce(c.resolved_by, session_setting('actor'))
-     where c.record_id = person;
-    get diagnostics n = row_count;
-    return ret || jsonb_build_object('sync_conflicts', n);
+    return ret || erasure_of_sync(person, every, ids);
 end $$;
 revoke execute on function erasure_of_copies(uuid, text, text, jsonb) from kamd_app;
 
@@ -607,6 +632,42 @@ begin
 end $$;
 revoke execute on function person_mentions(uuid, text, text, uuid[]) from kamd_app;
 
+-- A person's ids in other systems, also those of former times: [[system, id]].
+create or replace function erasure_ids(c contact) returns jsonb stable language sql as $$
+    select coalesce(jsonb_agg(distinct jsonb_build_array(e.key, e.value)), '[]')
+      from (select k.key, k.value from jsonb_each_text(c.external_ids) k
+            union
+            select k.key, k.value
+              from history h, jsonb_array_elements(h.changes -> 'external_ids') v,
+                   jsonb_each_text(case jsonb_typeof(v) when 'object' then v else '{}' end) k
+             where h.record_id = c.id and h.resource = 'contact') e
+$$;
+
+-- Erases the words from those records of `review` (as person_mentions() found them) that are to lose them. It first
+-- locks all of them, then their accounts and the person's account `own`.
+create or replace function erasure_of_mentions(review jsonb, own uuid, words text, reason text) returns void
+language plpgsql as $$
+declare
+    m record;
+    accounts uuid[] := array[own];
+begin
+    for m in
+        select r ->> 'tab' as tab, (r ->> 'id')::uuid as id, (r ->> 'account_id')::uuid as account_id
+          from jsonb_array_elements(review) r
+         where (r ->> 'replaced')::boolean
+    loop
+        execute format('select from %I x where %s = $1 for no key update', m.tab,
+                       (select p.key from person_tables() p where p.name = m.tab))
+          using m.id;
+        accounts := accounts || m.account_id;
+    end loop;
+    perform from account_sequence s where s.account_id = any (accounts) order by s.account_id for update;
+    perform erasure_of_record(r ->> 'tab', (r ->> 'id')::uuid, (r ->> 'account_id')::uuid, words, reason)
+       from jsonb_array_elements(review) r
+      where (r ->> 'replaced')::boolean;
+end $$;
+revoke execute on function erasure_of_mentions(jsonb, uuid, text, text) from kamd_app;
+
 -- Erases a person for good, and returns {contact_id, erased_at, erased, review}: `erased` says how many there were of
 -- each kind, `review` which other records say the person's name, address or number. Of those, the ones in `replace_in`
 -- lose the words; the others are for somebody to look at. What takes long comes before the locks, which are taken in
@@ -618,11 +679,9 @@ declare
     c contact;
     w record;
     every text;
-    ids jsonb; -- [[system, id]], also those of former times
+    ids jsonb;
     erased jsonb;
     review jsonb;
-    m record;
-    accounts uuid[];
 begin
     select * into c from contact t where t.id = person for no key update;
     if not found then
@@ -635,37 +694,12 @@ begin
     select * into w from person_words(person);
     every := w.names || '|' || w.exact;
     reason := regexp_replace(reason, every, '(erased)', 'gi');
-    select coalesce(jsonb_agg(distinct jsonb_build_array(e.key, e.value)), '[]') into ids
-      from (select k.key, k.value from jsonb_each_text(c.external_ids) k
-            union
-            select k.key, k.value
-              from history h, jsonb_array_elements(h.changes -> 'external_ids') v,
-                   jsonb_each_text(case jsonb_typeof(v) when 'object' then v else '{}' end) k
-             where h.record_id = person and h.resource = 'contact') e;
-
-    accounts := array[c.account_id];
+    ids := erasure_ids(c);
     erased := erasure_of_copies(person, every, w.exact, ids);
     review := person_mentions(person, w.names, w.exact, replace_in);
 
     -- What took long is done; here the locks begin.
-    for m in
-        select r ->> 'tab' as tab, (r ->> 'id')::uuid as id, (r ->> 'account_id')::uuid as account_id
-          from jsonb_array_elements(review) r
-         where (r ->> 'replaced')::boolean
-    loop
-        execute format('select from %I x where %s = $1 for no key update', m.tab,
-                       (select p.key from person_tables() p where p.name = m.tab))
-          using m.id;
-        accounts := accounts || m.account_id;
-    end loop;
-    perform from account_sequence s where s.account_id = any (accounts) order by s.account_id for update;
-    for m in
-        select r ->> 'tab' as tab, (r ->> 'id')::uuid as id, (r ->> 'account_id')::uuid as account_id
-          from jsonb_array_elements(review) r
-         where (r ->> 'replaced')::boolean
-    loop
-        perform erasure_of_record(m.tab, m.id, m.account_id, every, reason);
-    end loop;
+    perform erasure_of_mentions(review, c.account_id, every, reason);
     review := (select coalesce(jsonb_agg(r - 'tab'), '[]') from jsonb_array_elements(review) r);
     insert into erasure_id (digest, contact_id)
     select erasure_id_digest(k ->> 0, k ->> 1), person from jsonb_array_elements(ids) k
