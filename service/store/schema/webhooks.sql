@@ -1,23 +1,5 @@
--- Webhooks: which events an endpoint is for, the ids of its deliveries, the keys and secrets of its signatures, and
+-- Webhooks: which events an endpoint is for (webhook_interest), the ids of its deliveries, the keys and secrets of its signatures, and
 -- what is asked for by hand: a ping and a replay.
-
--- What an endpoint wants, in a form that is quick to compare: patterns of types, accounts, and, unless its maker saw
--- all, the accounts that its owner sees now; and of which endpoints it is told what becomes of them: null of all, as an
--- admin made it.
-create or replace view webhook_interest with (security_invoker = true) as
-select e.id as endpoint_id, e.event_types as types,
-       cardinality(e.event_types) = 0 or '*' = any (e.event_types) as every_type,
-       array(select replace(left(t, -1), '_', '\_') || '%' from unnest(e.event_types) t where right(t, 2) = '.*')
-           as prefixes,
-       e.account_ids::uuid[] as accounts,
-       case when e.owner_scope <> 'all'
-            then array(select a.account_id from account_access a where a.user_id = e.owner_user_id
-                          and a.visible_from <= now() and a.visible_until > now()) end as visible,
-       e.changed_fields, e.account_tiers as tiers, e.account_key_statuses as statuses,
-       cardinality(e.account_tiers) + cardinality(e.account_key_statuses) > 0 as by_status,
-       case when e.reach >> 41 & 1 = 0
-            then array(select s.id from webhook_endpoint s where s.actor = e.actor) end as siblings
-  from webhook_endpoint e;
 
 -- The id of a delivery says which event and which endpoint (a UUID of version 8: RFC 9562 section 5.8), so it is known
 -- before anything is written, and ids sort as positions do. One expression, so that the planner puts it in the place of
