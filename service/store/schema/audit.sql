@@ -226,6 +226,50 @@ stable set enable_seqscan = off language sql as $$
      where l.number = anchor
 $$;
 
+-- Begins a walk through the audit's new rows, whose last id that was drawn is `drawn`. `next`: up to there, whoever had
+-- drawn an id is done, so that no row can come any more. The older of the two transactions counts, as the database may
+-- have been restored into another server, where transactions are counted from the beginning.
+create or replace function audit_walk_begin(drawn bigint) returns audit_look language sql as $$
+    update audit_look l
+       set next = case
+                  when pg_snapshot_xmin(pg_current_snapshot()) >= pg_current_xact_id() then drawn
+                  when pg_snapshot_xmin(pg_current_snapshot()) >= least(l.xid, pg_current_xact_id()) then l.upto
+                  else l.settled end,
+           reached = l.settled, upto = drawn, xid = pg_current_xact_id(), looked_at = clock_timestamp()
+    returning *
+$$;
+revoke execute on function audit_walk_begin(bigint) from kamd_app;
+
+-- Writes the leaves of an anchor for the chains of the audit's rows with ids behind `after` and up to `last`, as far as
+-- no anchor has them yet; returns how many chains these were. "offset 0" has the planner look up the chains' ends one
+-- by one; else it reads all of them for the join.
+create or replace function audit_leaves_write(anchor bigint, after bigint, last bigint) returns bigint
+language plpgsql as $$
+declare
+    chains bigint;
+begin
+    with grown as materialized (
+        select h.account_id, h.kind, h.anchored + 1 as from_seq, h.seq, h.hash
+          from (select distinct a.account_id, a.kind from audit a where a.id > after and a.id <= last) g
+         cross join lateral (
+             select s.*, coalesce((select d.seq from audit_anchored d
+                                    where d.account_id = s.account_id and d.kind = s.kind), 0) as anchored
+               from audit_heads s
+              where s.account_id = g.account_id and s.kind = g.kind
+             offset 0) h
+         where h.seq > h.anchored
+    ), marked as (
+        insert into audit_anchored as d (account_id, kind, seq, number)
+        select g.account_id, g.kind, g.seq, anchor from grown g
+        on conflict (account_id, kind) do update set seq = excluded.seq, number = excluded.number
+    )
+    insert into audit_leaf (account_id, kind, number, from_seq, seq, hash)
+    select g.account_id, g.kind, anchor, g.from_seq, g.seq, g.hash from grown g;
+    get diagnostics chains = row_count;
+    return chains;
+end $$;
+revoke execute on function audit_leaves_write(bigint, bigint, bigint) from kamd_app;
+
 -- Writes the leaves of the next anchor, of `most` chains at most, and returns its body, {anchor_no, at, chains, root,
 -- previous}; null: every_ms (ms) have not passed, nothing is new, or another worker is at it. The caller signs a body
 -- and calls audit_anchor_write() in the same transaction, and commits also without one: then it is kept how far the
@@ -256,16 +300,7 @@ begin
         if greatest(before.at, look.looked_at) > clock_timestamp() - make_interval(secs => every_ms / 1000.0) then
             return;
         end if;
-        -- A new walk begins. `next`: up to there, whoever had drawn an id is done, so that no row can come any more.
-        -- The older of the two transactions counts, as the database may have been restored into another server, where
-        -- transactions are counted from the beginning.
-        update audit_look l
-           set next = case
-                      when pg_snapshot_xmin(pg_current_snapshot()) >= pg_current_xact_id() then drawn
-                      when pg_snapshot_xmin(pg_current_snapshot()) >= least(l.xid, pg_current_xact_id()) then l.upto
-                      else l.settled end,
-               reached = l.settled, upto = drawn, xid = pg_current_xact_id(), looked_at = clock_timestamp()
-        returning * into look;
+        look := audit_walk_begin(drawn);
     end if;
     this := coalesce(before.number, 0) + 1;
     -- Rows that an earlier walk has anchored are passed quickly; ten steps at most, so that no call takes long, however
@@ -274,25 +309,7 @@ begin
         exit when chains > 0 or look.reached = look.upto;
         select case when count(*) = most then max(w.id) else look.upto end into last
           from (select a.id from audit a where a.id > look.reached and a.id <= look.upto order by a.id limit most) w;
-        -- "offset 0" has the planner look up the chains' ends one by one; else it reads all of them for the join.
-        with grown as materialized (
-            select h.account_id, h.kind, h.anchored + 1 as from_seq, h.seq, h.hash
-              from (select distinct a.account_id, a.kind from audit a where a.id > look.reached and a.id <= last) g
-             cross join lateral (
-                 select s.*, coalesce((select d.seq from audit_anchored d
-                                        where d.account_id = s.account_id and d.kind = s.kind), 0) as anchored
-                   from audit_heads s
-                  where s.account_id = g.account_id and s.kind = g.kind
-                 offset 0) h
-             where h.seq > h.anchored
-        ), marked as (
-            insert into audit_anchored as d (account_id, kind, seq, number)
-            select g.account_id, g.kind, g.seq, this from grown g
-            on conflict (account_id, kind) do update set seq = excluded.seq, number = excluded.number
-        )
-        insert into audit_leaf (account_id, kind, number, from_seq, seq, hash)
-        select g.account_id, g.kind, this, g.from_seq, g.seq, g.hash from grown g;
-        get diagnostics chains = row_count;
+        chains := audit_leaves_write(this, look.reached, last);
         look.reached := last;
     end loop;
     more := look.reached < look.upto;
@@ -374,12 +391,47 @@ stable language sql security definer set search_path = public, pg_temp as $$
       left join audit_anchor b on b.number = a.number - 1
 $$;
 
+-- The history of an account, or, for audit_nobody(), what belongs to no account.
+create or replace function audit_history_of(chain uuid) returns table (id bigint, record_id uuid)
+stable language sql as $$
+    select x.id, x.record_id from history x where x.account_id = chain
+    union all
+    select x.id, x.record_id from history x where chain = audit_nobody() and x.account_id is null
+$$;
+
+-- What is wrong with the history row that a link of a chain is the digest of: it is gone, or not as the digest says; no
+-- row: nothing. What an erasure has overwritten must be as the erasure says. This is one query without settings or
+-- rights of its own, so that the planner puts it in the place of the call.
+create or replace function audit_history_broken(link audit) returns table (what text) stable language sql as $$
+    select case when (t.h).id is null then 'history_missing' else 'history_edited' end
+      from (values (1)) one
+      left join lateral (select x as h from history x where x.id = link.history_id limit 1) t on true
+     where (t.h).id is null
+        or (link.at, link.actor, link.origin, link.request_id, link.action, link.resource, link.record_id, link.version,
+            link.area)
+           is distinct from ((t.h).at, (t.h).actor, (t.h).origin, (t.h).request_id, (t.h).op, (t.h).resource,
+                             (t.h).record_id, (t.h).version, (t.h).area)
+        or (link.digest <> audit_digest((t.h).resource, (t.h).changes, link.personal)
+            -- the fields about a person that are digested are those that changed
+            or (select coalesce(array_agg(k order by k), '{}') from jsonb_object_keys(coalesce(link.personal, '{}')) k)
+               <> (select coalesce(array_agg(k order by k), '{}')
+                     from jsonb_object_keys((t.h).changes) k
+                    where k = any (personal_fields((t.h).resource)))
+            or exists (select from jsonb_each_text(link.personal) p
+                        where audit_personal_digest(
+                                  (select z.salt from audit_salt z where z.record_id = link.record_id),
+                                  p.key, (t.h).changes -> p.key)
+                              is distinct from p.value))
+           and not erasure_overwrote(t.h)
+$$;
+
 -- Every link of an account's chains that does not hold: content, order, end, anchors, and the history that the digests
--- are of. What an erasure has overwritten must be as the erasure says. `seq` is null of history without a link.
+-- are of. `seq` is null of history without a link.
 create or replace function audit_breaks(chain uuid) returns table (kind text, seq bigint, what text)
 stable language sql security definer set search_path = public, pg_temp as $$
     with a as materialized (
-        select x.*, audit_text(x) as said, lag(x.seq) over w as seq_before, lag(x.hash) over w as hash_before
+        select x as link, x.kind, x.seq, x.hash, x.prev_hash, x.history_id, audit_text(x) as said,
+               lag(x.seq) over w as seq_before, lag(x.hash) over w as hash_before
           from audit x
          where x.account_id = chain
         window w as (partition by x.kind order by x.seq)
@@ -387,17 +439,8 @@ stable language sql security definer set search_path = public, pg_temp as $$
         select h.kind, h.seq, h.hash from audit_heads h where h.account_id = chain
     ), lasts as (
         select distinct on (a.kind) a.kind, a.seq, a.hash from a order by a.kind, a.seq desc
-    ), told as (
-        select a.*, h.h, case when a.personal is not null
-                         then (select t.salt from audit_salt t where t.record_id = a.record_id) end as salt
-          from a
-          left join lateral (select x as h from history x where x.id = a.history_id limit 1) h on true
-         where a.history_id is not null
     ), loose as materialized (
-        select h.id, h.record_id
-          from (select x.id, x.record_id from history x where x.account_id = chain
-                union all
-                select x.id, x.record_id from history x where chain = audit_nobody() and x.account_id is null) h
+        select h.id, h.record_id from audit_history_of(chain) h
          where not exists (select from a where a.history_id = h.id)
     ), leaves as (
         select l.*, lag(l.seq) over (partition by l.kind order by l.number) as seq_before
@@ -410,8 +453,7 @@ stable language sql security definer set search_path = public, pg_temp as $$
     select a.kind, a.seq, 'reordered'
       from a where a.seq = coalesce(a.seq_before, 0) + 1 and a.prev_hash <> coalesce(a.hash_before, audit_genesis())
     union all
-    select a.kind, a.seq, 'edited'
-      from a where a.hash <> sha256(a.prev_hash || a.said)
+    select a.kind, a.seq, 'edited' from a where a.hash <> sha256(a.prev_hash || a.said)
     union all
     select e.kind, coalesce(l.seq, 0) + 1, 'truncated'
       from ends e left join lasts l on l.kind = e.kind where e.seq > coalesce(l.seq, 0)
@@ -436,26 +478,8 @@ stable language sql security definer set search_path = public, pg_temp as $$
       from audit_anchored d
      where d.account_id = chain and not exists (select from leaves l where l.kind = d.kind and l.seq = d.seq)
     union all
-    select 'change', t.seq, 'history_missing'
-      from told t where (t.h).id is null
-    union all
-    select 'change', t.seq, 'history_edited'
-      from told t
-     where (t.h).id is not null
-       and ((t.at, t.actor, t.origin, t.request_id, t.action, t.resource, t.record_id, t.version, t.area)
-            is distinct from ((t.h).at, (t.h).actor, (t.h).origin, (t.h).request_id, (t.h).op, (t.h).resource,
-                              (t.h).record_id, (t.h).version, (t.h).area)
-            or (t.digest <> audit_digest((t.h).resource, (t.h).changes, t.personal)
-                -- the fields about a person that are digested are those that changed
-                or (select coalesce(array_agg(k order by k), '{}')
-                      from jsonb_object_keys(coalesce(t.personal, '{}')) k)
-                   <> (select coalesce(array_agg(k order by k), '{}')
-                         from jsonb_object_keys((t.h).changes) k
-                        where k = any (personal_fields((t.h).resource)))
-                or exists (select from jsonb_each_text(t.personal) p
-                            where audit_personal_digest(t.salt, p.key, (t.h).changes -> p.key)
-                                  is distinct from p.value))
-               and not erasure_overwrote(t.h))
+    select 'change', a.seq, h.what
+      from a cross join lateral audit_history_broken(a.link) h where a.history_id is not null
     union all
     select 'change', null, 'history_unchained'
       from loose l
