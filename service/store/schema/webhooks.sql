@@ -1,5 +1,5 @@
--- Webhooks: which events an endpoint is for (webhook_interest), the ids of its deliveries, the keys and secrets of its signatures, and
--- what is asked for by hand: a ping and a replay.
+-- Webhooks: which events an endpoint is for (see webhook_interest.sql, too), the ids of its deliveries, the keys and
+-- secrets of its signatures, and what is asked for by hand: a ping and a replay.
 
 -- The id of a delivery says which event and which endpoint (a UUID of version 8: RFC 9562 section 5.8), so it is known
 -- before anything is written, and ids sort as positions do. One expression, so that the planner puts it in the place of
