@@ -312,13 +312,16 @@ function arraysOf(node, place = '') {
 }
 
 // A mock server makes as many items as `maxItems` allows where no example says how few there may be.
-const withoutExample = (some) => arraysOf(some).filter(([, { example }]) => !example?.length).map(([place]) => place);
+const isParameter = (place) => place.includes('/parameters/'); // has none: the page that tries calls out would send the example
+const withoutExample = (some) => arraysOf(some).filter(([place, { example }]) => !isParameter(place) && !example?.length).map(([place]) => place);
 
 test('every array is bounded, and has a short example that is valid', () => {
   assert.deepEqual(withoutExample(doc), []);
   const check = validator(doc);
   for (const [place, schema] of arraysOf(doc)) {
     assert.ok(schema.maxItems, `${place}: maxItems`);
+    assert.equal(schema.example === undefined, isParameter(place), place);
+    if (isParameter(place)) continue;
     assert.ok(schema.example.length <= Math.max(2, schema.minItems ?? 0), `${place}: ${schema.example.length} items`);
     assert.equal(check(schema, schema.example), undefined, place);
   }

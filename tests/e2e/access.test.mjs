@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { events } from './lib/client.mjs';
 import { sql } from './lib/stack.mjs';
 import { until } from './lib/wait.mjs';
-import { makeAccount, openWorld, unique } from './lib/world.mjs';
+import { makeAccount, openWorld, scored, unique } from './lib/world.mjs';
 
 let world, api, users, accounts, clients, problem, contact;
 before(async () => {
@@ -110,7 +110,7 @@ test('an auditor reads everything and writes nothing', async () => {
 
 test('a changed responsibility counts at once, at every process', async () => {
   const [before_, now] = [clients.one, clients.two];
-  const account = await makeAccount(api, { manager_id: users.one.id });
+  const account = await scored(api, await makeAccount(api, { manager_id: users.one.id }));
   await before_.get(path(account));
   await now.fails(404, 'not_found', 'GET', path(account));
   const moved = await api.patch(path(account), account.etag, { manager_id: users.two.id });

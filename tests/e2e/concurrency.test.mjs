@@ -5,7 +5,7 @@ import { places } from './lib/client.mjs';
 import { addUser } from './lib/planning.mjs';
 import { sql } from './lib/stack.mjs';
 import { sleep } from './lib/wait.mjs';
-import { makeAccount, openWorld, unique } from './lib/world.mjs';
+import { makeAccount, openWorld, scored, unique } from './lib/world.mjs';
 
 let world, api, apis;
 before(async () => {
@@ -189,7 +189,7 @@ test('killed between commit and answer: the retry elsewhere gets the answer, and
 });
 
 test('two PATCHes with one ETag: one 200, one 412 that names the current one', async () => {
-  const account = await makeAccount(api);
+  const account = await scored(api, await makeAccount(api));
   for (let round = 0, { etag } = account; round < 20; round++) {
     const answers = await Promise.all(apis.map((client, i) => client.insist('PATCH', `/v1/accounts/${account.id}`,
       { body: { industry: `round ${round} of ${i}` }, headers: { 'if-match': etag } })));

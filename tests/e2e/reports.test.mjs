@@ -223,7 +223,7 @@ test('pareto of profit: losses come last, and the curve falls to 1 at its end (0
 
 test('candidates (002-20): the waiting list by score, the places, and what stands in the way', async () => {
   for (const account of [made.top, made.hidden]) await designate(account);
-  await until(async () => (await api.get(`/v1/accounts/${made.below.id}`)).score !== null, { ms: 30_000, what: 'a score with the new rate' });
+  await until(() => sql(world.stack.settings, 'select count(*) from rescore_queue').trim() === '0', { ms: 30_000, every: 100, what: 'a score with the new rate' });
   const { data, places } = await api.get('/v1/program/candidates');
   assert.deepEqual(places, { max: 20, taken: 4, free: 16 });
   const order = [made.quiet, made.rare, made.below].map(({ id, account_number: number }) => ({ id, number }));

@@ -51,7 +51,12 @@ const DUTIES = {
   },
   needs: {
     column: 'owner_id', over: { status: 'resolved' }, open: { status: 'diagnosed' },
-    make: (person, account, more) => api.create(`/v1/accounts/${account.id}/needs`, { kind: 'growth', title: 'Staff', status: 'diagnosed', owner_id: person.id, ...more }),
+    make: async (person, account, { status, ...more } = {}) => {
+      const path = `/v1/accounts/${account.id}/needs`, need = { kind: 'growth', title: 'Staff', status: 'diagnosed', ...more };
+      if (status !== 'resolved') return api.create(path, { ...need, owner_id: person.id });
+      const made = await api.create(path, need); // nothing is resolved before it is diagnosed
+      return api.patch(`${path}/${made.id}`, made.etag, { status, owner_id: person.id });
+    },
     path: (made) => `/v1/accounts/${made.account_id}/needs/${made.id}`,
   },
   solutions: {

@@ -54,8 +54,9 @@ struct attempt {
 static void *run(void *arg) {
     struct attempt *attempt = arg;
     const struct tx_context context = {.scope = STR("all")};
-    TX(tx);
-    attempt->done = tx_begin(attempt->store, TX_WRITE, &context, in_ms(60000), &tx, &attempt->err);
+    CLEANUP(tx_end)
+    struct tx *tx = tx_begin(attempt->store, TX_WRITE, &context, in_ms(60000), &attempt->err);
+    attempt->done = tx != NULL;
     if (attempt->done) {
         tx_query(tx, attempt->sql, NULL, 0);
         attempt->done = tx_commit(tx, &attempt->err);

@@ -26,7 +26,7 @@ const MUTATIONS = [
   ['application: streams', 'service/app/feed/stream_loop.c', '(areas >> tx_int(round->tx, round->events, i, EVENT_AREA) & 1) != 0', 'areas != 0'],
   ['application: documents of an area', 'service/app/record/area_guard.c', 'return missing == 0 || refuse(missing, write, err);', 'return missing == 0 || write || !refuse(missing, write, err) || true;'],
   ['application: who may ask about others', 'service/app/caller/access.c', 'return err_set(err, PROBLEM_FORBIDDEN, "You may ask about your own access only.");', '(void)err; return true;'],
-  ['application: explanation of a key status', 'service/app/program/key_status.c', 'bool why = (areas & AREA_BIT(AREA_ECONOMICS)) != 0;', 'bool why = areas != 0;'],
+  ['application: explanation of a key status', 'service/app/program/key_status.c', 'bool why = (of_customer & role_reads(action->who->role) & AREA_BIT(AREA_ECONOMICS)) != 0;', 'bool why = of_customer != 0;'],
   ['application: generated section', 'service/app/plan/sections.c', 'if ((areas & AREA_BIT(AREA_INTERACTION_HISTORY)) == 0)', 'if (areas == 0)'],
   ['application: guard of a route', 'service/app/record/area_guard.c', 'area_set missing = areas & ~(mine & seen);', 'area_set missing = areas & ~mine;'],
   ['reference: what an id names is seen', 'service/app/record/references.c', 'if (!found || elsewhere)', 'if (elsewhere)', 'references'],

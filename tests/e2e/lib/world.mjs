@@ -2,6 +2,7 @@
 import { Client } from './client.mjs';
 import { makeKey, startKamd } from './kamd.mjs';
 import { openStack, sql } from './stack.mjs';
+import { until } from './wait.mjs';
 
 let count = 0;
 // A name that no other record of this run has.
@@ -63,3 +64,8 @@ export async function openWorld({ processes = 1, workers = processes, settings =
 
 // An account with a name and number of its own.
 export const makeAccount = (api, fields = {}) => api.create('/v1/accounts', { name: unique('Account'), account_number: unique('N'), ...fields });
+// An account that has been scored: from now on its ETag changes only when somebody writes.
+export const scored = (api, { id }) => until(async () => {
+  const account = await api.get(`/v1/accounts/${id}`);
+  return account.health !== null && account;
+}, { ms: 30_000, what: 'the first score' });
