@@ -182,11 +182,15 @@ $(foreach t,$(FUZZ_ENTRIES),$(eval $(call test_rule,$(t),,$(REPLAY))))
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
 
 # What a compiler says of each C file, tests too; makes nothing: make syntax CC=clang
+# clang starts a process for each file; clang-tidy looks at all of them in one, but wants a check of its own besides.
+syntax_of = $(if $(IS_CLANG),clang-tidy --quiet --checks='-*$(,)clang-diagnostic-*$(,)misc-static-assert' \
+            --header-filter='.*' $(2) -- $(1),$(CC) $(1) -fsyntax-only $(2))
+, := ,
 C_FILES := $(call sources,service api tests/unit tests/integration tests/fuzz)
 .PHONY: syntax $(foreach l,$(LAYERS) main,syntax-$(l))
 syntax: $(foreach l,$(LAYERS) main,syntax-$(l))
 $(foreach l,$(LAYERS) main,syntax-$(l)): syntax-%: $(BUILD)/view/made
-	@$(CC) $(call flags_of,$*) -fsyntax-only $(foreach f,$(C_FILES),$(if $(filter $*,$(call layer_of,$(f))),$(f)))
+	@$(call syntax_of,$(call flags_of,$*),$(foreach f,$(C_FILES),$(if $(filter $*,$(call layer_of,$(f))),$(f))))
 
 # For the lints: the flags that each layer's files are compiled with, one layer a line.
 .PHONY: flags
