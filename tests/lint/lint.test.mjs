@@ -32,10 +32,10 @@ function put(path, text) {
   writeFileSync(join(folder, path), text);
 }
 
-// Without BUILD, which would lead out of the folder.
+// Without BUILD, which would lead out of the folder. Without an input: bash takes the socket that node makes for one for sshd's, and reads ~/.bashrc.
 function run(command, ...args) {
   const { BUILD, MAKEFLAGS, ...env } = process.env;
-  return spawnSync(command, args, { cwd: folder, env, encoding: 'utf8' });
+  return spawnSync(command, args, { cwd: folder, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 const lint = (name) => run(join(folder, 'tests/lint', name));
