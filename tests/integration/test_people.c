@@ -81,7 +81,7 @@ static void in_turn(struct store *store, const char *first, const char *second,
     pthread_t thread;
     ERR(err);
     TX(tx);
-    assert_ok(tx_begin(store, TX_WRITE, &context, in_ms(60000), &tx, &err), err);
+    assert_ok((tx = tx_begin(store, TX_WRITE, &context, in_ms(60000), &err)), err);
     tx_query(tx, first, NULL, 0);
     assert_ok(tx_flush(tx, &err), err);
     assert_int_equal(pthread_create(&thread, NULL, run, &late), 0);

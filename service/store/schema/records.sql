@@ -88,8 +88,8 @@ $$;
 
 -- Sees to it that a team has one account manager at a time (003-05). A member who has left is none. Of two transactions
 -- that each add one, the second waits in log_insert or log_update, whose names come first, for the account's events of
--- the first, and then sees its member here. What was so before is no reason to refuse another change. Nested loops are off
--- for the rows before and after: see account_follow().
+-- the first, and then sees its member here. What was so before is no reason to refuse another change. Nested loops are
+-- off for the rows before and after: see account_follow().
 create or replace function team_one_manager() returns trigger
 language plpgsql security definer set search_path = public, pg_temp set enable_nestloop = off as $$
 declare
