@@ -159,6 +159,9 @@ struct resource {
     /* Rules over several fields of a whole, valid document. Adds violations with pointers below
      * `at`. */
     void (*check)(const jv *doc, const char *at, struct err *err);
+    /* What a change does not name, but what follows from what it names. `doc` is `current` with the
+     * change `given`. */
+    void (*follow)(const jv *current, const jv *given, jv *doc);
     const char *about;
 };
 

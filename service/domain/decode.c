@@ -413,6 +413,8 @@ bool decode_change(const struct decode *decode, const jv *current, const jv *giv
     check_create_only(decode, current, clean, err);
     if (err->n_items != before)
         return false;
+    if (decode->resource->follow)
+        decode->resource->follow(current, given, clean);
     *ret = TAKE(clean);
     return true;
 }

@@ -132,3 +132,34 @@ for (const wait of [0, 120, 300]) {
     for (const id of ids) assert.equal(new Set(about(id).map((delivery) => delivery.id)).size, 1);
   });
 }
+
+test('a date and an instant say the same, or one of them is left out: none is dropped', async () => {
+  const [day, begins, later] = ['2099-03-01', '2099-02-28T23:00:00.000000Z', '2099-03-01T09:00:00.000000Z'];
+  const both = (due_at) => ({ due_on: day, time_zone: 'Europe/Berlin', due_at });
+  const contradicts = async (...request) => {
+    const { errors } = await api.fails(422, 'validation_failed', ...request);
+    assert.deepEqual(errors.map(({ pointer, code }) => [pointer, code]), [['/due_at', 'contradiction']]);
+  };
+  const path = ({ id }) => `/v1/follow-ups/${id}`;
+  for (const off of [-1, 1]) { // a microsecond before the day begins, and after
+    await contradicts('POST', '/v1/follow-ups', { body: { account_id: account.id, title: 'Both', ...both(off < 0 ? '2099-02-28T22:59:59.999999Z' : '2099-02-28T23:00:00.000001Z') } });
+  }
+  let made = await followUp(both('2099-03-01T00:00:00+01:00'));
+  assert.deepEqual([made.due_on, made.due_at], [day, begins]);
+  // What a change says of both must agree, also where one of them is only repeated.
+  const refused = (body) => contradicts('PATCH', path(made), { body, headers: { 'if-match': made.etag } });
+  await refused({ due_at: later, due_on: day });
+  await refused({ due_on: '2099-03-02', due_at: begins });
+  await refused({ due_on: '2099-03-02', due_at: later });
+  await refused({ due_on: day, due_at: begins, time_zone: 'UTC' });
+  const patch = async (body) => { made = await api.patch(path(made), made.etag, body); return [made.due_on, made.due_at, made.time_zone, made.revision]; };
+  assert.deepEqual(await patch({ due_on: day, due_at: begins, time_zone: 'Europe/Berlin' }), [day, begins, 'Europe/Berlin', 1], 'repeated, nothing changes');
+  assert.equal(made.version, 1);
+  assert.deepEqual(await patch({ time_zone: 'Europe/Paris', due_on: day, due_at: begins }), [day, begins, 'Europe/Paris', 1], 'the same midnight');
+  // What is left out follows.
+  assert.deepEqual(await patch({ due_on: '2099-03-02' }), ['2099-03-02', '2099-03-01T23:00:00.000000Z', 'Europe/Paris', 2]);
+  assert.deepEqual(await patch({ time_zone: 'UTC' }), ['2099-03-02', '2099-03-02T00:00:00.000000Z', 'UTC', 3]);
+  assert.deepEqual(await patch({ due_at: later }), [null, later, 'UTC', 4], 'the date no longer says when');
+  assert.deepEqual(await patch({ due_on: day }), [day, '2099-03-01T00:00:00.000000Z', 'UTC', 5]);
+  assert.deepEqual(await patch({ due_at: later, time_zone: 'Asia/Tokyo' }), [null, later, 'Asia/Tokyo', 6], 'the instant that is said, not a day that is not');
+});

@@ -113,8 +113,9 @@ bool follow_up_snooze(struct action *action, struct outcome *outcome, struct err
                        "Give until or minutes, one of them.");
     struct act act = {
         .id = id,
-        .sql = "with t as (select coalesce($2::timestamptz, now() + make_interval(mins => "
-               "$3::int)) as at) " CHANGE "due_at = snooze_time(t.at) from t" ONE_OPEN,
+        .sql =
+            "with t as (select coalesce($2::timestamptz, now() + make_interval(mins => "
+            "$3::int)) as at) " CHANGE "due_at = snooze_time(t.at), due_on = null from t" ONE_OPEN,
         .params = {until, minutes > 0 ? str_of(arena_format(action->arena, "%d", (int)minutes))
                                       : STR_ABSENT},
         .n_params = 2,

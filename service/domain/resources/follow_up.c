@@ -9,7 +9,7 @@ static const struct field follow_up_fields[] = {
     {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 300, .about = "What is to be done."},
     {.name = "description", .type = FIELD_TEXT, .max = 10000, .about = "More about it."},
     {.name = "assignee_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Who does it."},
-    {.name = "due_at", .type = FIELD_TIME, .flags = F_FILTER | F_SORT | F_MADE, .about = "When it falls due. Given, or made from due_on and time_zone."},
+    {.name = "due_at", .type = FIELD_TIME, .flags = F_FILTER | F_SORT | F_MADE, .about = "When it falls due. Given, or made of due_on and time_zone; beside due_on it must say the same (422, contradiction)."},
     {.name = "due_on", .type = FIELD_DATE, .about = "Due when this day begins in time_zone."},
     {.name = "time_zone", .type = FIELD_TEXT, .min = 1, .max = 64, .check = check_zone, .about = "IANA name, for due_on."},
     {.name = "priority", .type = FIELD_ENUM, .flags = F_NOT_NULL | F_FILTER, .values = VALUES("low", "normal", "high"), .preset = "\"normal\"", .about = "How urgent it is."},
@@ -44,8 +44,22 @@ static void follow_up_check(const jv *doc, const char *at, struct err *err)
     if (jv_kind(due_on) == JV_TEXT && jv_kind(zone) != JV_TEXT)
         rule_broken(at, "time_zone", "required", "due_on needs the time_zone in which the day begins.", err);
 }
+static bool said(const jv *doc, const char *name) { return jv_kind(jv_get(doc, name)) == JV_TEXT; }
+/* Of the date and the instant, what a change does not say is made of the other, which it moves: the one that says no longer when is null. */
+static void follow_up_follow(const jv *current, const jv *given, jv *doc)
+{
+    bool moved_at = !jv_equal(jv_get(current, "due_at"), jv_get(doc, "due_at"));
+    bool moved_on = !jv_equal(jv_get(current, "due_on"), jv_get(doc, "due_on"));
+    bool moved_zone = !jv_equal(jv_get(current, "time_zone"), jv_get(doc, "time_zone"));
+    if (!said(doc, "due_on"))
+        return;
+    if (said(given, "due_at") && !said(given, "due_on") && (moved_at || moved_zone))
+        jv_set(doc, "due_on", jv_new_null());
+    else if (!said(given, "due_at") && (moved_on || moved_zone))
+        jv_set(doc, "due_at", jv_new_null());
+}
 const struct resource follow_up_resource = {
     .id = RES_FOLLOW_UP, .name = "follow_up", .path = "follow-ups", .table = "follow_up", FIELDS(follow_up_fields), EXPANSIONS(follow_up_expansions),
-    OF_ACCOUNT(AREA_REVIEWS, R_SYNC), .check = follow_up_check, .about = "Something to do at a time; its due time makes exactly one event.",
+    OF_ACCOUNT(AREA_REVIEWS, R_SYNC), .check = follow_up_check, .follow = follow_up_follow, .about = "Something to do at a time; its due time makes exactly one event.",
 };
 /* clang-format on */

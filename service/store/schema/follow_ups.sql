@@ -20,21 +20,27 @@ begin
     return f;
 end $$;
 
--- Works out, before a follow-up is written, what follows from its columns. A date falls due when that day begins in its
--- time zone. A new due time is a new revision, which makes another event. `completed_at` and `completed_by` stand only
--- while the follow-up is done. A new recurrence begins a series. `continued` makes follow_up_continue() insert the next
--- occurrence: it is set here when somebody is done with this one, and by follow_ups_fire() when this one is due.
+-- Works out, before a follow-up is written, what follows from its columns. A write says the date or the instant: a date
+-- falls due when that day begins in its time zone, and an instant beside it must be that one. A new due time is a new
+-- revision, which makes another event. `completed_at` and `completed_by` stand only while the follow-up is done.
 create or replace function follow_up_due() returns trigger language plpgsql as $$
+declare
+    day_begins timestamptz;
 begin
     if new.due_on is not null
-       and (tg_op = 'INSERT' or (new.due_on, new.time_zone) is distinct from (old.due_on, old.time_zone)) then
-        new.due_at := local_instant(new.due_on::timestamp, coalesce(new.time_zone, 'UTC'));
+       and (tg_op = 'INSERT'
+            or (new.due_at, new.due_on, new.time_zone) is distinct from (old.due_at, old.due_on, old.time_zone)) then
+        day_begins := local_instant(new.due_on::timestamp, coalesce(new.time_zone, 'UTC'));
+        if new.due_at <> day_begins then
+            raise exception using
+                errcode = 'KD422', message = 'contradiction', column = 'due_at',
+                detail = format('due_on begins at %s. Give one of due_on and due_at, or two that agree.',
+                                utc_text(day_begins));
+        end if;
+        new.due_at := day_begins;
     end if;
     if tg_op = 'UPDATE' and new.due_at is distinct from old.due_at then
         new.revision := old.revision + 1;
-        if new.due_on is not distinct from old.due_on then
-            new.due_on := null; -- the instant was set; the date no longer says when
-        end if;
     end if;
     if new.status = 'done' and (tg_op = 'INSERT' or old.status <> 'done') then
         if new.completed_at > now() + interval '5 minutes' then
@@ -48,6 +54,14 @@ begin
         new.completed_by := null;
         new.completion_note := null;
     end if;
+    return new;
+end $$;
+
+-- Keeps the series that a follow-up belongs to, before the follow-up is written and after follow_up_due(): a new
+-- recurrence begins one. `continued` makes follow_up_continue() insert the next occurrence: it is set here when
+-- somebody is done with this one, and by follow_ups_fire() when this one is due.
+create or replace function follow_up_series() returns trigger language plpgsql as $$
+begin
     if new.kind = 'stay_in_touch' and new.recurrence is not null then
         raise exception using errcode = 'KD422', message = 'not_here', column = 'recurrence',
                               detail = 'The account''s cadence says how often to stay in touch.';
@@ -464,11 +478,11 @@ begin
         end if;
         plan := jsonb_build_object('due_on', due, 'assignee_id', w.assignee_id);
         if was.id is not null and was.status = 'open' and was.deleted_at is null then
+            moved := due is distinct from (was.planned ->> 'due_on')::date;
             update follow_up f
-               set due_on = case when due is distinct from (was.planned ->> 'due_on')::date
-                                 then due else f.due_on end,
-                   time_zone = case when due is distinct from (was.planned ->> 'due_on')::date
-                                    then 'UTC' else f.time_zone end,
+               set due_on = case when moved then due else f.due_on end,
+                   due_at = case when moved and due is not null then null else f.due_at end,
+                   time_zone = case when moved then 'UTC' else f.time_zone end,
                    assignee_id = case when w.assignee_id is distinct from (was.planned ->> 'assignee_id')::uuid
                                       then w.assignee_id else f.assignee_id end,
                    planned = plan, version = f.version + 1, updated_at = now(),
