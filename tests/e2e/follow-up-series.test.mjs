@@ -161,15 +161,52 @@ test('falls due: one event and one next occurrence, also when it is done right a
   assert.deepEqual((await mine()).map(({ data }) => [data.follow_up_id, data.occurrence_no]), [[one.id, 1]]);
 });
 
-test('whole days; UNTIL; a rule of two months ago falls due for each day since, in order', async () => {
-  const first = day(Date.now() - 60 * DAY), last = day(Date.now() - 30 * DAY);
-  const one = await followUp({ due_on: first, time_zone: 'UTC', recurrence: `FREQ=WEEKLY;UNTIL=${last.replaceAll('-', '')}` });
-  const rows = await until(async () => { const all = await series(one); return all.length === 5 && all; }, { ms: 30_000, what: 'five occurrences' });
-  assert.deepEqual(rows.map((row) => row.due_on), [0, 7, 14, 21, 28].map((n) => day(Date.parse(first) + n * DAY)));
-  const due = async () => (await events(api, 'types=follow_up.due')).filter(({ data }) => data.series_id === one.series_id).map(({ data }) => data.occurrence_no);
-  await until(async () => (await due()).length === 5, { what: 'five events' });
-  assert.deepEqual(await due(), [1, 2, 3, 4, 5]);
-  await api.fails(422, 'validation_failed', 'POST', '/v1/follow-ups', { body: { account_id: account.id, title: 'Old', due_on: '2020-01-01', time_zone: 'UTC', recurrence: 'FREQ=DAILY' } });
+const told = async ({ series_id: id }, type = 'due') => (await events(api, `types=follow_up.${type}&account_id=${account.id}`)).filter(({ data }) => data.series_id === id).map(({ data }) => data);
+// The series' rows once the worker told of one.
+const fired = async (one) => {
+  await until(async () => (await told(one)).length > 0, { ms: 30_000, what: 'follow_up.due' });
+  return series(one);
+};
+
+test('of the occurrences that were missed, the latest alone opens, and counts the others: whole days, an hour, UNTIL, COUNT', async () => {
+  const ago = (days) => day(Date.now() - days * DAY);
+  const cases = [ // what was given; the days ago, by their number, of what opens and of what follows
+    [{ due_on: ago(60), time_zone: 'UTC', recurrence: `FREQ=WEEKLY;UNTIL=${ago(30).replaceAll('-', '')}` }, [[5, 32, 4]]],
+    [{ due_on: ago(60), time_zone: 'UTC', recurrence: 'FREQ=WEEKLY;COUNT=3' }, [[3, 46, 2]]],
+    [{ due_on: ago(60), time_zone: 'UTC', recurrence: 'FREQ=WEEKLY;COUNT=10' }, [[9, 4, 8], [10, -3, 0]]],
+    [{ due_on: ago(0), time_zone: 'UTC', recurrence: 'FREQ=DAILY' }, [[1, 0, 0], [2, -1, 0]]],
+    [{ due_on: ago(1), time_zone: 'UTC', recurrence: 'FREQ=DAILY' }, [[2, 0, 1], [3, -1, 0]]],
+    [{ due_at: new Date(Date.now() - 3650.5 * DAY).toISOString(), time_zone: 'UTC', recurrence: 'FREQ=DAILY' }, [[3651, 0.5, 3650], [3652, -0.5, 0]]],
+  ];
+  const made = await Promise.all(cases.map(([fields]) => followUp(fields)));
+  for (const [i, [fields, wanted]] of cases.entries()) {
+    const rows = await fired(made[i]);
+    const when = (days) => (fields.due_on ? ago(days) : Date.parse(made[i].due_at) + (3650.5 - days) * DAY);
+    assert.deepEqual(rows.map((row) => [row.occurrence_no, row.due_on ?? Date.parse(row.due_at), row.missed_occurrences, row.status]), wanted.map(([no, days, missed]) => [no, when(days), missed, 'open']), fields.recurrence);
+    assert.deepEqual((await told(made[i])).map((data) => [data.occurrence_no, data.missed_occurrences ?? 0]), [[wanted[0][0], wanted[0][2]]], 'one event');
+    assert.equal(rows[0].id, made[i].id);
+  }
+  await api.fails(422, 'validation_failed', 'POST', '/v1/follow-ups', { body: { account_id: account.id, title: 'Old', due_on: '1900-01-01', time_zone: 'UTC', recurrence: 'FREQ=DAILY' } });
+});
+
+test('one that was told stays; after days without a worker the next one is the latest, also of one that was put off', async () => {
+  const one = await followUp({ due_at: inMs(700), time_zone: 'UTC', recurrence: 'FREQ=DAILY' });
+  const [first, second] = await until(async () => { const rows = await series(one); return rows.length === 2 && rows; }, { ms: 30_000, what: 'the next occurrence' });
+  // Nobody looked for ten days: the stored times are ten days older. A second one was put off meanwhile.
+  sql(world.settings, `update follow_up set slot_on = slot_on - 10, series_first_on = series_first_on - 10, due_at = due_at - interval '10 days' + case id when '${second.id}' then interval '2 days' else interval '0' end
+    where series_id = '${one.series_id}'`);
+  const rows = await until(async () => { const all = await series(one); return all.length === 3 && all; }, { ms: 30_000, what: 'the third' });
+  assert.deepEqual(rows.map((row) => [row.occurrence_no, row.missed_occurrences, row.id === first.id || row.id === second.id]), [[1, 0, true], [11, 9, true], [12, 0, false]]);
+  assert.deepEqual(rows.slice(1).map(({ due_at }) => due_at), [one.due_at, new Date(Date.parse(one.due_at) + DAY).toISOString().replace('Z', '000Z')], 'at the hour of the rule');
+  assert.equal((await told(one)).filter(({ follow_up_id: id }) => id === second.id).length, 1);
+});
+
+test('an occurrence has passed from its instant on', async () => {
+  const one = await followUp({ due_on: '2099-03-01', time_zone: 'UTC', recurrence: 'FREQ=DAILY' });
+  const passed = (offset) => sql(world.settings, `begin;
+    update follow_up set series_first_on = at::date, slot_on = at::date, series_time = at::time from (select (now() at time zone 'UTC') - interval '1 day' + interval '${offset} microseconds' as at) t where id = '${one.id}';
+    select 'passed ' || n from follow_up f cross join lateral follow_up_passed(f) where f.id = '${one.id}'; rollback`);
+  assert.deepEqual([-1, 0, 1].map(passed), ['passed 1', 'passed 1', 'passed 0']);
 });
 
 test('a moved occurrence leaves the rule alone; another rule holds from there on; what was made already says so', async () => {

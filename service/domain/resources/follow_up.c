@@ -30,6 +30,7 @@ static const struct field follow_up_fields[] = {
     {.name = "revision", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .about = "Counts due times; each makes one follow_up.due event."},
     {.name = "series_id", .type = FIELD_ID, .flags = F_READ_ONLY | F_FILTER, .about = "The same for all occurrences of a series."},
     {.name = "occurrence_no", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .about = "Counts the occurrences of a series."},
+    {.name = "missed_occurrences", .type = FIELD_INT, .flags = F_READ_ONLY | F_NOT_NULL, .about = "Occurrences just before this one that passed without being opened: of several, only the latest one is."},
 };
 static const struct expansion follow_up_expansions[] = {
     {.name = "account", .target = RES_ACCOUNT, .field = "account_id"},

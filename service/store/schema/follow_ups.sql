@@ -6,11 +6,11 @@ create or replace function follow_up_begin_series(f follow_up) returns follow_up
 declare
     wall timestamp := coalesce(f.due_on::timestamp, f.due_at at time zone coalesce(f.time_zone, 'UTC'));
 begin
-    if f.due_at < now() - interval '366 days' then
+    if f.due_at < now() - interval '36525 days' then
         raise exception using
             errcode = 'KD422', message = 'too_early',
             column = case when f.due_on is null then 'due_at' else 'due_on' end,
-            detail = 'A series may begin at most 366 days ago: every occurrence since would fall due at once.';
+            detail = 'A series may begin at most a hundred years ago.';
     end if;
     f.series_id := coalesce(f.series_id, f.id);
     f.series_first_on := wall::date;
@@ -72,7 +72,8 @@ begin
             errcode = 'KD409', message = 'conflict', column = 'recurrence',
             detail = 'The next occurrence has been made already; change the recurrence there.',
             hint = (select jsonb_build_object('next_id', f.id)::text from follow_up f
-                     where f.series_id = old.series_id and f.occurrence_no = old.occurrence_no + 1);
+                     where f.series_id = old.series_id and f.occurrence_no > old.occurrence_no
+                     order by f.occurrence_no limit 1);
     end if;
     if new.recurrence is not null
        and (tg_op = 'INSERT' and new.slot_on is null
@@ -88,31 +89,63 @@ begin
     return new;
 end $$;
 
--- The day of the occurrence after this one, by the wall clock of the follow-up's time zone; null: the series ends. The
--- rule's COUNT counts from the occurrence with which the rule came in. An UNTIL with a time is compared here, by the
--- instant; recurrence_next() compares one that is a date.
+-- The instant of an occurrence on a day, by the wall clock of the follow-up's time zone.
+create or replace function follow_up_instant(f follow_up, day date) returns timestamptz stable language sql as
+$$ select local_instant(day + coalesce(f.series_time, time '00:00'), coalesce(f.time_zone, 'UTC')) $$;
+
+-- The instant that an UNTIL with a time says; null: there is none, or it is a date, which recurrence_days() heeds.
+create or replace function follow_up_until(f follow_up) returns timestamptz stable language sql as $$
+    select case when u.until like '%Z'
+                then to_timestamp(left(u.until, 15), 'YYYYMMDD"T"HH24MISS')::timestamp at time zone 'UTC'
+                else local_instant(to_timestamp(u.until, 'YYYYMMDD"T"HH24MISS')::timestamp,
+                                   coalesce(f.time_zone, 'UTC')) end
+      from substring(upper(f.recurrence) from 'UNTIL=(\d+T\d+Z?)') u(until)
+$$;
+
+-- How many occurrences COUNT leaves after this one; null: it leaves all. It counts from the occurrence with which the
+-- rule came in.
+create or replace function follow_up_remaining(f follow_up) returns int stable language sql as $$
+    select greatest(c.n::int - (f.occurrence_no - f.series_first_no + 1), 0)
+      from substring(upper(f.recurrence) from 'COUNT=(\d+)') c(n)
+     where c.n is not null
+$$;
+
+-- The day of the occurrence after this one, by the wall clock of the follow-up's time zone; null: the series ends.
 create or replace function follow_up_next_on(f follow_up) returns date stable language plpgsql as $$
 declare
-    count_to int := substring(upper(f.recurrence) from 'COUNT=(\d+)')::int;
-    until text := substring(upper(f.recurrence) from 'UNTIL=(\d+T\d+Z?)');
     next_on date;
-    until_at timestamptz;
 begin
-    if f.occurrence_no - f.series_first_no + 1 >= count_to then
+    if follow_up_remaining(f) = 0 then
         return null;
     end if;
     next_on := recurrence_next(f.recurrence, f.series_first_on, f.slot_on);
-    if until is not null then
-        until_at := case when until like '%Z'
-                         then to_timestamp(left(until, 15), 'YYYYMMDD"T"HH24MISS')::timestamp at time zone 'UTC'
-                         else local_instant(to_timestamp(until, 'YYYYMMDD"T"HH24MISS')::timestamp,
-                                            coalesce(f.time_zone, 'UTC')) end;
-        if local_instant(next_on + coalesce(f.series_time, time '00:00'), coalesce(f.time_zone, 'UTC')) > until_at then
-            return null;
-        end if;
-    end if;
-    return next_on;
+    return case when follow_up_instant(f, next_on) > follow_up_until(f) then null else next_on end;
 end $$;
+
+-- Of the occurrences after this one, those whose time has come: how many, and the day of the latest.
+create or replace function follow_up_passed(f follow_up, out n int, out latest_on date) stable language plpgsql as $$
+begin
+    select count(*), max(p.day) into n, latest_on
+      from (select d as day
+              from recurrence_days(f.recurrence, f.series_first_on, f.slot_on,
+                                   (now() at time zone coalesce(f.time_zone, 'UTC'))::date) d
+             limit follow_up_remaining(f)) p
+     where follow_up_instant(f, p.day) <= least(now(), follow_up_until(f));
+end $$;
+
+-- Moves each of these follow-ups, of which nobody was told yet, to the latest occurrence of its series whose time has
+-- come, and counts those that it passes. So a series that begins in the past, or that nobody looked after for a while,
+-- opens one occurrence, and not one for each day.
+create or replace function follow_ups_pass(ids uuid[]) returns void
+language sql security definer set search_path = public, pg_temp as $$
+    update follow_up f
+       set occurrence_no = f.occurrence_no + p.n, missed_occurrences = f.missed_occurrences + p.n,
+           slot_on = p.latest_on, due_on = case when f.series_time is null then p.latest_on end,
+           due_at = follow_up_instant(f, p.latest_on), version = f.version + 1, updated_at = now()
+      from follow_up s cross join lateral follow_up_passed(s) p
+     where f.id = any (ids) and s.id = f.id and p.n > 0
+$$;
+revoke execute on function follow_ups_pass(uuid[]) from kamd_app;
 
 -- Returns the time to which a follow-up is snoozed, and refuses one that has passed: a follow-up is put off, not
 -- brought forward.
@@ -206,27 +239,35 @@ end $$;
 
 -- Tells of at most `most` follow-ups that are due, and continues their series; returns how many. One statement claims
 -- them, one transaction writes their events and the occurrences that come next: exactly one event per occurrence and
--- revision, and one next occurrence, however many workers run this and whoever dies. PostgreSQL's clock alone decides;
+-- revision, and one next occurrence, however many workers run this and whoever dies. Of a series, the latest occurrence
+-- that is due is told. PostgreSQL's clock alone decides;
 -- now() is also the time of the event, so that none is early by its own account. A row that somebody is changing at
 -- this moment is skipped, and has its turn later.
 create or replace function follow_ups_fire(most int) returns int
 language plpgsql security definer set search_path = public, pg_temp as $$
 declare
-    evs event_in[];
+    due uuid[];
     series uuid[];
+    evs event_in[];
 begin
-    with due as materialized (
-        select t.follow_up_id
-          from follow_up_timer t join follow_up f on f.id = t.follow_up_id
-         where t.level = 0 and t.active and t.due_at <= now()
-           -- stay_in_touch_refresh() may have to move those of queued accounts first
-           and (f.kind <> 'stay_in_touch'
-                or not exists (select 1 from stay_in_touch_queue m where m.account_id = f.account_id))
-         order by t.due_at
-         limit most
-           for no key update skip locked
-    ), told as (
-        update follow_up_timer t set level = 1 from due d where t.follow_up_id = d.follow_up_id returning t.follow_up_id
+    select array_agg(d.id), array_agg(d.id) filter (where d.goes_on) into due, series
+      from (select f.id, f.recurrence is not null and not f.continued as goes_on
+              from follow_up_timer t join follow_up f on f.id = t.follow_up_id
+             where t.level = 0 and t.active and t.due_at <= now()
+               -- stay_in_touch_refresh() may have to move those of queued accounts first
+               and (f.kind <> 'stay_in_touch'
+                    or not exists (select 1 from stay_in_touch_queue m where m.account_id = f.account_id))
+             order by t.due_at
+             limit most
+               for no key update skip locked) d;
+    if due is null then
+        return 0;
+    end if;
+    if series is not null then
+        perform follow_ups_pass(series);
+    end if;
+    with told as (
+        update follow_up_timer t set level = 1 where t.follow_up_id = any (due) returning t.follow_up_id
     )
     select array_agg(
                row ('follow_up.due', f.account_id, 'follow_up', f.id, f.version,
@@ -236,16 +277,13 @@ begin
                         'assignee_id', f.assignee_id, 'contact_id', f.contact_id, 'plan_id', f.plan_id,
                         'review_id', f.review_id, 'series_id', f.series_id, 'occurrence_no', f.occurrence_no,
                         'revision', f.revision, 'priority', f.priority, 'kind', f.kind, 'channel', f.channel,
+                        'missed_occurrences', nullif(f.missed_occurrences, 0),
                         'due_on', f.due_on, 'time_zone', f.time_zone,
                         'due_at', to_char(f.due_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))),
                     '{}')::event_in
-               order by f.due_at, f.id),
-           array_agg(f.id) filter (where f.recurrence is not null and not f.continued)
-      into evs, series
+               order by f.due_at, f.id)
+      into evs
       from told t join follow_up f on f.id = t.follow_up_id;
-    if evs is null then
-        return 0;
-    end if;
     if series is not null then
         update follow_up set continued = true where id = any (series);
     end if;
