@@ -198,7 +198,9 @@ test('one that was told stays; after days without a worker the next one is the l
   const rows = await until(async () => { const all = await series(one); return all.length === 3 && all; }, { ms: 30_000, what: 'the third' });
   assert.deepEqual(rows.map((row) => [row.occurrence_no, row.missed_occurrences, row.id === first.id || row.id === second.id]), [[1, 0, true], [11, 9, true], [12, 0, false]]);
   assert.deepEqual(rows.slice(1).map(({ due_at }) => due_at), [one.due_at, new Date(Date.parse(one.due_at) + DAY).toISOString().replace('Z', '000Z')], 'at the hour of the rule');
-  assert.equal((await told(one)).filter(({ follow_up_id: id }) => id === second.id).length, 1);
+  const ofSecond = async () => (await told(one)).filter(({ follow_up_id: id }) => id === second.id);
+  await until(async () => (await ofSecond()).length > 0, { ms: 15_000, what: 'the event' });
+  assert.deepEqual((await ofSecond()).map(({ missed_occurrences: missed }) => missed), [9]);
 });
 
 test('an occurrence has passed from its instant on', async () => {
@@ -224,6 +226,33 @@ test('a moved occurrence leaves the rule alone; another rule holds from there on
   assert.deepEqual([three.due_on, three.title, three.occurrence_no], ['2027-04-08', 'Weekly now', 3]);
   await act(200, three, 'complete');
   assert.equal((await series(one)).length, 3, 'COUNT counts from the new rule');
+});
+
+test('a corrected time zone keeps the time of the wall clock, of this occurrence and of all later ones', async () => {
+  const nine = (date, offset) => `${date}T${String(9 - offset).padStart(2, '0')}:00:00.000000Z`;
+  const one = await followUp({ due_at: nine('2027-01-15', -5), time_zone: 'America/New_York', recurrence: 'FREQ=MONTHLY;COUNT=4' });
+  const zone = async (status, { id }, time_zone, more = {}) => {
+    const { body } = await api.call(status, 'PATCH', `/v1/follow-ups/${id}`, { body: { time_zone, ...more }, headers: { 'if-match': (await read({ id })).etag } });
+    return [body.due_at, body.revision];
+  };
+  assert.deepEqual(await zone(200, one, 'Europe/Berlin', { due_at: one.due_at }), [nine('2027-01-15', 1), 2], 'nine in Berlin');
+  await act(200, one, 'complete');
+  const [, two] = await series(one);
+  assert.deepEqual([two.due_at, two.time_zone], [nine('2027-02-15', 1), 'Europe/Berlin']);
+  assert.deepEqual(await zone(200, two, null), [nine('2027-02-15', 0), 2], 'none is UTC');
+  assert.deepEqual(await zone(200, two, 'Asia/Tokyo', { due_at: '2027-02-16T00:30:00Z' }), ['2027-02-16T00:30:00.000000Z', 3], 'moved at the same time: this one');
+  await act(200, two, 'complete');
+  const [, , three] = await series(one);
+  assert.equal(three.due_at, nine('2027-03-15', 9), 'the later ones keep their nine');
+  const [done] = await zone(200, two, 'UTC');
+  assert.equal(done, '2027-02-16T00:30:00.000000Z', 'what is done was due when it was');
+  // Once the next one is there, it is the one to correct.
+  const due = await followUp({ due_at: inMs(500), time_zone: 'UTC', recurrence: 'FREQ=DAILY' });
+  const [, next] = await until(async () => { const rows = await series(due); return rows.length === 2 && rows; }, { ms: 30_000, what: 'the next occurrence' });
+  const problem = await api.fails(409, 'conflict', 'PATCH', `/v1/follow-ups/${due.id}`, { body: { time_zone: 'Asia/Tokyo' }, headers: { 'if-match': (await read(due)).etag } });
+  assert.deepEqual([problem.next_id, places(problem)], [next.id, ['/time_zone']]);
+  const alone = await followUp({ due_at: '2027-01-15T14:00:00Z', time_zone: 'America/New_York' });
+  assert.deepEqual(await zone(200, alone, 'Europe/Berlin'), ['2027-01-15T14:00:00.000000Z', 1], 'an instant that does not come again stays');
 });
 
 test('cancelling one leaves the series; cancelling the series ends it', async () => {

@@ -21,16 +21,19 @@ begin
 end $$;
 
 -- Works out, before a follow-up is written, what follows from its columns. A write says the date or the instant: a date
--- falls due when that day begins in its time zone, and an instant beside it must be that one. A new due time is a new
+-- falls due when that day begins in its time zone, and an instant beside it must be that one. A series goes by the wall
+-- clock: in another time zone an open occurrence keeps its time there, as those after it do. A new due time is a new
 -- revision, which makes another event. `completed_at` and `completed_by` stand only while the follow-up is done.
 create or replace function follow_up_due() returns trigger language plpgsql as $$
 declare
+    zone text := coalesce(new.time_zone, 'UTC');
+    zone_before text := case tg_op when 'UPDATE' then coalesce(old.time_zone, 'UTC') else zone end;
     day_begins timestamptz;
 begin
     if new.due_on is not null
        and (tg_op = 'INSERT'
             or (new.due_at, new.due_on, new.time_zone) is distinct from (old.due_at, old.due_on, old.time_zone)) then
-        day_begins := local_instant(new.due_on::timestamp, coalesce(new.time_zone, 'UTC'));
+        day_begins := local_instant(new.due_on::timestamp, zone);
         if new.due_at <> day_begins then
             raise exception using
                 errcode = 'KD422', message = 'contradiction', column = 'due_at',
@@ -38,6 +41,9 @@ begin
                                 utc_text(day_begins));
         end if;
         new.due_at := day_begins;
+    elsif zone <> zone_before and new.due_on is null and new.due_at = old.due_at and new.status = 'open'
+          and old.recurrence is not null then
+        new.due_at := local_instant(old.due_at at time zone zone_before, zone);
     end if;
     if tg_op = 'UPDATE' and new.due_at is distinct from old.due_at then
         new.revision := old.revision + 1;
@@ -61,16 +67,22 @@ end $$;
 -- recurrence begins one. `continued` makes follow_up_continue() insert the next occurrence: it is set here when
 -- somebody is done with this one, and by follow_ups_fire() when this one is due.
 create or replace function follow_up_series() returns trigger language plpgsql as $$
+declare
+    changed text;
 begin
     if new.kind = 'stay_in_touch' and new.recurrence is not null then
         raise exception using errcode = 'KD422', message = 'not_here', column = 'recurrence',
                               detail = 'The account''s cadence says how often to stay in touch.';
     end if;
-    if tg_op = 'UPDATE' and new.recurrence is distinct from old.recurrence and old.continued
-       and new.status = 'open' then
+    changed := case when tg_op = 'INSERT' then null
+                    when new.recurrence is distinct from old.recurrence then 'recurrence'
+                    when old.recurrence is not null and new.time_zone is distinct from old.time_zone
+                    then 'time_zone' end;
+    if changed is not null and old.continued and new.status = 'open' then
         raise exception using
-            errcode = 'KD409', message = 'conflict', column = 'recurrence',
-            detail = 'The next occurrence has been made already; change the recurrence there.',
+            errcode = 'KD409', message = 'conflict', column = changed,
+            detail = format('The next occurrence has been made already; change the %s there.',
+                            replace(changed, '_', ' ')),
             hint = (select jsonb_build_object('next_id', f.id)::text from follow_up f
                      where f.series_id = old.series_id and f.occurrence_no > old.occurrence_no
                      order by f.occurrence_no limit 1);
