@@ -47,6 +47,8 @@ bool time_parse_us(struct str text, int64_t *ret);
 const char *check_decimal(struct str text, int int_digits, int places);
 /* A name for machines: a-z first, then a-z, 0-9, and single '_' or '-' between them; at most 64. */
 const char *check_slug(struct str text);
+/* Any text with a letter, a digit, or a sign beyond ASCII. */
+const char *check_tag(struct str text);
 /* BCP 47 by shape: language, optional script, optional region: "de", "pt-BR", "zh-Hant-TW". */
 const char *check_language(struct str text);
 /* 8-4-4-4-12 hexadecimal digits, of any case and version. */

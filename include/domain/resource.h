@@ -69,8 +69,9 @@ enum field_flag {
     F_MIN = 1 << 8,           /* `min` holds for a decimal */
     F_UNCHECKED = 1 << 9,     /* FIELD_MAP: any JSON value inside, within the reader's limits */
     F_SAME_ACCOUNT = 1 << 10, /* `ref`: a record of the same account */
-    F_MADE = 1 << 11, /* never null in a record: made of other fields where it is not given */
-    F_ADMIN = 1 << 12 /* set and changed by admins only; others may repeat what is there */
+    F_MADE = 1 << 11,  /* never null in a record: made of other fields where it is not given */
+    F_ADMIN = 1 << 12, /* set and changed by admins only; others may repeat what is there */
+    F_FOLDED = 1 << 13 /* FIELD_TEXTS: compared by tag_slug(), kept as written */
 };
 
 struct shape;

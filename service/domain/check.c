@@ -232,6 +232,16 @@ const char *check_decimal(struct str text, int int_digits, int places) {
     return rest.len > (size_t)places ? "has too many decimals" : NULL;
 }
 
+const char *check_tag(struct str text) {
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+
+        if (is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0)
+            return NULL;
+    }
+    return "must have a letter or a digit";
+}
+
 const char *check_slug(struct str text) {
     static const char sentence[] = "must be a name of a-z, 0-9 and single '_' or '-' between them, "
                                    "beginning with a letter, at most 64 characters";

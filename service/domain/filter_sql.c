@@ -148,15 +148,17 @@ static const char *comparison(enum cond_op op) {
     return " = ";
 }
 
-/* `t.tags && '{...}'`, so that an index on the array serves. */
+/* `t.tags && '{...}'`, so that an index on the array serves; or the slugs of both sides. */
 static bool put_overlap(struct filter_sql *writer, const struct cond *cond) {
-    bool negated = cond->op == COND_NE;
+    bool negated = cond->op == COND_NE, folded = (cond->field->flags & F_FOLDED) != 0;
 
     buf_text(writer->sql, negated ? "(" : "");
+    buf_text(writer->sql, folded ? "tag_slugs(" : "");
     sql_column(writer->sql, cond->field, writer->by_access_set);
-    buf_text(writer->sql, " && ");
+    buf_text(writer->sql, folded ? ") && tag_slugs(" : " && ");
     if (!put_array(writer, cond, "text[]"))
         return false;
+    buf_text(writer->sql, folded ? ")" : "");
     buf_text(writer->sql, negated ? ") is not true" : "");
     return true;
 }

@@ -51,6 +51,24 @@ test('003-10: diagnose, prescribe, resolve: only forward, and nothing is prescri
   assert.deepEqual((await api.all(`${path}?depth=secret&horizon=future&in_scope=false`)).map(({ id }) => id), [aside.id]);
 });
 
+test('001-18: tags are any text, kept as written, and matched without regard to case, accents and what stands between words', async () => {
+  const account = await makeAccount(api);
+  const written = ['Larger pallets', 'larger-pallets', 'LARGER_PALLETS', 'Größere Paletten!', 'grossere', 'größere  paletten', '→', 'Ünï/cødé', 'Москва'];
+  const visit = (tags) => ({ kind: 'visit', channel: 'in_person', occurred_at: '2026-05-05T10:00:00Z', tags });
+  for (const [path, body] of [['needs', (tags) => ({ kind: 'growth', title: 'x', tags })], ['interactions', visit]]) {
+    for (const tag of written) assert.deepEqual((await api.create(under(account, path), body([tag, 'also']))).tags, [tag, 'also']);
+    const found = async (query) => (await api.all(`${under(account, path)}?${query}`)).map(({ tags }) => tags[0]).sort();
+    const these = (...which) => which.map((i) => written[i]).sort();
+    const by = (tag) => found(`tags=${encodeURIComponent(tag)}`);
+    for (const tag of ['larger-pallets', 'Larger Pallets', ' larger / pallets ']) assert.deepEqual(await by(tag), these(0, 1, 2), tag);
+    assert.deepEqual(await by('grössere paletten'), [], 'the ß is no ss');
+    assert.deepEqual(await by('gro\u0308ßere paletten'), these(3, 5), 'the same letters, written as two signs');
+    for (const [tag, i] of [['→', 6], ['uni-cødé', 7], ['МОСКВА', 8]]) assert.deepEqual(await by(tag), these(i), tag);
+    assert.deepEqual(await found(`filter=${encodeURIComponent("not contains(tags,'LARGER pallets')")}`), these(3, 4, 5, 6, 7, 8));
+    await api.fails(422, 'validation_failed', 'POST', under(account, path), { body: body(['?!']) });
+  }
+});
+
 test('000-38, 002-13: from need to solution to outcome; interactions and solutions name needs of their own account only', async () => {
   const [account, other] = [await makeAccount(api), await makeAccount(api)];
   const need = await api.create(under(account, 'needs'), { kind: 'challenge', title: 'Space' });

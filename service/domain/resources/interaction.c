@@ -22,7 +22,7 @@ static const struct field interaction_fields[] = {
     {.name = "questions", .type = FIELD_DOCS, .flags = F_NOT_NULL, .max = 100, .shape = SHAPE(question_fields), .preset = "[]", .about = "Asked and answered; nobody asks twice (000-34, 001-12)."},
     {.name = "sentiment", .type = FIELD_ENUM, .flags = F_FILTER, .values = VALUES("positive", "neutral", "negative"), .about = "How it went."},
     {.name = "order_taking", .type = FIELD_BOOL, .flags = F_NOT_NULL | F_FILTER, .preset = "false", .about = "Does not count as attention (003-01)."},
-    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .about = "Words to find it by; trends come from them (001-18)."},
+    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER | F_FOLDED, .max = 50, .check = check_tag, .preset = "[]", .about = "Words to find it by, kept as written; trends come from them (001-18). `Larger pallets` is found by `larger-pallets`, too: case, accents and what stands between words make no difference."},
     {.name = "need_ids", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER | F_SAME_ACCOUNT, .max = 50, .ref = "need", .check = check_uuid, .preset = "[]", .about = "The account's needs that it was about (000-35)."},
 };
 static const struct expansion interaction_expansions[] = {

@@ -17,7 +17,7 @@ static const struct field need_fields[] = {
      .about = "Only forward; prescribed and resolved only after diagnosed (003-10)."},
     {.name = "contact_id", .type = FIELD_ID, .flags = F_FILTER | F_SAME_ACCOUNT, .ref = "contact", .about = "Whose need it is; who works on it with us."},
     {.name = "owner_id", .type = FIELD_ID, .flags = F_FILTER, .ref = "user", .about = "Who of us answers for it."},
-    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER, .max = 50, .check = check_slug, .preset = "[]", .about = "Words to find it by."},
+    {.name = "tags", .type = FIELD_TEXTS, .flags = F_NOT_NULL | F_FILTER | F_FOLDED, .max = 50, .check = check_tag, .preset = "[]", .about = "Words to find it by, kept as written. `Larger pallets` is found by `larger-pallets`, too: case, accents and what stands between words make no difference."},
     {.name = "is_open", .type = FIELD_BOOL, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .column = "(t.status <> 'resolved')", .about = "Not resolved (000-38)."},
     {.name = "diagnosed_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .about = "When it was diagnosed."},
     {.name = "prescribed_at", .type = FIELD_TIME, .flags = F_READ_ONLY, .about = "When a solution was prescribed."},

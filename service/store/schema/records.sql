@@ -401,6 +401,19 @@ begin
     return null;
 end $$;
 
+-- The form of a tag in which tags are compared: without accents, in small letters, with a hyphen for whatever stands
+-- between words. A tag of signs alone is its own.
+create or replace function tag_slug(tag text) returns text immutable strict parallel safe language plpgsql as $$
+declare
+    folded text := lower(regexp_replace(normalize(tag, nfkd), '[\u0300-\u036f]', '', 'g'));
+begin
+    return coalesce(nullif(btrim(regexp_replace(folded, '[^[:alnum:]]+', '-', 'g'), '-'), ''), folded);
+end $$;
+
+-- The same of each tag in a list.
+create or replace function tag_slugs(tags text[]) returns text[] immutable strict parallel safe language sql as
+$$ select array(select tag_slug(t) from unnest(tags) t) $$;
+
 -- Writes the ids in need_ids in lower case, in their order: UUIDs in lists are compared as text.
 create or replace function need_ids_lower() returns trigger language plpgsql as $$
 begin

@@ -151,7 +151,7 @@ export const KINDS = {
     make: () => ({ kind: 'growth', depth: 'unstated', horizon: 'future', in_scope: false, title: unique('A market in Spain'), description: 'They know nobody there.', tags: ['market'] }),
     change: { status: 'diagnosed', description: null },
     wrong: [
-      [{ kind: 'wish' }, 400, ['/kind']], [{ depth: 'deep' }, 400, ['/depth']], [{ title: '' }, 422, ['/title']], [{ status: 'prescribed' }, 422, ['/status']], [{ tags: ['No Slug'] }, 422, ['/tags/0']],
+      [{ kind: 'wish' }, 400, ['/kind']], [{ depth: 'deep' }, 400, ['/depth']], [{ title: '' }, 422, ['/title']], [{ status: 'prescribed' }, 422, ['/status']], [{ tags: ['market', ' - '] }, 422, ['/tags/1']],
       [{ contact_id: '01970000-0000-7000-8000-000000000000' }, 422, ['/contact_id']], [{ is_open: false }, 400, ['/is_open']],
     ],
     filter: () => 'kind=growth&is_open=true&tags=market',

@@ -294,6 +294,20 @@ static void uuids(void **state) {
                 "018f3c5e-7a107-c3e-9d0a-2f4b6c8d0e1f", "018f3c5e-7a10-7c3e-9d0a-2f4b6c8d0e1f1"));
 }
 
+static void tags(void **state) {
+    static const char *const good[] = {"a", "Larger pallets",
+                                       "gr\xC3\xB6\xC3\x9F"
+                                       "er",
+                                       "7", NULL};
+    static const char *const bad[] = {"", " ", "-", "?! ", NULL};
+
+    (void)state;
+    for (size_t i = 0; good[i]; i++)
+        assert_null(run_exact(check_tag, str_of(good[i])));
+    for (size_t i = 0; bad[i]; i++)
+        assert_non_null(run_exact(check_tag, str_of(bad[i])));
+}
+
 /* Arbitrary bytes: nothing crashes, and what passes is plain ASCII. */
 static void any_bytes_are_safe(void **state) {
     static const check checks[] = {check_email,    check_phone,   check_domain, check_url_https,
@@ -354,6 +368,7 @@ int main(void) {
         cmocka_unit_test(times),
         cmocka_unit_test(decimals),
         cmocka_unit_test(slugs),
+        cmocka_unit_test(tags),
         cmocka_unit_test(headers),
         cmocka_unit_test(uuids),
         cmocka_unit_test(any_bytes_are_safe),
