@@ -9,6 +9,7 @@
 #include "app/audit.h"
 #include "app/bulk.h"
 #include "app/changes.h"
+#include "app/contacts.h"
 #include "app/erasures.h"
 #include "app/events.h"
 #include "app/follow_ups.h"
@@ -150,6 +151,7 @@ const struct route routes[] = {
     BELOW("contacts", RES_CONTACT, "Contacts"),
     {.method = "GET", .path = "/v1/contacts/{id}/personal-data", .run = personal_data_list, .query = paging, .resource = RES_CONTACT, .verb = VERB_AUDIT, .operation_id = "getContactPersonalData"},
     {.method = "POST", .path = "/v1/contacts/{id}/erase", .run = contact_erase, .flags = ROUTE_BODY, .resource = RES_CONTACT, .verb = VERB_DECIDE, .operation_id = "eraseContact"},
+    {.method = "POST", .path = "/v1/contacts/{id}/move", .run = contact_move, .flags = ROUTE_BODY, .resource = RES_CONTACT, .verb = VERB_WRITE, .operation_id = "moveContact"},
     BELOW("plans", RES_PLAN, "Plans"),
     BELOW("reviews", RES_REVIEW, "Reviews"),
     BELOW("follow-ups", RES_FOLLOW_UP, "FollowUps"),

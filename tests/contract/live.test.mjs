@@ -220,6 +220,8 @@ test('plans, the program, key status, sync, webhooks, keys', async () => {
   const twice = await send(201, 'POST', '/v1/accounts', { name: 'Recorded twice', industry: 'steel' }, key());
   await send(200, 'POST', `/v1/accounts/${other.id}/merge`, { source_id: twice.id, take: ['industry'] }, key());
   const person = await api.create('/v1/contacts', { account_id: other.id, given_name: 'Ulla', family_name: 'Vergessen', email: 'ulla@example.com' });
+  await send(200, 'POST', `/v1/contacts/${person.id}/move`, { account_id: rising.id }, key());
+  await send(422, 'POST', `/v1/contacts/${person.id}/move`, { account_id: rising.id });
   await get(`/v1/contacts/${person.id}/personal-data?page_size=2`);
   const forget = (body, headers = key(), status = 202) => send(status, 'POST', `/v1/contacts/${person.id}/erase`, body, headers);
   await forget({ reason: 'Asked for it' }, { 'if-match': '"1-old"' }, 412);

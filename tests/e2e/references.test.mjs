@@ -193,7 +193,7 @@ test('nothing is put below an account that is being deleted', async () => {
 // Every way that names an account, or a record below one, in its path.
 const below = (path) => /^\/v1\/(accounts|contacts|plans|reviews|follow-ups)\/\{/.test(path);
 const BODIES = { interaction: 'interactions', problem: 'problems', commitment: 'commitments', need: 'needs', solution: 'solutions', investment: 'investments', project: 'projects', link: 'links', wallet: 'wallet' };
-const ACTIONS = { snooze: { minutes: 5 }, assign: { assignee_id: NONE } };
+const ACTIONS = { snooze: { minutes: 5 }, assign: { assignee_id: NONE }, move: { account_id: NONE } };
 const paths = printed.routes.filter(({ path, verb, method }) => below(path) && ['read', 'write'].includes(verb) && (method === 'GET' || !path.endsWith('/bulk')));
 
 // The request that a route makes of ids: [method, path, options].

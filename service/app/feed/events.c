@@ -16,6 +16,8 @@ const struct event_type event_types[] = {
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"version\":9,\"merged_into\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d02\",\"changed_fields\":[\"deleted_at\",\"merged_into\",\"parent_id\"]}"},
     {"contact.erased", "A person was erased for good: whoever keeps something about that contact should do the same. Told beside contact.deleted.",
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"contact_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d04\",\"version\":5}"},
+    {"contact.moved", "A person went from one customer to another. Told to both: `left` to the account before, `joined` to the account now, which contact.updated is told to, too.",
+     "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"contact_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d04\",\"version\":5,\"direction\":\"left\"}"},
     {"account.manager_changed", "An account has another manager, or none; told beside account.updated.",
      "{\"account_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d01\",\"account_number\":\"QUICK\",\"name\":\"QUICK-Stop\",\"version\":8,\"manager_id\":\"01928f7e-0d3c-7a51-9b1e-0c6a2f5e8d05\",\"manager_id_before\":null}"},
     {"account.tier_changed", "An account's tier (A, B, C) is another one.",

@@ -21,15 +21,16 @@ create or replace function field_violation(pointer text, code text, detail text)
 immutable parallel safe language sql as
 $$ select jsonb_build_object('pointer', pointer, 'code', code, 'detail', detail) $$;
 
--- A violation for each id that is no contact of the account. `ids` is one id or an array of them; `at` is the JSON
--- pointer of `ids`.
+-- A violation for each id that is no contact of the account, and was none. `ids` is one id or an array of them; `at` is
+-- the JSON pointer of `ids`.
 create or replace function field_unknown_contacts(ids jsonb, account uuid, at text) returns setof jsonb
 stable language sql as $$
     select field_violation(at || case when jsonb_typeof(ids) = 'array' then '/' || (i.nth - 1) else '' end,
                            'unknown_reference', 'There is no such contact of this account.')
       from jsonb_array_elements_text(case when jsonb_typeof(ids) = 'array' then ids else jsonb_build_array(ids) end)
            with ordinality i(id, nth)
-     where not exists (select 1 from contact c where c.id::text = lower(i.id) and c.account_id = account)
+     where not exists (select 1 from contact c
+                        where c.id::text = lower(i.id) and account = any (person_accounts(c.id)))
 $$;
 
 -- The violations of a value that contradicts its field of the template; `at` is the value's JSON pointer. A blank value

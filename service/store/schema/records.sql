@@ -268,6 +268,48 @@ begin
     return new;
 end $$;
 
+-- Moves a contact, which the caller has locked, to another account. What the person was among the people there ends:
+-- whom they report to and influence, who reports to them and influences them, and our counterpart. What was recorded of
+-- the person stays with the account before. Both accounts are told, and neither of the other.
+create or replace function contact_move(contact_id uuid, to_account uuid) returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    was contact;
+    moved contact;
+begin
+    select * into was from contact c where c.id = contact_move.contact_id and c.deleted_at is null;
+    perform 1 from account a where a.id = to_account and a.deleted_at is null for share;
+    if was.id is null or not found then
+        raise exception using errcode = 'KD422', message = 'unknown_reference', column = 'account_id',
+            detail = 'There is no such account that you can see.';
+    elsif was.account_id = to_account then
+        raise exception using errcode = 'KD422', message = 'same_account', column = 'account_id',
+            detail = 'The contact is with this account already.';
+    end if;
+    update contact c
+       set reports_to_id = nullif(c.reports_to_id, was.id), version = c.version + 1, updated_at = now(),
+           influences = (select coalesce(jsonb_agg(i.one order by i.nth), '[]')
+                           from jsonb_array_elements(c.influences) with ordinality i(one, nth)
+                          where i.one ->> 'contact_id' <> was.id::text)
+     where c.account_id = was.account_id
+       and (c.reports_to_id = was.id
+            or c.influences @> jsonb_build_array(jsonb_build_object('contact_id', was.id)));
+    update contact c
+       set account_id = to_account, reports_to_id = null, influences = '[]', mirror_user_id = null,
+           version = c.version + 1, updated_at = now(),
+           last_interaction_at = (select max(i.occurred_at) from interaction i
+                                   where i.account_id = to_account and i.deleted_at is null and i.occurred_at <= now()
+                                     and i.contact_ids ? c.id::text)
+     where c.id = was.id
+    returning * into moved;
+    perform event_write(array_agg(
+                row ('contact.moved', d.account_id, 'contact', moved.id, moved.version, null,
+                     jsonb_build_object('account_id', d.account_id, 'contact_id', moved.id, 'version', moved.version,
+                                        'direction', d.direction),
+                     '{}')::event_in order by d.account_id))
+       from (values (was.account_id, 'left'), (to_account, 'joined')) d(account_id, direction);
+end $$;
+
 -- Gives a new account its status and its access, and refreshes the access when the people in charge or the parent
 -- change; looks anew whose unit it is when its place in the tree changes. Queues the account to be scored when it is
 -- new, and when its lifecycle, deletion or cadence changes. Nested loops are off because the plan is made once for a
