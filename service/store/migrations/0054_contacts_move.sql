@@ -1,6 +1,6 @@
 -- A contact may change its account; what was recorded of it below the account before stays there and still refers to
 -- it. That a record refers to a contact of its own account is asked where the reference comes in.
--- min-binary: 58
+-- min-binary: 54
 
 alter table need drop constraint need_contact_id_fkey,
     add constraint need_contact_id_fkey foreign key (contact_id) references contact deferrable;
