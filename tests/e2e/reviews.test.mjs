@@ -174,6 +174,27 @@ test('a review that names no plan is of the one in force', async () => {
   assert.deepEqual([held.plan_id, held.plan_version_no, (await get({ id: held.next_review_id })).plan_id], [plan.id, 2, plan.id]);
 });
 
+test('who took part takes part in the next one, but for who is gone; also where it was missed', async () => {
+  const its = await makeAccount(api), other = await makeAccount(api);
+  const [user, gone, left] = [await addUser(api), await addUser(api), await addUser(api)];
+  const contact = (fields) => api.create('/v1/contacts', { account_id: its.id, family_name: 'Anders', ...fields });
+  const [chief, moved, deleted] = [await contact(), await contact(), await contact()];
+  const here = [{ user_id: user.id }, { contact_id: chief.id }, { name: 'Maria' }];
+  const one = await review({ participants: [...here, { user_id: gone.id }, { user_id: left.id }, { contact_id: moved.id }, { contact_id: deleted.id }] }, its);
+  await api.remove(`/v1/users/${gone.id}`, gone.etag);
+  await api.patch(`/v1/users/${left.id}`, left.etag, { active: false });
+  await api.call(200, 'POST', `/v1/contacts/${moved.id}/move`, { body: { account_id: other.id } });
+  await api.remove(`/v1/contacts/${deleted.id}`, deleted.etag);
+  const people = async ({ id }) => (await get({ id })).participants.map(({ user_id, contact_id, name }) => user_id ?? contact_id ?? name);
+  const second = { id: (await complete(200, one)).next_review_id };
+  assert.deepEqual(await people(second), [user.id, chief.id, 'Maria']);
+  const third = { id: (await complete(200, second, { outcome: 'keep', participants: [{ contact_id: chief.id }] })).next_review_id };
+  assert.deepEqual(await people(third), [chief.id], 'who took part in the end');
+  query(`update review set due_on = '2000-01-31', created_at = '2000-01-01' where id = '${third.id}'`);
+  const fourth = await until(async () => (await get(third)).next_review_id, { ms: 20_000, what: 'it to be missed' });
+  assert.deepEqual(await people({ id: fourth }), [chief.id]);
+});
+
 test('what is incomplete is refused with everything that is wrong (000-30)', async () => {
   const one = await review();
   const problem = await complete(422, one, {

@@ -203,20 +203,21 @@ static bool check_body(struct completion *completion, struct err *err) {
     return !err_is_set(err);
 }
 
-/* The plan changes before review_conclude() makes its next version of them, and the review comes
+/* The plan changes before review_finish() makes its next version of them, and the review comes
  * last: its event names what it made. */
 static bool complete_writes(struct completion *completion, struct err *err) {
     const jv *changes = jv_get(completion->doc, "plan_changes");
-    struct str plan_id = review_value(completion, REVIEW_PLAN),
-               outcome = jv_text(jv_get(completion->clean, "outcome"));
+    struct str plan_id = review_value(completion, REVIEW_PLAN);
     struct record_key plan = {.resource = resource_of(RES_PLAN), .id = plan_id},
                       review = {.resource = resource_of(RES_REVIEW), .id = completion->review_id};
     struct str values[] = {completion->review_id, plan_id,
-                           outcome.ptr ? outcome : review_value(completion, REVIEW_OUTCOME)};
+                           json_param(completion->action, completion->clean)};
     struct batch *follow_ups = completion->follow_ups;
+    if (!values[2].ptr)
+        return err_memory(err);
     if (changes && !change_one(completion, &plan, changes, "/plan_changes", err))
         return false;
-    tx_query(completion->tx, "select review_conclude($1::uuid, $2::uuid, $3)", values, 3);
+    tx_query(completion->tx, "select review_finish($1::uuid, $2::uuid, $3::jsonb)", values, 3);
     if (!tx_flush(completion->tx, err))
         return false;
     if (follow_ups->n > 0 && (!batch_write(completion->action, completion->tx, follow_ups, err) ||

@@ -32,10 +32,23 @@ begin
     return new;
 end $$;
 
+-- The participants of a review who take part in the next one: all but the people of ours who are gone, and the contacts
+-- who are deleted or with another account now.
+create or replace function review_participants(r review) returns jsonb stable language sql as $$
+    select coalesce(jsonb_agg(p.one order by p.nth), '[]')
+      from jsonb_array_elements(r.participants) with ordinality p(one, nth)
+     where not exists (select 1 from app_user u
+                        where u.id = (p.one ->> 'user_id')::uuid and (u.deleted_at is not null or not u.active))
+       and not exists (select 1 from contact c
+                        where c.id = (p.one ->> 'contact_id')::uuid
+                          and (c.deleted_at is not null or c.account_id <> r.account_id))
+$$;
+
 -- Makes the review that follows `r` in its series, on the first of its dates that is after `r` and not before
--- `earliest`, and returns its id; where there is a following review already, returns that one's. The new review is of
--- the same plan, unless that was closed or deleted. The caller has locked the review, which is scheduled still: the
--- mark `continued` makes room for the next one. Null: the account has another scheduled review of the cadence.
+-- `earliest`, and returns its id; where there is a following review already, returns that one's. The new review has the
+-- same participants and is of the same plan, unless that was closed or deleted. The caller has locked the review, which
+-- is scheduled still: the mark `continued` makes room for the next one. Null: the account has another scheduled review
+-- of the cadence.
 create or replace function review_next(r review, earliest date) returns uuid language plpgsql as $$
 declare
     made uuid;
@@ -53,10 +66,11 @@ begin
         no := no + 1;
     end loop;
     update review t set continued = true where t.id = r.id;
-    insert into review (id, account_id, plan_id, cadence, due_on, time_zone, anchor_on, series_no, previous_review_id)
+    insert into review (id, account_id, plan_id, cadence, due_on, time_zone, participants, anchor_on, series_no,
+                        previous_review_id)
     select uuid_v7(), r.account_id,
            (select p.id from plan p where p.id = r.plan_id and p.status <> 'closed' and p.deleted_at is null),
-           r.cadence, due, r.time_zone, anchor, no, r.id
+           r.cadence, due, r.time_zone, review_participants(r), anchor, no, r.id
     on conflict (account_id, cadence) where status = 'scheduled' and deleted_at is null and not continued do nothing
     returning id into made;
     return made;
@@ -64,13 +78,17 @@ end $$;
 
 -- Does what the outcome of a review says, before the review itself is written as held: 'adapt' makes a version of the
 -- plan, 'replace' closes the plan, any other outcome leaves the plan alone; then the next review is made. `plan_id` is
--- the review's plan, or the account's active one. Nobody else completes the review meanwhile: the caller has locked it.
-create or replace function review_conclude(review_id uuid, plan_id uuid, outcome text) returns void
+-- the review's plan, or the account's active one; `said` has what replaces fields of the review. Nobody else completes
+-- the review meanwhile: the caller has locked it.
+create or replace function review_finish(review_id uuid, plan_id uuid, said jsonb) returns void
 language plpgsql as $$
 declare
     r review;
+    outcome text;
 begin
-    select * into r from review t where t.id = review_conclude.review_id;
+    select * into r from review t where t.id = review_finish.review_id;
+    outcome := coalesce(said ->> 'outcome', r.outcome);
+    r.participants := coalesce(nullif(said -> 'participants', 'null'), r.participants);
     if outcome in ('adapt', 'replace') then
         if plan_id is null then
             raise exception using
@@ -83,7 +101,7 @@ begin
             perform plan_version_make(plan_id, 'adapted', r.id, null, null);
         else
             update plan t set status = 'closed', version = t.version + 1, updated_at = now()
-             where t.id = review_conclude.plan_id;
+             where t.id = review_finish.plan_id;
         end if;
     end if;
     r.plan_id := plan_id;
