@@ -502,6 +502,7 @@ declare
     was follow_up;
     due date;
     plan jsonb;
+    moved boolean;
 begin
     update follow_up f set deleted_at = now(), version = version + 1, updated_at = now()
      where f.account_id = any (ids) and f.kind = 'stay_in_touch' and f.status = 'open' and f.deleted_at is null
