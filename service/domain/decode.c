@@ -69,16 +69,20 @@ static jv *decode_id(jv *value, const char *at, struct err *err) {
     return jv_new_text(str_of(text));
 }
 
+/* What a text must look like says more than how long it may be. */
 static jv *decode_text(const struct field *field, jv *value, const char *at, struct err *err) {
     struct str text = jv_text(value);
     size_t chars = str_chars(text);
-    if (field->min > 0 && chars < (size_t)field->min)
-        broken(err, at, chars == 0 ? "empty" : "too_short", "must not be empty");
+    if (field->min > 0 && chars == 0)
+        broken(err, at, "empty", "must not be empty");
+    else if (field->check && field->check(text))
+        broken(err, at, "invalid", field->check(text));
+    else if (field->min > 0 && chars < (size_t)field->min)
+        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, "too_short",
+                "must have at least %d characters", field->min);
     else if (field->max > 0 && chars > (size_t)field->max)
         err_add(err, PROBLEM_VALIDATION, ERR_POINTER(at), "too_long",
                 "must have at most %d characters", field->max);
-    else if (field->check && field->check(text))
-        broken(err, at, "invalid", field->check(text));
     else
         return field->ref ? decode_id(value, at, err) : jv_ref(value);
     return NULL;

@@ -183,6 +183,7 @@ static const char *check_text(const struct target *target, enum cond_op op, stru
     size_t most = field != NULL && field->type == FIELD_TEXT && field->max > 0 ? (size_t)field->max
                                                                                : TEXT_CHARS;
     bool part = op == COND_STARTSWITH || (op == COND_CONTAINS && target_type(target) == FIELD_TEXT);
+    const char *wrong = part || field == NULL || field->check == NULL ? NULL : field->check(value);
     bool closed;
 
     if (value.len == 0)
@@ -191,11 +192,11 @@ static const char *check_text(const struct target *target, enum cond_op op, stru
         say_choices(target, sentence);
         return sentence;
     }
-    if (str_chars(value) > most) {
+    if (wrong == NULL && str_chars(value) > most) {
         snprintf(sentence, VALUE_SENTENCE, "must have at most %zu characters", most);
         return sentence;
     }
-    return !part && field != NULL && field->check != NULL ? field->check(value) : NULL;
+    return wrong;
 }
 
 static const char *check_value(const struct target *target, enum cond_op op, struct str value,

@@ -36,6 +36,27 @@ test('002-29: more than all is refused, by POST, PATCH and in bulk', async () =>
   assert.equal((await api.patch(`${path}/${made.id}`, made.etag, { customer_spend: null })).share, null, 'unknown again');
 });
 
+test('what a period looks like is said, however long what was given is; the same of every text that has a form', async () => {
+  const account = await makeAccount(api);
+  const path = `/v1/accounts/${account.id}/wallet`;
+  const sentence = /^must be a period such as 2026, 2026-H1, 2026-Q3 or 2026-07$/;
+  for (const period of ['2026-10-01', '2026-13', '2026-Q5', '26', 'x'.repeat(400)]) {
+    const { errors } = await api.fails(422, 'validation_failed', 'POST', path, { body: row({ period }) });
+    assert.deepEqual(errors.map(({ pointer, code }) => [pointer, code]), [['/period', 'invalid']], period);
+    assert.match(errors[0].detail, sentence);
+    const filter = await api.fails(400, 'invalid_request', 'GET', `${path}?period=${period}`);
+    assert.match(filter.errors[0].detail, /such as 2026, 2026-H1/);
+    const metric = await api.call(422, 'PUT', `/v1/accounts/${account.id}/metrics`, { body: { metrics: [{ metric: 'strategic_importance', period, value: '7' }] } });
+    assert.match(metric.body.errors[0].detail, sentence);
+  }
+  for (const [field, text, said] of [['currency_code', 'EURO', /ISO 4217/], ['currency_code', 'E', /ISO 4217/]]) {
+    const { errors } = await api.fails(422, 'validation_failed', 'POST', path, { body: row({ [field]: text }) });
+    assert.match(errors[0].detail, said);
+  }
+  assert.match((await api.fails(422, 'validation_failed', 'POST', path, { body: row({ period: '' }) })).errors[0].detail, /empty/);
+  assert.match((await api.fails(422, 'validation_failed', 'POST', '/v1/contacts', { body: { account_id: account.id, family_name: 'x', phone: '+49301234567890123456789' } })).errors[0].detail, /E\.164|phone number/);
+});
+
 test('one row for each account, category and period', async () => {
   const given = row({ customer_spend: '5' });
   const made = await api.create(path, given);
