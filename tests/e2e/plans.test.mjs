@@ -78,6 +78,44 @@ test('a template that makes no sense is refused, with every fault', async () => 
   await post(403, '/v1/plan-templates', { sections }, manager);
 });
 
+// ---- next year's plan --------------------------------------------------------------------------
+
+test('copy_from: sections in progress, what is not reached with its open actions, opportunities, strategies; win-win anew', async () => {
+  const account = await makeAccount(api), user = await addUser(api);
+  const need = await api.create(`/v1/accounts/${account.id}/needs`, { kind: 'growth', title: 'Space' });
+  const objective = (title, fields = {}) => ({ title, ...fields });
+  const action = (title, status, fields = {}) => ({ title, ...(status && { status }), ...fields });
+  // On each side of the target, and on it.
+  const reached = [objective('up, at', { baseline: '10', target: '20', current: '20' }), objective('up, above', { target: '20', current: '20.0001' }),
+    objective('down, at', { baseline: '9', target: '3', current: '3' }), objective('down, below', { baseline: '9', target: '3', current: '2.9999' }),
+    objective('all over', { actions: [action('a', 'done'), action('b', 'cancelled')] })];
+  const open = [objective('up, below', { baseline: '10', target: '20', current: '19.9999', owner_id: user.id, actions: [action('done', 'done'), action('open', 'open', { need_id: need.id, due_on: '2026-03-01' }), action('under way', 'in_progress'), action('unsaid')] }),
+    objective('down, above', { baseline: '9', target: '3', current: '3.0001' }), objective('unknown', { target: '3', actions: [action('a', 'done'), action('b', 'open')] }), objective('no action')];
+  const before = await makePlan(api, account, { objectives: [...reached, ...open] });
+  await completeSections(api, before, SECTIONS.slice(0, 2));
+  await write(before, SECTIONS[1], { contributors: [{ user_id: user.id, due_on: '2026-02-01' }, { function: 'finance' }] });
+  await api.remove(`/v1/accounts/${account.id}/needs/${need.id}`, need.etag);
+
+  const next = (fields = {}) => api.create('/v1/plans', { account_id: account.id, title: unique('Next'), period_start: '2027-01-01', period_end: '2027-12-31', copy_from: before.id, ...fields });
+  const plan = await next();
+  assert.deepEqual([plan.copy_from, plan.status, plan.version_no, plan.win_win], [before.id, 'draft', 0, []]);
+  assert.deepEqual([plan.opportunities, plan.company_strategy, plan.client_strategy], [before.opportunities, before.company_strategy, before.client_strategy]);
+  assert.deepEqual(plan.objectives.map(({ title }) => title), open.map(({ title }) => title));
+  assert.deepEqual(plan.objectives[0].actions, [{ title: 'open', status: 'open', due_on: '2026-03-01' }, { title: 'under way', status: 'in_progress' }, { title: 'unsaid' }], 'the need is gone');
+  assert.equal(plan.objectives[0].owner_id, user.id);
+  const { data } = await api.get(`/v1/plans/${plan.id}/sections`);
+  const typed = Object.fromEntries(data.map((one) => [one.section, one]));
+  assert.deepEqual(SECTIONS.map((name) => typed[name].state), ['in_progress', 'in_progress', ...Array(6).fill('empty')]);
+  assert.deepEqual([typed[SECTIONS[0]].content, typed[SECTIONS[1]].contributors], [{ notes: `About ${SECTIONS[0]}` }, [{ user_id: user.id }, { function: 'finance' }]]);
+  // What is given counts, and what is copied is fixed.
+  const given = await next({ objectives: [{ title: 'Only' }], opportunities: [{ kind: 'expand' }], company_strategy: 'Another', win_win: [{ our_gain: 'a', their_gain: 'b' }] });
+  assert.deepEqual([given.objectives.length, given.opportunities.length, given.company_strategy, given.client_strategy, given.win_win.length], [1, 1, 'Another', before.client_strategy, 1]);
+  await api.call(422, 'PATCH', `/v1/plans/${plan.id}`, { body: { copy_from: null }, headers: { 'if-match': plan.etag } });
+  const stranger = await makePlan(api, await makeAccount(api));
+  const refused = await post(422, '/v1/plans', { account_id: account.id, title: 'x', period_start: '2027-01-01', period_end: '2027-12-31', copy_from: stranger.id });
+  assert.deepEqual([places(refused), codes(refused)], [['/copy_from'], ['unknown_reference']]);
+});
+
 // ---- activation ----------------------------------------------------------------------------------
 
 test('activation names every gate that is shut (000-01, 000-08, 004-02, 004-10)', async () => {
@@ -303,6 +341,7 @@ test('a new template takes every plan along without losing a word (004-15)', asy
   const { account, plan } = await readyPlan(api, { world });
   await post(200, `/v1/plans/${plan.id}/activate`, {});
   const closed = await makePlan(api, await makeAccount(api));
+  await write(closed, 'values_beliefs', { content: { creed: 7, notes: 'Thrift' } });
   await post(200, `/v1/plans/${closed.id}/close`, {});
   let seed = 7;
   const below = (n) => Math.floor((seed = (seed * 1103515245 + 12345) % 2147483648) / 65536) % n; // its low bits are not random
@@ -337,6 +376,8 @@ test('a new template takes every plan along without losing a word (004-15)', asy
   const strict = await use([{ name: 'creed', kind: 'text', required: true }, { name: 'since', kind: 'date', required: true },
     { name: 'rites', kind: 'table', columns: [{ name: 'name', kind: 'text', required: true }, { name: 'rank', kind: 'choice', choices: ['high', 'low'] }] }]);
   assert.equal((await api.get(section(plan, 'values_beliefs'))).state, 'in_progress');
+  const copy = await makePlan(api, { id: closed.account_id }, { copy_from: closed.id });
+  assert.deepEqual((await api.get(section(copy, 'values_beliefs'))).content, { notes: 'Thrift', other: { creed: 7 } }, 'a plan that goes on from it is in the template of now');
   const missing = await write(plan, 'values_beliefs', { state: 'complete', content: { rites: [{ rank: 'middle' }] } }, 422);
   assert.deepEqual(places(missing).sort(), ['/content/creed', '/content/rites/0/name', '/content/rites/0/rank', '/content/since']);
   await write(plan, 'values_beliefs', { state: 'complete', content: { creed: 'Quality', since: '1898-01-01', rites: [{ name: 'Crayfish party', rank: 'high' }] } });

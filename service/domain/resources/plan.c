@@ -35,6 +35,8 @@ static const struct field opportunity_fields[] = {
 static const struct field plan_fields[] = {
     FIELDS_COMMON, FIELD_EXTERNAL_IDS, FIELD_ACCOUNT,
     {.name = "title", .type = FIELD_TEXT, .flags = F_REQUIRED | F_SEARCH, .min = 1, .max = 200, .about = "Name of the plan."},
+    {.name = "copy_from", .type = FIELD_ID, .flags = F_CREATE_ONLY | F_SAME_ACCOUNT, .ref = "plan",
+     .about = "The plan that this one goes on from, as next year's does: what is not given comes from there, the sections (to be looked at again), both strategies, the objectives that are not reached with their open actions, and the opportunities; win-win begins anew."},
     {.name = "period_start", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER | F_SORT, .about = "First day of the period."},
     {.name = "period_end", .type = FIELD_DATE, .flags = F_REQUIRED | F_FILTER, .about = "Last day of the period."},
     {.name = "status", .type = FIELD_ENUM, .flags = F_READ_ONLY | F_NOT_NULL | F_FILTER, .values = VALUES("draft", "active", "closed"), .about = "Moves by actions only."},

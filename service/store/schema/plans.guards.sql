@@ -11,6 +11,8 @@ create or replace trigger plan_sections after insert on plan
 create or replace trigger note_cache_invalidation after update on plan
     referencing new table as new_rows for each statement execute function note_cache_invalidation('plan');
 create or replace trigger plan_keep before update on plan for each row execute function plan_keep();
+create or replace trigger plan_copy before insert on plan for each row
+    when (new.copy_from is not null) execute function plan_copy();
 create or replace trigger plan_needs_insert before insert on plan for each row
     when (new.objectives <> '[]') execute function plan_needs();
 create or replace trigger plan_needs_update before update on plan for each row

@@ -120,16 +120,71 @@ begin
              where t.version = template and s ->> 'section' = section_name);
 end $$;
 
--- Gives a new plan its eight sections, all empty. The ninth, interaction_history, is generated when it is read.
+-- Gives a new plan its eight sections: empty, or as the plan has them that it goes on from, for somebody to look at
+-- again. Who fills them stays, by when does not. The ninth, interaction_history, is generated when it is read.
 create or replace function plan_sections() returns trigger
 language plpgsql security definer set search_path = public, pg_temp as $$
 begin
-    insert into plan_section (account_id, plan_id, section)
-    select n.account_id, n.id, s
-      from new_rows n,
-           unnest(array ['competitive_environment', 'contacts_and_decisions', 'negotiations', 'leader_perceptions',
-                         'values_beliefs', 'capabilities', 'strategies', 'internal_processes']) s;
+    insert into plan_section (account_id, plan_id, section, state, content, contributors)
+    select n.account_id, n.id, s, case when coalesce(c.content, '{}') = '{}' then 'empty' else 'in_progress' end,
+           coalesce(c.content, '{}'), coalesce(c.contributors, '[]')
+      from new_rows n
+     cross join unnest(array ['competitive_environment', 'contacts_and_decisions', 'negotiations', 'leader_perceptions',
+                              'values_beliefs', 'capabilities', 'strategies', 'internal_processes']) s
+      left join lateral (
+           select content_migrate(o.content, template_fields(p.template_version, s),
+                                  template_fields(n.template_version, s), p.template_version, n.account_id) as content,
+                  (select jsonb_agg(k.one - 'due_on' order by k.nth)
+                     from jsonb_array_elements(o.contributors) with ordinality k(one, nth)) as contributors
+             from plan p join plan_section o on o.plan_id = p.id and o.section = s
+            where p.id = n.copy_from) c on true;
     return null;
+end $$;
+
+-- Whether nothing is left to be done for an objective: it has reached its target, from whichever side; or, where that
+-- is not known, all of its actions are over.
+create or replace function objective_reached(o jsonb) returns boolean immutable language sql as $$
+    select case when v.current is null or v.target is null
+                then coalesce((select bool_and(coalesce(a ->> 'status', 'open') in ('done', 'cancelled'))
+                                 from jsonb_array_elements(nullif(o -> 'actions', 'null')) a), false)
+                when v.baseline > v.target then v.current <= v.target
+                else v.current >= v.target end
+      from (select (o ->> 'baseline')::numeric as baseline, (o ->> 'target')::numeric as target,
+                   (o ->> 'current')::numeric as current) v
+$$;
+
+-- What is left of a plan's objectives: those that are not reached, with the actions that are not over. A need that is
+-- gone is no longer named.
+create or replace function objectives_open(objectives jsonb) returns jsonb stable language sql as $$
+    select coalesce(jsonb_agg(
+               o.one || case when jsonb_typeof(o.one -> 'actions') = 'array' then jsonb_build_object('actions', (
+                   select coalesce(jsonb_agg(
+                              case when exists (select from need n where n.id = (a.one ->> 'need_id')::uuid
+                                                                     and n.deleted_at is null)
+                                   then a.one else a.one - 'need_id' end order by a.nth), '[]')
+                     from jsonb_array_elements(o.one -> 'actions') with ordinality a(one, nth)
+                    where coalesce(a.one ->> 'status', 'open') not in ('done', 'cancelled'))) else '{}' end
+               order by o.nth), '[]')
+      from jsonb_array_elements(objectives) with ordinality o(one, nth)
+     where not objective_reached(o.one)
+$$;
+
+-- Fills in what a new plan does not say from the plan that it goes on from; win-win is thought of anew.
+create or replace function plan_copy() returns trigger
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    p plan;
+begin
+    select * into p from plan t where t.id = new.copy_from;
+    new.company_strategy := coalesce(new.company_strategy, p.company_strategy);
+    new.client_strategy := coalesce(new.client_strategy, p.client_strategy);
+    if new.objectives = '[]' then
+        new.objectives := objectives_open(p.objectives);
+    end if;
+    if new.opportunities = '[]' then
+        new.opportunities := p.opportunities;
+    end if;
+    return new;
 end $$;
 
 -- Checks a section before it is written: its plan is not closed, and its content fits the plan's version of the
