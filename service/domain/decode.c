@@ -78,7 +78,7 @@ static jv *decode_text(const struct field *field, jv *value, const char *at, str
     else if (field->check && field->check(text))
         broken(err, at, "invalid", field->check(text));
     else if (field->min > 0 && chars < (size_t)field->min)
-        err_add(err, PROBLEM_VALIDATION, ERR_AT_POINTER, at, "too_short",
+        err_add(err, PROBLEM_VALIDATION, ERR_POINTER(at), "too_short",
                 "must have at least %d characters", field->min);
     else if (field->max > 0 && chars > (size_t)field->max)
         err_add(err, PROBLEM_VALIDATION, ERR_POINTER(at), "too_long",
