@@ -99,7 +99,7 @@ test('every list and single record of the portfolio', async () => {
   }
   const { id } = await account();
   for (const path of ['orders', 'problems']) for (const one of (await api.get(`/v1/accounts/${id}/${path}`)).data) await get(`/v1/accounts/${id}/${path}/${one.id}`);
-  assert.ok(records >= 9 + 91 + 91 + 91 + 830 + 58, `${records} records`);
+  assert.ok(records >= 9 + 91 + 91 + 91 + 830 + 30, `${records} records`); // of 58 missed deliveries those whose day has come: what is due later is missed by nobody yet
 });
 
 test('every export, as NDJSON and as CSV', async () => {

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { places } from './lib/client.mjs';
 import { KINDS } from './lib/lifecycle.mjs';
 import { sql } from './lib/stack.mjs';
-import { makeAccount, openWorld, unique } from './lib/world.mjs';
+import { makeAccount, openWorld, scored, unique } from './lib/world.mjs';
 
 const NOBODY = '01970000-0000-7000-8000-000000000000';
 let world, api, apis;
@@ -33,6 +33,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
       assert.deepEqual(outcomes(made), ['created', 'created']);
       assert.deepEqual(made.results.map(({ index, success }) => [index, success]), [[0, true], [1, true]]);
       const [first, second] = made.results;
+      if (name === 'accounts') await Promise.all([scored(api, first), scored(api, second)]);
       const [fields, status] = kind.wrong[0];
       const mixed = await send(`${path}/bulk`, [
         { id: first.id, ...kind.change }, { ...await kind.make(under, api), ...fields }, { id: second.id }, { id: NOBODY, ...kind.change }, await kind.make(under, api)]);
