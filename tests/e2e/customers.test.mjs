@@ -66,7 +66,7 @@ test('a customer is scored once, at its top, with all its units (001-02)', async
   assert.deepEqual(data.map(({ rank, account_id: id, amount }) => [rank, id, amount]), [[1, made.G.id, '274995.0000']], 'one row');
   for (const name of ['E', 'D', 'B', 'P']) {
     const unit = await account_(made[name]);
-    assert.deepEqual([unit.score, unit.score_rank, unit.customer_id, unit.key_account_id], [undefined, undefined, made.G.id, undefined].map((v) => v ?? null), name);
+    assert.deepEqual([unit.score, unit.score_rank, unit.customer_id, unit.key_account_id], [null, null, made.G.id, null], name);
   }
 });
 
@@ -130,10 +130,13 @@ test('a director makes a unit a customer of its own; a key account does not beco
   await change(made.D, { standalone: null });
   assert.equal(await scoreOf(made.G), '93.5979');
   assert.equal((await account_(made.B)).key_status, 'key');
-  const top = await makeAccount(api, { level: 'global' });
-  await refused('key_account_is_customer', made.G, { level: 'regional', parent_id: top.id }).catch(async () => {
-    await api.fails(422, 'level_order', 'PATCH', `/v1/accounts/${made.G.id}`, { body: { level: 'regional', parent_id: top.id }, headers: { 'if-match': (await account_(made.G)).etag } });
-  });
+  const [top, alone] = [await makeAccount(api, { level: 'global' }), await makeAccount(api, { level: 'regional' })];
+  await api.call(201, 'POST', `/v1/accounts/${alone.id}/designate`, { body: { reason: 'Grows' } });
+  await refused('key_account_is_customer', alone, { parent_id: top.id });
+  assert.deepEqual([(await account_(alone)).parent_id, (await account_(alone)).key_status], [null, 'key']);
+  await api.call(200, 'POST', `/v1/accounts/${alone.id}/de-designate`, { body: { reason: 'A unit' } });
+  await change(alone, { parent_id: top.id });
+  assert.equal((await account_(alone)).customer_id, top.id);
 });
 
 test('the program may count units; it does not go back while a unit is key', async () => {
